@@ -1,0 +1,51 @@
+# `make demo` and `make test` need python3 (3.10 or newer) with its venv module, and nothing else:
+# they set up .venv in this folder, once, and again when pyproject.toml or constraints.txt change.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+STAMPS := .venv/stamps
+
+.PHONY: help demo test lint clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo    complete the sample photos that come with the project"
+	@echo "make test    run the tests"
+	@echo "make lint    ruff, mypy --strict, direction of imports"
+	@echo "make clean   remove .venv and caches"
+
+demo: $(STAMPS)/demo
+	@$(BIN)/python examples/demo.py
+
+test: $(STAMPS)/dev
+	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(PYTEST)
+
+lint: $(STAMPS)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict manyfill
+	$(BIN)/lint-imports
+
+$(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || { echo "error: $(PYTHON) is $$($(PYTHON) --version 2>&1), Python 3.10 or newer is needed. Another one: make PYTHON=python3.12 ..."; exit 1; }
+	@rm -rf .venv
+	@$(PYTHON) -m venv .venv >/dev/null 2>&1 \
+	  || { rm -rf .venv; $(PYTHON) -m virtualenv --quiet .venv 2>/dev/null; } \
+	  || { rm -rf .venv; $(PYTHON) -m venv --without-pip .venv 2>/dev/null && $(PYTHON) -m pip --quiet --python .venv/bin/python install pip 2>/dev/null; } \
+	  || { rm -rf .venv; echo "error: $(PYTHON) cannot create a virtual environment. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	@mkdir -p $(STAMPS) && touch $@
+
+# The demo needs the package and the fast CPU engine; tests and linters need everything a developer does.
+$(STAMPS)/demo: EXTRAS := fast
+$(STAMPS)/dev: EXTRAS := fast,train,dev
+
+$(STAMPS)/demo $(STAMPS)/dev: $(STAMPS)/venv pyproject.toml constraints.txt
+	@echo "Setting up .venv with [$(EXTRAS)]: once, one to three minutes ..."
+	@start=$$(date +%s); $(INSTALL) -e '.[$(EXTRAS)]' && echo "Set up in $$(( $$(date +%s) - start )) s."
+	@if [ "$$CI" = true ]; then $(BIN)/python -c 'import torch; assert torch.version.cuda is None, f"CI wants a CPU torch, not {torch.__version__}"'; fi
+	@touch $@
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

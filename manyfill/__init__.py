@@ -1,0 +1,51 @@
+"""Manyfill: one photo with a hole goes in, several different, seamless completions come out.
+
+    import manyfill
+    completer = manyfill.load("pluralistic-fusion")
+    fills = completer.complete("photo.jpg", "hole.png", n=4, seed=0)    # best first
+    fills[0].save("out.jpg")
+
+Importing this module is cheap: torch, numpy and Pillow are loaded when a name is first used (PEP 562).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .completer import Completer, Completion, uncertainty
+
+__version__ = "0.1.0"
+
+__all__ = ["Completer", "Completion", "__version__", "complete", "load", "uncertainty"]
+
+_LAZY = ("Completer", "Completion", "uncertainty")
+
+
+def load(
+    name_or_path: str | Path = "pluralistic-fusion", *, device: str | None = None, engine: str = "auto"
+) -> Completer:
+    """Load an installed model by name (`manyfill models` lists them) or a .safetensors file."""
+    from .completer import Completer
+
+    return Completer.from_pretrained(name_or_path, device=device, engine=engine)
+
+
+def complete(photo: Any, mask: Any, *, model: str | Path = "pluralistic-fusion", **options: Any) -> list[Completion]:
+    """Complete one photo, the short way; `options` are those of `Completer.complete`. Best fill first.
+
+    Loads the model anew at each call: for several photos, `load` it once and call its `complete`.
+    """
+    return load(model).complete(photo, mask, **options)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'manyfill' has no attribute {name!r}")
+    return getattr(import_module("manyfill.completer"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,6 @@
+"""`python -m manyfill` is the command `manyfill`."""
+
+from manyfill.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The models that come with the package, and what is known of each: origin, licence, size, measured results.
+
+Facts only: nothing here needs torch. `weights.load` turns an entry into a network.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .errors import UnknownModel
+
+MODELS = Path(__file__).parent / "models"
+
+DEFAULT = "pluralistic-fusion"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrained:
+    """One set of weights, by name."""
+
+    name: str
+    file: str  # under manyfill/models/
+    sha256: str  # of the file, lower-case hex
+    family: str  # the network's entry in nets.FAMILIES
+    licence: str  # SPDX, of the weights
+    trained_on: str  # the photos, in words
+    images_seen: int  # the training clock
+    size: int  # of the file, bytes
+    measured: Mapping[str, float] = field(default_factory=dict)  # metric -> value on the val photos; docs/weights.md
+
+    @property
+    def path(self) -> Path:
+        """Where the weights lie in this installation."""
+        return MODELS / self.file
+
+
+ZOO: dict[str, Pretrained] = {}
+
+
+def find(name: str) -> Pretrained:
+    """Look a model up by its name.
+
+    Raises UnknownModel, with the nearest name where one is near.
+    """
+    if name in ZOO:
+        return ZOO[name]
+    near = difflib.get_close_matches(name.lower(), ZOO, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    raise UnknownModel(f"no model '{name}'.{hint} All: manyfill models")
