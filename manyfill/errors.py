@@ -1,0 +1,25 @@
+"""Everything that a user can cause and mend. The library raises these; the edges print them in one line."""
+
+
+class ManyfillError(Exception):
+    """Root of all errors that a user can do something about; its text says what to do."""
+
+
+class BadImage(ManyfillError):
+    """The photo cannot be used: unreadable, truncated, animated, empty, of an unknown type or not writable."""
+
+
+class BadMask(ManyfillError):
+    """The mask cannot be used with this photo: other size, no polarity, or a photo handed in by mistake."""
+
+
+class UnknownModel(ManyfillError):
+    """No model of that name is installed and no weights file lies at that path."""
+
+
+class BadWeights(ManyfillError):
+    """A weights file is damaged, of another network, or misses, repeats or misshapes a tensor."""
+
+
+class TooLarge(ManyfillError):
+    """The photo or the request is over a stated limit (pixels, memory, number of fills)."""

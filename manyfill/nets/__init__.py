@@ -1,0 +1,56 @@
+"""The completion networks and what they have in common.
+
+A completion network is any module with the members of `CompletionNet`; `FAMILIES` maps the family name that a weights file
+carries to its config and its module. Images are (B,3,H,W) in [0,1], holes (B,1,H,W) with 1 = missing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from manyfill.nets.dfnet import DFNetConfig
+    from manyfill.nets.picnet import PICNetConfig
+
+
+class Prediction(NamedTuple):
+    """What a network drew at one scale; `image` is the fused picture where the scale has a fusion block."""
+
+    image: Tensor  # (B,3,H,W) in [0,1]
+    alpha: Tensor | None = None  # (B,1|3,H,W) in [0,1], how much of `raw` went in; fusion blocks only
+    raw: Tensor | None = None  # (B,3,H,W) in [0,1], before fusion
+    scales: tuple[Tensor, ...] = ()  # coarser pictures (B,3,h,w), small to large
+
+
+@runtime_checkable
+class CompletionNet(Protocol):
+    """What the completer needs of a network: encode once per photo, decode once per fill."""
+
+    config: PICNetConfig | DFNetConfig
+
+    @property
+    def multiple(self) -> int:
+        """Height and width must be multiples of this many pixels."""
+
+    @property
+    def working_size(self) -> int:
+        """Side in pixels of the squares that the network was made for."""
+
+    def noise_shape(self, height: int, width: int) -> tuple[int, ...] | None:
+        """Shape, without the batch, of the standard normal noise for one picture; None for a deterministic network."""
+
+    def encode(self, image: Tensor, hole: Tensor) -> Any:
+        """Image (B,3,H,W) in [0,1] and hole (B,1,H,W) to whatever `decode` needs of them; never looks under the hole."""
+
+    def decode(self, encoded: Any, noise: Tensor | None) -> Prediction:
+        """One fill per picture: draws no random numbers and does not composite."""
+
+
+def families() -> dict[str, tuple[type[Any], type[Any]]]:
+    """Family name to (config class, network class): one line to add a family."""
+    from manyfill.nets.dfnet import DFNet, DFNetConfig
+    from manyfill.nets.picnet import PICNet, PICNetConfig
+
+    return {"picnet": (PICNetConfig, PICNet), "dfnet": (DFNetConfig, DFNet)}

@@ -1,0 +1,50 @@
+"""Critics: PICNet's residual discriminator (Zheng et al. 2019), used for both of its paths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from manyfill.nets.attention import ShortTermAttention
+from manyfill.nets.blocks import LEAK, FirstBlock, ResBlock, conv
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticConfig:
+    """Enough to rebuild the critic; the defaults are the published one."""
+
+    width: int = 32
+    max_width: int = 128
+    levels: int = 5
+    spectral_norm: bool = True
+
+
+class Critic(nn.Module):
+    """D (and D_rec): residual blocks down to 1/32, self-attention at 1/8, raw scores without padding at the end."""
+
+    def __init__(self, config: CriticConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or CriticConfig()
+        spectral = self.config.spectral_norm
+        widths = [min(self.config.width * 2**level, self.config.max_width) for level in range(self.config.levels)]
+        self.first = FirstBlock(3, widths[0], spectral=spectral)
+        self.blocks = nn.ModuleList(
+            ResBlock(narrow, wide, narrow, down=True, spectral=spectral)
+            for narrow, wide in zip(widths, widths[1:], strict=False)
+        )
+        self.attention_after = self.config.levels - 4  # index of the block whose output has 1/8 of the side
+        self.attention = ShortTermAttention(widths[self.attention_after + 1])
+        self.last = ResBlock(widths[-1], widths[-1], widths[-1], spectral=spectral)
+        self.score = conv(widths[-1], 1, 3, spectral=spectral)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Picture (B,3,H,W) in [0,1] to raw scores (B,1,H/32-2,W/32-2); higher is more like a photo."""
+        x = self.first(2 * image - 1)
+        for index, block in enumerate(self.blocks):
+            x = block(x)
+            if index == self.attention_after:
+                x = self.attention(x)
+        out: Tensor = self.score(F.leaky_relu(self.last(x), LEAK))
+        return out

@@ -1,0 +1,205 @@
+"""PICNet (Zheng, Cham and Cai, Pluralistic Image Completion, CVPR 2019), with plain heads or with fusion blocks.
+
+With plain heads (`fusion_scales=0`) it is the published network, numerically. With fusion blocks as heads it is Manyfill's
+flagship: each scale's `fused` picture is what goes up to the next scale. Inside, pictures are in [-1,1] and `known` = 1 - hole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from manyfill.nets import Prediction
+from manyfill.nets.attention import ATTENTIONS
+from manyfill.nets.blocks import FirstBlock, ResBlock, ToPicture, UpBlock
+from manyfill.nets.fusion import FusionBlock
+
+
+@dataclass(frozen=True, kw_only=True)
+class PICNetConfig:
+    """Enough to rebuild the network; the defaults are the published one."""
+
+    size: int = 256  # side in pixels it is trained for
+    width: int = 32  # channels after the first block
+    max_width: int = 128
+    latent: int = 128  # channels of z
+    levels: int = 5  # halvings
+    scales: int = 4  # output pictures, the finest at full size
+    infer_blocks: int = 6  # residual blocks between the features of the masked photo and the prior
+    attention: str = "short-long"  # a key of attention.ATTENTIONS
+    spectral_norm: bool = True  # off once folded
+    sees_hole: bool = False  # encoder and fusion blocks also get the hole (the published encoder sees RGB only)
+    fusion_scales: int = 0  # how many of the finest scales end in a fusion block
+    alpha_channels: int = 3
+
+    def encoder_width(self, level: int) -> int:
+        """Channels of encoder feature `level`, whose side is 1 / 2^(level+1) of the picture's."""
+        return min(self.width * 2**level, self.max_width)
+
+    def decoder_width(self, stage: int) -> int:
+        """Channels after decoder block `stage`, whose side is 1 / 2^(levels-1-stage) of the picture's."""
+        return min(self.width * 2 ** (self.levels - 1 - stage), self.max_width)
+
+
+class Normal(NamedTuple):
+    """An element-wise Gaussian over the latent, (B,latent,h,w) each."""
+
+    mean: Tensor
+    std: Tensor
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """The reparametrised sample for standard normal noise of the same shape."""
+        return self.mean + self.std * noise
+
+
+class Encoded(NamedTuple):
+    """What the decoder needs of a photo."""
+
+    prior: Normal  # p(z | I_m)
+    features: Tensor  # f_m (B,C,h,w), the deepest map of the masked photo
+    long_term: Tensor  # f_e (B,C,8h,8w), carried into the hole by attention
+    masked: Tensor  # (B,3,H,W) in [0,1], black holes
+    hole: Tensor  # (B,1,H,W)
+
+
+class Encoder(nn.Module):
+    """Representation net shared by both paths, and the two heads that infer the latent's distribution."""
+
+    def __init__(self, config: PICNetConfig) -> None:
+        super().__init__()
+        spectral = config.spectral_norm
+        widths = [config.encoder_width(level) for level in range(config.levels)]
+        blocks: list[nn.Module] = [FirstBlock(4 if config.sees_hole else 3, widths[0], spectral=spectral)]
+        for narrow, wide in zip(widths, widths[1:], strict=False):
+            blocks.append(ResBlock(narrow, wide, narrow, down=True, spectral=spectral))
+        self.blocks = nn.ModuleList(blocks)
+        deep = widths[-1]
+        self.infer = nn.ModuleList(ResBlock(deep, deep, deep, spectral=spectral) for _ in range(config.infer_blocks))
+        self.prior = ResBlock(deep, 2 * config.latent, deep, spectral=spectral)
+        self.posterior = ResBlock(deep, 2 * config.latent, deep, spectral=spectral)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Picture (B,3|4,H,W) in [-1,1] to its feature pyramid, the finest (H/2) first."""
+        features = []
+        for block in self.blocks:
+            x = block(x)
+            features.append(x)
+        return features
+
+    def infer_prior(self, deepest: Tensor) -> Normal:
+        """p_phi(z | I_m) from the deepest features of the visible pixels."""
+        for block in self.infer:
+            deepest = block(deepest)
+        return self._normal(self.prior(deepest))
+
+    def infer_posterior(self, deepest: Tensor) -> Normal:
+        """q_psi(z | I_c) from the deepest features of the hidden pixels; training only."""
+        return self._normal(self.posterior(deepest))
+
+    @staticmethod
+    def _normal(x: Tensor) -> Normal:
+        mean, spread = x.float().chunk(2, 1)
+        return Normal(mean, F.softplus(spread))
+
+
+class Generator(nn.Module):
+    """Latent and features of the visible pixels to pictures at `scales` resolutions, each fed to the next."""
+
+    def __init__(self, config: PICNetConfig) -> None:
+        super().__init__()
+        spectral = config.spectral_norm
+        deep = config.encoder_width(config.levels - 1)
+        self.first_scale = config.levels - config.scales
+        self.entry = ResBlock(config.latent, deep, deep, spectral=spectral)
+        decoders, heads = [], []
+        channels = deep
+        for stage in range(config.levels):
+            wide = config.decoder_width(stage)
+            decoders.append(UpBlock(channels, wide, spectral=spectral))
+            channels = wide
+            if stage >= self.first_scale:
+                head: nn.Module = ToPicture(wide, spectral=spectral)
+                if stage >= config.levels - config.fusion_scales:
+                    head = FusionBlock(head, alpha_channels=config.alpha_channels, sees_hole=config.sees_hole)
+                heads.append(head)
+                channels += 3
+        self.decoders = nn.ModuleList(decoders)
+        self.heads = nn.ModuleList(heads)
+        self.attention = ATTENTIONS[config.attention](config.decoder_width(self.first_scale), spectral=spectral)
+
+    def forward(self, z: Tensor, encoded: Encoded, attention_hole: Tensor) -> list[Prediction]:
+        """Pictures in [0,1], coarse to fine; attention_hole (B,1,h,w) is the soft hole at f_e's resolution."""
+        x = self.entry(z) + encoded.features  # (B, 128, H/32, W/32)
+        pictures = []
+        for stage, decoder in enumerate(self.decoders):
+            x = decoder(x)  # twice the side
+            if stage == self.first_scale:
+                x = self.attention(x, encoded.long_term, attention_hole)
+            if stage >= self.first_scale:
+                head = self.heads[stage - self.first_scale]
+                if isinstance(head, FusionBlock):
+                    picture = head(x, encoded.masked, encoded.hole)
+                else:
+                    picture = Prediction((torch.tanh(head(x)) + 1) / 2)
+                pictures.append(picture)
+                x = torch.cat([x, (2 * picture.image - 1).to(x.dtype)], 1)
+        return pictures
+
+
+class PICNet(nn.Module):
+    """Encoder and generator behind the interface of `CompletionNet`."""
+
+    def __init__(self, config: PICNetConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or PICNetConfig()
+        self.encoder = Encoder(self.config)
+        self.generator = Generator(self.config)
+
+    @property
+    def multiple(self) -> int:
+        """Height and width must be multiples of this many pixels."""
+        return int(2**self.config.levels)
+
+    @property
+    def working_size(self) -> int:
+        """Side in pixels of the squares that the network was made for."""
+        return self.config.size
+
+    def noise_shape(self, height: int, width: int) -> tuple[int, ...]:
+        """(latent, height/32, width/32) for the published network."""
+        return (self.config.latent, height // self.multiple, width // self.multiple)
+
+    def see(self, image: Tensor, hole: Tensor) -> Tensor:
+        """The encoder's input: visible pixels in [-1,1] with holes at 0 (mid-grey), and the hole where the config says so."""
+        masked = (2 * image - 1) * (1 - hole)
+        return torch.cat([masked, hole], 1) if self.config.sees_hole else masked
+
+    def gather(self, features: list[Tensor], image: Tensor, hole: Tensor) -> Encoded:
+        """What the generator needs, from the feature pyramid of the visible pixels."""
+        long_term = features[self.config.levels - 2 - self.generator.first_scale]
+        return Encoded(self.encoder.infer_prior(features[-1]), features[-1], long_term, image * (1 - hole), hole)
+
+    def encode(self, image: Tensor, hole: Tensor) -> Encoded:
+        """Visible pixels of image (B,3,H,W) in [0,1] to features and the prior p(z | I_m)."""
+        return self.gather(self.encoder(self.see(image, hole)), image, hole)
+
+    def generate(self, z: Tensor, encoded: Encoded) -> list[Prediction]:
+        """Pictures at every scale, coarse to fine, for a latent z (B,latent,h,w)."""
+        height, width = encoded.long_term.shape[-2:]
+        soft_hole = F.interpolate(encoded.hole, size=(height, width), mode="bilinear", align_corners=True)
+        pictures: list[Prediction] = self.generator(z, encoded, soft_hole)
+        return pictures
+
+    def decode(self, encoded: Encoded, noise: Tensor | None) -> Prediction:
+        """One fill per picture: z = mean + std * noise, the mean alone where noise is None."""
+        prior = encoded.prior
+        pictures = self.generate(prior.mean if noise is None else prior.sample(noise), encoded)
+        return pictures[-1]._replace(scales=tuple(picture.image for picture in pictures[:-1]))
+
+    def forward(self, image: Tensor, hole: Tensor, noise: Tensor | None = None) -> Prediction:
+        """encode, then decode."""
+        return self.decode(self.encode(image, hole), noise)

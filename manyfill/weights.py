@@ -1,0 +1,299 @@
+"""Weights on disk: safetensors that carry their network's config, and the import of the authors' checkpoints.
+
+A weights file holds `net.*` and, where there are any, `critic.*` tensors; its metadata holds the family, both configs as JSON
+and free text (recipe, commit, data, licence). Spectral norm is folded on saving, so a file never depends on call counts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from manyfill import zoo
+from manyfill.errors import BadWeights
+from manyfill.nets import CompletionNet, families
+from manyfill.nets.blocks import fold_spectral_norm
+from manyfill.nets.dfnet import DFNet, DFNetConfig
+from manyfill.nets.discriminators import Critic, CriticConfig
+from manyfill.nets.picnet import PICNet, PICNetConfig
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A network ready for use, and where it came from."""
+
+    net: CompletionNet
+    critic: Critic | None
+    metadata: dict[str, str]
+    sha256: str
+    path: Path
+
+
+def save(
+    net: nn.Module,
+    path: Path | str,
+    *,
+    critic: Critic | None = None,
+    metadata: Mapping[str, str] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Path:
+    """Write a weights file, spectral norm folded, atomically; `dtype` is the storage type of the floating tensors."""
+    path = Path(path)
+    config: Any = net.config
+    family = next(name for name, (kind, _) in families().items() if isinstance(config, kind))
+    tensors = {f"net.{name}": value for name, value in _stored(net.state_dict(), dtype).items()}
+    text = {"family": family, "config": json.dumps(_folded_config(config))}
+    if critic is not None:
+        tensors |= {f"critic.{name}": value for name, value in _stored(critic.state_dict(), dtype).items()}
+        text["critic"] = json.dumps(_folded_config(critic.config))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    save_file(tensors, part, metadata={**(metadata or {}), **text})
+    part.replace(path)
+    return path
+
+
+def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Weights:
+    """Network and critic of an installed model or a .safetensors file, in eval mode.
+
+    Raises UnknownModel where there is neither, BadWeights where the file is damaged or does not fit the network it names.
+    """
+    path = _locate(name_or_path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+    except (SafetensorError, OSError) as error:
+        raise BadWeights(f"{path} cannot be read as a safetensors file: {error}. Fetch or train it again.") from error
+    kinds = families()
+    if metadata.get("family") not in kinds or "config" not in metadata:
+        raise BadWeights(f"{path} does not say which network it is for. Only files written by manyfill can be loaded;"
+                         " the authors' checkpoints come in through `manyfill import`.")  # fmt: skip
+    config_kind, net_kind = kinds[metadata["family"]]
+    net = _filled(lambda: net_kind(_config(config_kind, metadata["config"], path)), tensors, "net.", path, device)
+    critic = None
+    if "critic" in metadata:
+        critic_config = _config(CriticConfig, metadata["critic"], path)
+        critic = cast(Critic, _filled(lambda: Critic(critic_config), tensors, "critic.", path, device))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Weights(cast(CompletionNet, net), critic, metadata, digest, path)
+
+
+def import_picnet(encoder: Path | str, generator: Path | str, discriminator: Path | str | None, out: Path | str) -> Path:
+    """The authors' PICNet checkpoints (`latest_net_E.pth`, `_G.pth`, optionally `_D.pth`) as one weights file.
+
+    Strict: a key that is missing, left over or of another shape raises BadWeights and names it.
+    """
+    net = PICNet(PICNetConfig())
+    state = {f"encoder.{name}": value for name, value in _renamed(encoder, _ENCODER_NAMES).items()}
+    state |= {f"generator.{name}": value for name, value in _renamed(generator, _GENERATOR_NAMES).items()}
+    _load_strict(net, state, f"{encoder} and {generator}")
+    critic = None
+    if discriminator is not None:
+        critic = Critic(CriticConfig())
+        scores = _renamed(discriminator, _CRITIC_NAMES)
+        unused = ("attention.alpha", "attention.model.")  # in the release's state dict, in no computation
+        scores = {name: value for name, value in scores.items() if not name.startswith(unused)}
+        _load_strict(critic, scores, str(discriminator))
+    return save(net, out, critic=critic, metadata={"imported": "PICNet checkpoints of the authors' release"})
+
+
+def import_dfnet(checkpoint: Path | str, out: Path | str, channels: str = "bgr") -> Path:
+    """The authors' DFNet checkpoint as a weights file; `channels` is the order it was trained on (the release: bgr).
+
+    Fusion levels, alpha channels and upsampling are read off the shapes. Raises BadWeights as `import_picnet` does.
+    """
+    if channels not in ("bgr", "rgb"):
+        raise BadWeights(f"channels is {channels!r}; say 'bgr' (the authors' release) or 'rgb'.")
+    state = _renamed(checkpoint, _DFNET_NAMES)
+    levels = sorted({int(name.split(".")[1]) for name in state if name.startswith("fusion.")})
+    alpha = state.get("fusion.0.to_alpha.6.bias")
+    if alpha is None:
+        raise BadWeights(f"{checkpoint} has no tensor 'fuse_0.blend.blend.6.conv.bias': not a DFNet checkpoint.")
+    deconv = any(".up." in name for name in state)
+    net = DFNet(
+        DFNetConfig(
+            fusion_levels=tuple(levels),
+            alpha_channels=alpha.shape[0],
+            upsampling="deconv" if deconv else "nearest",
+        )
+    )
+    if channels == "bgr":
+        state = _bgr_to_rgb(state, levels)
+    _load_strict(net, state, str(checkpoint))
+    return save(net, out, metadata={"imported": f"DFNet checkpoint of the authors' release, {channels}"})
+
+
+# ── reading and filling ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _locate(name_or_path: str | Path) -> Path:
+    path = Path(name_or_path)
+    if path.suffix == ".safetensors":
+        if not path.is_file():
+            raise BadWeights(f"there is no weights file {path}.")
+        return path
+    return zoo.find(str(name_or_path)).path
+
+
+def _config(kind: type[Any], text: str, path: Path) -> Any:
+    try:
+        return kind(**json.loads(text))
+    except (TypeError, ValueError) as error:
+        raise BadWeights(f"{path} was written for another version of {kind.__name__}: {error}.") from error
+
+
+def _filled(
+    build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], prefix: str, path: Path, device: str | torch.device
+) -> nn.Module:
+    state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    with torch.device("meta"):  # no time spent on initial values that are thrown away
+        module = build()
+    _load_strict(module, {k: v.float() if v.is_floating_point() else v for k, v in state.items()}, str(path))
+    return module.to(device).eval().requires_grad_(False)
+
+
+def _load_strict(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    wanted = module.state_dict()
+    problems = [f"missing {name}" for name in wanted if name not in state]
+    problems += [f"left over {name}" for name in state if name not in wanted]
+    problems += [
+        f"{name} is {tuple(state[name].shape)}, expected {tuple(value.shape)}"
+        for name, value in wanted.items()
+        if name in state and state[name].shape != value.shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise BadWeights(f"{source} does not fit {type(module).__name__}: {'; '.join(problems[:5])}{more}.")
+    module.load_state_dict(dict(state), assign=True)
+
+
+def _stored(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    folded = fold_spectral_norm({name: value.detach().cpu() for name, value in state.items()})
+    return {k: v.to(dtype).contiguous() if v.is_floating_point() else v.contiguous() for k, v in folded.items()}
+
+
+def _folded_config(config: Any) -> dict[str, Any]:
+    values = dataclasses.asdict(config)
+    return {**values, "spectral_norm": False} if "spectral_norm" in values else values
+
+
+# ── the authors' names ───────────────────────────────────────────────────────────────────────────────────────────────────
+# Each rule: pattern of a released name -> ours. The release registers most convolutions of PICNet twice; both names are read.
+
+_Rules = Iterable[tuple[str, str]]
+_FIRST_BLOCK = [("model.0", "conv1"), ("model.2", "conv2"), ("shortcut.1", "bypass")]
+_RES_BLOCK = [("model.1", "conv1"), ("model.3", "conv2"), ("shortcut.0", "bypass")]
+_UP_BLOCK = [("model.0", "norm1"), ("model.2", "conv1"), ("model.3", "norm2"), ("model.5", "conv2"),
+             ("shortcut.0", "bypass")]  # fmt: skip
+_HEAD = [("model.2", "conv1")]
+
+
+def _block(theirs: str, ours: str, layers: _Rules) -> list[tuple[str, str]]:
+    return [(rf"^{theirs}\.{re.escape(a)}\.", rf"{ours}.{b}.") for a, b in layers] + [(rf"^{theirs}\.", f"{ours}.")]
+
+
+_SPECTRAL = [(r"\.module\.weight_bar$", ".weight"), (r"\.module\.weight_([uv])$", r".\1"), (r"\.module\.bias$", ".bias")]
+_ENCODER_NAMES = [
+    *_block("block0", "blocks.0", _FIRST_BLOCK),
+    *(rule for i in range(4) for rule in _block(f"encoder{i}", f"blocks.{i + 1}", _RES_BLOCK)),
+    *(rule for i in range(6) for rule in _block(f"infer_prior{i}", f"infer.{i}", _RES_BLOCK)),
+    *_block("prior", "prior", _RES_BLOCK),
+    *_block("posterior", "posterior", _RES_BLOCK),
+    *_SPECTRAL,
+]
+_ATTENTION = _block(r"attn\d\.model", "attention.model", _RES_BLOCK)
+_ATTENTION += [(r"^attn\d\.query_conv\.", "attention.query."), (r"^attn\d\.", "attention.")]
+_GENERATOR_NAMES = [
+    *_block("generator", "entry", _RES_BLOCK),
+    *(rule for i in range(5) for rule in _block(f"decoder{i}", f"decoders.{i}", _UP_BLOCK)),
+    *(rule for i in range(1, 5) for rule in _block(f"out{i}", f"heads.{i - 1}", _HEAD)),
+    *_ATTENTION,
+    *_SPECTRAL,
+]
+_CRITIC_NAMES = [
+    *_block("block0", "first", _FIRST_BLOCK),
+    *(rule for i in range(4) for rule in _block(f"encoder{i}", f"blocks.{i}", _RES_BLOCK)),
+    *_block("block1", "last", _RES_BLOCK),
+    *_ATTENTION,
+    (r"^conv\.(\d+\.)?", "score."),
+    *_SPECTRAL,
+]
+_DFNET_NAMES = [
+    (r"^en_(\d+)\.encode\.0\.conv(\.1)?\.", r"encoder.\1.conv."),
+    (r"^en_(\d+)\.encode\.1\.", r"encoder.\1.norm."),
+    (r"^de_(\d+)\.decode\.0\.conv\.", r"decoder.\1.conv."),
+    (r"^de_(\d+)\.decode\.1\.", r"decoder.\1.norm."),
+    (r"^de_(\d+)\.up\.up\.trans_conv\.", r"decoder.\1.up."),
+    (r"^fuse_(\d+)\.map2img\.0\.conv\.", r"fusion.\1.to_raw."),
+    (r"^fuse_(\d+)\.blend\.blend\.(\d)\.(conv\.)?", r"fusion.\1.to_alpha.\2."),
+]
+
+
+def _renamed(path: Path | str, rules: _Rules) -> dict[str, Tensor]:
+    """A released state dict under our names; DataParallel's leading `module.` is stripped once."""
+    released = _read_pth(Path(path))
+    if all(name.startswith("module.") for name in released):
+        released = {name.removeprefix("module."): value for name, value in released.items()}
+    state: dict[str, Tensor] = {}
+    for theirs, value in released.items():
+        name = theirs
+        for pattern, replacement in rules:
+            name = re.sub(pattern, replacement, name)
+        if name in state and not torch.equal(state[name], value):
+            raise BadWeights(f"{path} holds two different tensors for {name} (one of them as {theirs!r}).")
+        state[name] = value
+    return state
+
+
+def _read_pth(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise BadWeights(f"there is no checkpoint {path}.")
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise BadWeights(f"{path} cannot be read as a PyTorch checkpoint of plain tensors: {error}") from error
+    for key in ("state_dict", "model", "net"):
+        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+            loaded = loaded[key]
+    if not isinstance(loaded, dict) or not loaded or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise BadWeights(f"{path} is not a state dict (name to tensor).")
+    return dict(loaded)
+
+
+def _bgr_to_rgb(state: Mapping[str, Tensor], levels: Iterable[int]) -> dict[str, Tensor]:
+    """Swap the colour channels of everything that touches a picture, so that the network speaks RGB."""
+    state = dict(state)
+
+    def swap(name: str, axis: int, starts: Iterable[int]) -> None:
+        value = state.get(name)
+        if value is None:
+            return  # the strict load names it
+        order = list(range(value.shape[axis]))
+        for start in starts:
+            order[start], order[start + 2] = order[start + 2], order[start]
+        state[name] = value.index_select(axis, torch.tensor(order))
+
+    swap("encoder.0.conv.weight", 1, [0])
+    skip = state["decoder.0.conv.weight"].shape[1] - 4 if "decoder.0.conv.weight" in state else 0
+    swap("decoder.0.conv.weight", 1, [skip])
+    for k in levels:
+        stem = f"fusion.{k}."
+        swap(stem + "to_raw.weight", 0, [0])
+        swap(stem + "to_raw.bias", 0, [0])
+        swap(stem + "to_alpha.0.weight", 1, [0, 3])
+        if state[stem + "to_alpha.6.bias"].shape[0] == 3:
+            swap(stem + "to_alpha.6.weight", 0, [0])
+            swap(stem + "to_alpha.6.bias", 0, [0])
+    return state
