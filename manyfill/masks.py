@@ -1,11 +1,11 @@
 """Holes: read from what a user hands in, drawn by the field's generators, measured, grown and hashed.
 
-A hole is a float tensor (B,1,H,W) of zeros and ones, 1 = missing. What users call a mask has a polarity; it becomes a hole
-in one place, `read_hole`. Everything else here is 1 = hole.
+A hole is a float tensor (B,1,H,W) of zeros and ones, 1 = missing. What users call a mask has a polarity; it becomes
+a hole in one place, `read_hole`. Everything else here is 1 = hole.
 
-Generators share one signature, `(height, width, rng) -> (1,1,H,W)`. Sources that give pixels at a fixed size (256 or 512) are
-scaled with sqrt(height*width), so that the hole ratio stays about the same at any size and aspect ratio. Drawing is OpenCV's,
-not antialiased. The same rng state gives the same hole.
+Generators share one signature, `(height, width, rng) -> (1,1,H,W)`. Sources that give pixels at a fixed size (256
+or 512) are scaled with sqrt(height*width), so that the hole ratio stays about the same at any size and aspect
+ratio. Drawing is OpenCV's, not antialiased. The same rng state gives the same hole.
 """
 
 from __future__ import annotations
@@ -34,22 +34,25 @@ Canvas = NDArray[np.uint8]  # (H,W), 1 = hole
 BINS: tuple[tuple[float, float], ...] = ((0.01, 0.1), (0.1, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.5), (0.5, 0.6))
 
 
-# ── what a user hands in ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── what a user hands in ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def read_hole(source: Any, *, polarity: str = "white", size: tuple[int, int] | None = None) -> Tensor:
     """Turn a user's mask into a hole (1,1,H,W) float {0,1}.
 
-    `source`: path, bytes, PIL image, Photo, array (H,W[,C]) or tensor ([1,]C,H,W) / (H,W) of bool, uint8, uint16 or float in [0,1];
-    integer arrays that hold only 0 and 1 count as bool. `polarity`: "white" fills where the mask is white, "black" where it is
-    black, "alpha" where it is transparent (OpenAI's rule). The cut is at 50 %. Where a white or black mask has an alpha channel,
-    its transparent part counts as not painted. `size` is the photo's (height, width).
+    `source`: path, bytes, PIL image, Photo, array (H,W[,C]) or tensor ([1,]C,H,W) / (H,W) of bool, uint8, uint16 or
+    float in [0,1]; integer arrays that hold only 0 and 1 count as bool. `polarity`: "white" fills where the mask is
+    white, "black" where it is black, "alpha" where it is transparent (OpenAI's rule). The cut is at 50 %. Where a
+    white or black mask has an alpha channel, its transparent part counts as not painted. `size` is the photo's
+    (height, width).
 
-    Raises BadMask for another size than the photo's, a photo handed in by mistake, a missing alpha channel or an unreadable file.
-    An empty hole is legal.
+    Raises BadMask for another size than the photo's, a photo handed in by mistake, a missing alpha channel or an
+    unreadable file. An empty hole is legal.
     """
     if polarity not in ("white", "black", "alpha"):
-        raise BadMask(f"mask polarity is {polarity!r}; expected 'white', 'black' or 'alpha' (what the hole looks like).")
+        raise BadMask(
+            f"mask polarity is {polarity!r}; expected 'white', 'black' or 'alpha' (what the hole looks like)."
+        )
     name = f"mask {source}" if isinstance(source, str | Path) else "mask"
     if isinstance(source, Tensor | np.ndarray):
         rgb, alpha = _planes_of_array(source)
@@ -78,7 +81,8 @@ def read_hole(source: Any, *, polarity: str = "white", size: tuple[int, int] | N
         hole = white if polarity == "white" else ~white
         if alpha is not None and not hole.any() and alpha.min() < 0.5 <= alpha.max():
             raise BadMask(
-                f"{name} has nothing {polarity} in it, but a transparent part. If that part is the hole, use polarity 'alpha'."
+                f"{name} has nothing {polarity} in it, but a transparent part. "
+                "If that part is the hole, use polarity 'alpha'."
             )
     return torch.from_numpy(hole.astype(np.float32))[None, None]
 
@@ -113,14 +117,17 @@ def _planes_of_array(source: Tensor | NDArray[Any]) -> tuple[NDArray[np.float32]
     elif array.ndim == 3 and (channels_first or (array.shape[2] > 4 and array.shape[0] == 1)):
         array = np.moveaxis(array, 0, 2)
     if array.ndim != 3 or not 1 <= array.shape[2] <= 4 or 0 in array.shape:
-        raise BadMask(f"mask has the shape {shape}; expected (H, W), (H, W, channels) or, for a tensor, (channels, H, W).")
+        raise BadMask(
+            f"mask has the shape {shape}; expected (H, W), (H, W, channels) or, for a tensor, (channels, H, W)."
+        )
     if array.dtype == bool:
         planes = array.astype(np.float32)
     elif np.issubdtype(array.dtype, np.floating):
         planes = array.astype(np.float32)
         if not np.isfinite(planes).all() or planes.min() < 0 or planes.max() > 1:
             raise BadMask(
-                f"mask is a float array with values {array.min():g} to {array.max():g}; expected [0, 1]. Divide it by its maximum."
+                f"mask is a float array with values {array.min():g} to {array.max():g}; expected [0, 1]. "
+                "Divide it by its maximum."
             )
     elif np.issubdtype(array.dtype, np.integer):
         low, high = int(array.min()), int(array.max())
@@ -151,7 +158,7 @@ def _refuse_undecided(planes: NDArray[np.float32], name: str) -> None:
         )
 
 
-# ── measuring and changing holes ────────────────────────────────────────────────────────────────────────────────────────
+# ── measuring and changing holes ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def ratio(hole: Tensor) -> float:
@@ -186,7 +193,7 @@ def set_hash(holes: Iterable[Tensor]) -> str:
     return digest.hexdigest()
 
 
-# ── drawing ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── drawing ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _blank(height: int, width: int) -> Canvas:
@@ -226,7 +233,8 @@ def center(height: int, width: int, rng: np.random.Generator) -> Tensor:
 
 
 def box(height: int, width: int, rng: np.random.Generator) -> Tensor:
-    """One box of 3/8 to 1/2 of each axis, anywhere: DeepFill v2's training box (128 px at 256, shrunk by I[0,16] per side).
+    """One box of 3/8 to 1/2 of each axis, anywhere: DeepFill v2's training box (128 px at 256, shrunk by I[0,16]
+    per side).
 
     Scaled with each axis.
     """
@@ -259,8 +267,8 @@ def boxes(height: int, width: int, rng: np.random.Generator) -> Tensor:
 def lines(height: int, width: int, rng: np.random.Generator) -> Tensor:
     """16 to 64 lines, discs and ellipse arcs: PICNet's random irregular mask (its mask type 2). Mean ratio .53.
 
-    Thickness and radius I[4,20] are pixels at 256 upstream; here they scale with the side. Upstream needs square pictures
-    of 64 pixels or more and mixes up the axes; here any size works and x runs along the width.
+    Thickness and radius I[4,20] are pixels at 256 upstream; here they scale with the side. Upstream needs square
+    pictures of 64 pixels or more and mixes up the axes; here any size works and x runs along the width.
     """
     canvas = _blank(height, width)
     scale = _side(height, width) / 256
@@ -280,7 +288,9 @@ def lines(height: int, width: int, rng: np.random.Generator) -> Tensor:
 
 
 def _deepfill_stroke(canvas: Canvas, width_px: int, rng: np.random.Generator) -> None:
-    """Draw one brush stroke of DeepFill v2 (Yu et al. 2019, released code): a zig-zag of 4 to 11 segments around 2 pi / 5."""
+    """Draw one brush stroke of DeepFill v2 (Yu et al. 2019, released code): a zig-zag of 4 to 11 segments around 2
+    pi / 5.
+    """
     height, width = canvas.shape
     mean_angle, angle_range = 2 * math.pi / 5, 2 * math.pi / 15
     low = mean_angle - rng.uniform(0, angle_range)
@@ -307,8 +317,9 @@ def _flipped(canvas: Canvas, rng: np.random.Generator) -> Canvas:
 def strokes(height: int, width: int, rng: np.random.Generator) -> Tensor:
     """One to three brush strokes of DeepFill v2 (Yu et al. 2019). Mean ratio .15.
 
-    Brush width U(12,40) is pixels at 256 upstream; here it scales with the side, as the segments already do. Upstream's random
-    flips are lost (the flipped copy is thrown away); we flip, as was meant. OpenCV's round caps stand for the discs at the joints.
+    Brush width U(12,40) is pixels at 256 upstream; here it scales with the side, as the segments already do.
+    Upstream's random flips are lost (the flipped copy is thrown away); we flip, as was meant. OpenCV's round caps
+    stand for the discs at the joints.
     """
     canvas = _blank(height, width)
     scale = _side(height, width) / 256
@@ -318,7 +329,9 @@ def strokes(height: int, width: int, rng: np.random.Generator) -> Tensor:
 
 
 def strokes_and_box(height: int, width: int, rng: np.random.Generator) -> Tensor:
-    """`strokes` or-ed with `box`: the training mask of DeepFill v2's released code (one per sample here, one per batch there)."""
+    """`strokes` or-ed with `box`: the training mask of DeepFill v2's released code (one per sample here, one per
+    batch there).
+    """
     return torch.maximum(strokes(height, width, rng), box(height, width, rng))
 
 
@@ -339,9 +352,11 @@ def _dfnet_stroke(canvas: Canvas, segments: int, width_px: int, rng: np.random.G
 
 
 def free_form(height: int, width: int, rng: np.random.Generator) -> Tensor:
-    """One to five thin poly-lines with 10 to 40 vertices in all: DFNet's generator (Hong et al. 2019), brush 2 % of the short side.
+    """One to five thin poly-lines with 10 to 40 vertices in all: DFNet's generator (Hong et al. 2019), brush 2 % of
+    the short side.
 
-    Drawn once, not rejected: mean ratio .083. The authors keep masks between .1 and .2: `within(free_form, 0.1, 0.2)`.
+    Drawn once, not rejected: mean ratio .083. The authors keep masks between .1 and .2: `within(free_form, 0.1,
+    0.2)`.
     """
     canvas = _blank(height, width)
     vertices, count = _whole(rng, 10, 40), _whole(rng, 1, 5)
@@ -357,12 +372,15 @@ _LAMA: dict[str, tuple[_LaMaRow, _LaMaRow]] = {
     "thin": ((4, 50, 10, 40, 0, 0, 0, 0, 0, 0), (4, 70, 20, 100, 0, 0, 0, 0, 0, 0)),
     "medium": ((4, 5, 50, 100, 0.3, 0, 10, 50, 1, 5), (4, 10, 100, 200, 0.3, 0, 30, 150, 1, 5)),
     "thick": ((1, 5, 100, 200, 0.3, 10, 30, 150, 1, 3), (1, 5, 250, 450, 0.3, 10, 30, 300, 1, 4)),
+    # abl-04, published for 256 only: twice the pixels at 512
+    "thick_training": ((1, 5, 100, 200, 1, 10, 30, 150, 1, 4), (1, 5, 200, 400, 1, 20, 60, 300, 1, 4)),
 }
-_LAMA_TRAIN: _LaMaRow = (1, 5, 100, 200, 1, 10, 30, 150, 1, 4)  # abl-04, side 256
 
 
 def _lama(height: int, width: int, rng: np.random.Generator, at_256: _LaMaRow, at_512: _LaMaRow) -> Tensor:
-    """Draw thick poly-lines or boxes as LaMa does; parameters between 256 and 512 are interpolated, beyond them scaled."""
+    """Draw thick poly-lines or boxes as LaMa does; parameters between 256 and 512 are interpolated, beyond them
+    scaled.
+    """
     canvas = _blank(height, width)
     side = _side(height, width)
     blend = min(max((side - 256) / 256, 0.0), 1.0)
@@ -370,7 +388,9 @@ def _lama(height: int, width: int, rng: np.random.Generator, at_256: _LaMaRow, a
     row = [(1 - blend) * a + blend * b for a, b in zip(at_256, at_512, strict=True)]
     strokes_min, strokes_max, max_width, max_len, box_weight, margin, box_min, box_max, count_min, count_max = row
     if rng.random() * (1 + box_weight) < 1:
-        for stroke in range(_whole(rng, strokes_min, round(strokes_max) + 1)):  # their class adds one before an inclusive draw
+        for stroke in range(
+            _whole(rng, strokes_min, round(strokes_max) + 1)
+        ):  # their class adds one before an inclusive draw
             x, y = _whole(rng, 0, width - 1), _whole(rng, 0, height - 1)
             for _ in range(_whole(rng, 1, 5)):
                 angle = 0.01 + _whole(rng, 0, 3)  # max_angle 4: four directions
@@ -406,20 +426,23 @@ def medium(height: int, width: int, rng: np.random.Generator) -> Tensor:
 
 
 def thick(height: int, width: int, rng: np.random.Generator) -> Tensor:
-    """LaMa's thick (wide) test masks: 1 to 6 very wide strokes, or boxes. Mean ratio .40 at 256, before LaMa's cut at .5."""
+    """LaMa's thick (wide) test masks: 1 to 6 very wide strokes, or boxes. Mean ratio .40 at 256, before LaMa's cut
+    at .5.
+    """
     return _lama(height, width, rng, *_LAMA["thick"])
 
 
 def thick_training(height: int, width: int, rng: np.random.Generator) -> Tensor:
     """LaMa's training masks for Places and CelebA: the thick lines of 256 and boxes, one to one. Mean ratio .34."""
-    return _lama(height, width, rng, _LAMA_TRAIN, tuple(2 * v if 2 <= i <= 7 and i != 4 else v for i, v in enumerate(_LAMA_TRAIN)))  # type: ignore[arg-type]
+    return _lama(height, width, rng, *_LAMA["thick_training"])
 
 
 def blobs(height: int, width: int, rng: np.random.Generator) -> Tensor:
-    """One to three smooth, object-like shapes that cover about 3 to 50 %. Our own: what a user paints to remove a thing.
+    """One to three smooth, object-like shapes that cover about 3 to 50 %. Our own: what a user paints to remove a
+    thing.
 
-    A shape is a closed curve around a random centre: an ellipse of aspect 1 to 2.5, turned, its radius modulated by harmonics 2
-    to 7 with amplitudes that fall as 1/k, like the silhouettes of things.
+    A shape is a closed curve around a random centre: an ellipse of aspect 1 to 2.5, turned, its radius modulated by
+    harmonics 2 to 7 with amplitudes that fall as 1/k, like the silhouettes of things.
     """
     canvas = _blank(height, width)
     count = _whole(rng, 1, 3)
@@ -458,7 +481,9 @@ def _binned(bin_index: int, height: int, width: int, rng: np.random.Generator) -
     pixels = height * width
     least, most = math.floor(low * pixels) + 1, math.floor(high * pixels + 1e-9)  # hole pixels: low < ratio <= high
     if low * pixels >= least or least > most:
-        raise BadMask(f"{height}x{width} pixels cannot have a hole ratio over {low:g} and up to {high:g}. Use a larger size.")
+        raise BadMask(
+            f"{height}x{width} pixels cannot have a hole ratio over {low:g} and up to {high:g}. Use a larger size."
+        )
     side = _side(height, width)
     target = _whole(rng, least, most)  # every ratio in the bin is as likely
     brush = side * math.exp(rng.uniform(math.log(0.015), math.log(0.12)))
@@ -496,9 +521,10 @@ def _binned(bin_index: int, height: int, width: int, rng: np.random.Generator) -
 def binned(bin_index: int) -> MaskFn:
     """Generator whose hole ratio always lies in `BINS[bin_index]`, low < ratio <= high, evenly spread over the bin.
 
-    Strokes of DeepFill v2 or DFNet with a brush log-uniform in .015 to .12 of the side are added until the ratio is reached;
-    strokes that overshoot are rejected and the brush made finer. Half of the holes keep 50/512 of the side away from the border.
-    Stands for the NVIDIA irregular mask test set, whose licence is unknown. Raises BadMask where no such hole exists (a few pixels).
+    Strokes of DeepFill v2 or DFNet with a brush log-uniform in .015 to .12 of the side are added until the ratio is
+    reached; strokes that overshoot are rejected and the brush made finer. Half of the holes keep 50/512 of the side
+    away from the border. Stands for the NVIDIA irregular mask test set, whose licence is unknown. Raises BadMask
+    where no such hole exists (a few pixels).
     """
     assert 0 <= bin_index < len(BINS), f"bin {bin_index}: there are {len(BINS)}, counted from 0"
     return partial(_binned, bin_index)
