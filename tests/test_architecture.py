@@ -24,8 +24,9 @@ def imported_by(*arguments: str) -> set[str]:
     command = [sys.executable, "-X", "importtime", *arguments]
     environment = {**os.environ, "COLUMNS": "120", "TERM": "dumb"}
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, env=environment)
-    assert done.returncode == 0, done.stderr[-2000:]
     lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    said = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    assert done.returncode == 0, "\n".join(said)
     return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
 
 
@@ -76,6 +77,15 @@ def test_every_source_file_has_a_test_file_of_its_name() -> None:
         if not tests & {f"test_{path.name}", f"test_{path.parent.name}.py", f"test_{path.parent.name}_{path.name}"}
     }
     assert not untested
+
+
+def test_the_design_page_shows_every_module() -> None:
+    page = (REPOSITORY / "docs" / "design.md").read_text(encoding="utf-8")
+    tree = page[page.index("## 2. The tree") : page.index("## 3. ")]
+    shown = set(re.findall(r"[├└] (\w+(?:\.py|/))", tree))
+    there = {path.name for path in PACKAGE.glob("*.py")} | {path.parent.name + "/" for path in PACKAGE.glob("*/*.py")}
+    assert there - {"__main__.py"} <= shown, "docs/design.md, section 2, misses a module"
+    assert not {name for name in shown if not list(PACKAGE.rglob(name.rstrip("/")))}, "it shows one that is not there"
 
 
 def test_names_of_the_package_resolve_on_first_use() -> None:
