@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 STAMPS := .venv/stamps
 
 .PHONY: help demo test lint clean
@@ -11,7 +11,7 @@ STAMPS := .venv/stamps
 
 help:
 	@echo "make demo    complete the sample photos that come with the project"
-	@echo "make test    run the tests"
+	@echo "make test    run the tests; some of them: make test PYTEST=\"-k seed\""
 	@echo "make lint    ruff, mypy --strict, direction of imports"
 	@echo "make clean   remove .venv and caches"
 
@@ -22,10 +22,8 @@ test: $(STAMPS)/dev
 	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(PYTEST)
 
 lint: $(STAMPS)/dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict manyfill
-	$(BIN)/lint-imports
+	@failed=; for check in "ruff check ." "ruff format --check ." "mypy --strict manyfill" lint-imports; do \
+	  echo "$$check"; $(BIN)/$$check || failed=1; done; [ -z "$$failed" ]
 
 $(STAMPS)/venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
