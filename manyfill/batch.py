@@ -1,0 +1,605 @@
+"""Photos on disk to fills on disk: one photo, a folder that can be interrupted, the replay of either from a sidecar.
+
+A folder job keeps `manifest.jsonl` beside its outputs, one JSON object a line, appended when a photo is finished. The
+same job again skips what is done with the same options, model, photo and mask; what failed is tried again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from PIL import Image
+
+from manyfill import __version__, photos, sheet
+from manyfill.completer import Completer, Completion, uncertainty
+from manyfill.errors import BadImage, BadMask, ManyfillError
+
+log = logging.getLogger(__name__)
+
+MANIFEST = "manifest.jsonl"
+FORMATS = {"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tiff"}  # what --format offers, beside "same"
+
+Progress = Callable[[str, int, int], None]  # stage, done, total
+
+
+# ── what is asked for, what came of it ──────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How photos are completed and written: all that changes an output's bytes, besides model, photo and mask."""
+
+    n: int = 1
+    seed: int = 0
+    polarity: str = "white"
+    grow: int = 0  # pixels
+    band: int = 0  # pixels
+    diversity: float = 1.0
+    texture: str | float = "auto"
+    max_memory: int | None = None  # bytes
+    format: str = "same"
+    quality: int | None = None
+    sheet: bool = True
+    uncertainty: bool = False
+
+    def complete(self) -> dict[str, Any]:
+        """Those that `Completer.complete` takes, without `n` and `seed`."""
+        names = ("polarity", "grow", "band", "diversity", "texture", "max_memory")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the files of one photo go: `stem_1.jpg` … with sheet and sidecar, or one plain file."""
+
+    folder: Path
+    stem: str
+    numbered: bool = True  # False: one fill, called stem + suffix, and no sidecar
+    suffix: str | None = None  # None: as the format says
+
+    def fill(self, rank: int, suffix: str) -> Path:
+        """Path of the fill of this rank (1 = best)."""
+        return self.folder / f"{self.stem}{f'_{rank}' if self.numbered else ''}{self.suffix or suffix}"
+
+    def extra(self, name: str) -> Path:
+        """Path of the sheet or the uncertainty map."""
+        return self.folder / f"{self.stem}_{name}.png"
+
+    @property
+    def sidecar(self) -> Path:
+        """Path of the JSON sidecar."""
+        return self.folder / f"{self.stem}.json"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One photo to do. `mask` None: the photo's own transparency is the hole."""
+
+    name: str  # how the job calls it: its path inside the folder
+    photo: Path
+    mask: Path | None
+    target: Target
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """A file that went in: its path, relative to the sidecar where that is possible, and its content."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """The model that was used; `file` is its weights' path, relative to the sidecar, or None for an installed model."""
+
+    name: str
+    sha256: str
+    file: str | None = None
+
+
+@dataclass(frozen=True)
+class FillRecord:
+    """A fill that came out, best first."""
+
+    file: str
+    seed: int
+    score: float | None
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sidecar:
+    """Everything needed to make the same bytes again; `stem.json` beside the fills."""
+
+    version: str  # of manyfill
+    made_with: Mapping[str, str]  # package -> version, and the device: what else could change a byte
+    photo: FileRecord
+    mask: FileRecord | None
+    height: int
+    width: int
+    hole_ratio: float
+    model: ModelRecord
+    options: Options
+    seconds: float
+    fills: tuple[FillRecord, ...]
+    sheet: str | None = None
+    uncertainty: str | None = None
+
+    def to_json(self) -> str:
+        """Readable JSON, keys in the order of the fields."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def read(cls, path: Path) -> Sidecar:
+        """Raises ManyfillError where the file is missing or not a sidecar."""
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            return cls(
+                **{
+                    **raw,
+                    "photo": FileRecord(**raw["photo"]),
+                    "mask": None if raw["mask"] is None else FileRecord(**raw["mask"]),
+                    "model": ModelRecord(**raw["model"]),
+                    "options": Options(**raw["options"]),
+                    "fills": tuple(FillRecord(**fill) for fill in raw["fills"]),
+                }
+            )
+        except FileNotFoundError:
+            raise ManyfillError(f"there is no sidecar {path}.") from None
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            what = f"no entry {error}" if isinstance(error, KeyError) else str(error)
+            raise ManyfillError(f"{path} is not a sidecar that this version can read: {what}.") from error
+
+
+@dataclass(frozen=True)
+class Done:
+    """A photo that was completed."""
+
+    name: str
+    sidecar: Sidecar
+    files: tuple[Path, ...]  # all that was written, fills first
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A photo that an earlier run completed with the same options."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A photo that could not be completed, and why, in one line."""
+
+    name: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """A folder of photos. `masks`: a folder of masks that pair by relative stem, one for all, or None: own alpha."""
+
+    photos: Path
+    masks: Path | None
+    out: Path
+    options: Options
+    model_file: Path | None = None  # the weights, where the model is not an installed one
+
+
+@dataclass
+class Summary:
+    """What a folder job did."""
+
+    done: int = 0
+    skipped: int = 0
+    failed: list[Failed] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+# ── one photo ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def complete_photo(
+    completer: Completer,
+    task: Task,
+    options: Options,
+    *,
+    model_file: Path | None = None,
+    progress: Progress | None = None,
+) -> Done:
+    """Complete one photo and write its files, each atomically, the sidecar last."""
+    start = time.perf_counter()
+    photo = photos.read(task.photo)
+    mask = task.photo if task.mask is None else task.mask
+    completions = completer.complete(
+        photo, mask, n=options.n, seed=options.seed, progress=progress, **options.complete()
+    )
+    seconds = round(time.perf_counter() - start, 3)
+    folder = task.target.folder
+    sidecar = Sidecar(
+        version=__version__,
+        made_with=made_with(completer),
+        photo=_record(task.photo, folder),
+        mask=None if task.mask is None else _record(task.mask, folder),
+        height=photo.height,
+        width=photo.width,
+        hole_ratio=float(completions[0].hole.mean()),
+        model=ModelRecord(
+            completer.name, completer.sha256, None if model_file is None else _relative(model_file, folder)
+        ),
+        options=options,
+        seconds=seconds,
+        fills=(),
+    )
+    return _write(task, photo, completions, sidecar)
+
+
+def replay(
+    completer: Completer,
+    sidecar: Sidecar,
+    task: Task,
+    *,
+    model_file: Path | None = None,
+    progress: Progress | None = None,
+) -> tuple[Done, list[str]]:
+    """Make the files of a sidecar again, each fill from its own seed.
+
+    Returns what was written, and the names of the fills whose bytes differ from those recorded (another version or
+    device). Raises ManyfillError where photo, mask or model are not those recorded.
+    """
+    _same(task.photo, sidecar.photo, "photo", BadImage)
+    if task.mask is not None and sidecar.mask is not None:
+        _same(task.mask, sidecar.mask, "mask", BadMask)
+    if completer.sha256 != sidecar.model.sha256:
+        raise ManyfillError(
+            f"model '{completer.name}' has changed since the fills were made: sha256 {completer.sha256[:12]}…,"
+            f" recorded {sidecar.model.sha256[:12]}…. Install the version that made the fills,"
+            " or name its weights: --model FILE."
+        )
+    photo = photos.read(task.photo)
+    mask = task.photo if task.mask is None else task.mask
+    options = sidecar.options.complete()
+    completions = []
+    for index, fill in enumerate(sidecar.fills):
+        if progress is not None:
+            progress("fill", index, len(sidecar.fills))
+        (completion,) = completer.complete(photo, mask, n=1, seed=fill.seed, **options)
+        completions.append(replace(completion, score=fill.score))
+    folder = task.target.folder
+    again = replace(
+        sidecar,
+        photo=replace(sidecar.photo, file=_relative(task.photo, folder)),
+        mask=None if task.mask is None or sidecar.mask is None
+        else replace(sidecar.mask, file=_relative(task.mask, folder)),
+        model=replace(sidecar.model, file=None if model_file is None else _relative(model_file, folder)),
+    )  # fmt: skip
+    done = _write(task, photo, completions, again)
+    pairs = zip(sidecar.fills, done.sidecar.fills, strict=True)
+    return done, [new.file for old, new in pairs if old.sha256 != new.sha256]
+
+
+def made_with(completer: Completer) -> dict[str, str]:
+    """Versions and the device that a picture's bytes may depend on."""
+    found = {"device": str(getattr(completer, "device", "cpu"))}
+    for package in ("torch", "numpy", "pillow", "opencv-python-headless"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # another build of the same library, such as opencv-python
+            found[package] = "unknown"
+    return found
+
+
+def _write(task: Task, photo: photos.Photo, completions: Sequence[Completion], sidecar: Sidecar) -> Done:
+    options, target = sidecar.options, task.target
+    inputs = {path.resolve() for path in (task.photo, task.mask) if path is not None}
+    suffix = _suffix(photo, options.format)
+    target.folder.mkdir(parents=True, exist_ok=True)
+    files: list[Path] = []
+    fills: list[FillRecord] = []
+
+    def keep(path: Path, data: bytes) -> None:
+        if path.resolve() in inputs:
+            raise ManyfillError(
+                f"{path} is the photo or the mask itself, which is never overwritten. Say where to: -o PATH."
+            )
+        photos.write_atomic(path, data)
+        files.append(path)
+
+    for rank, completion in enumerate(completions, start=1):
+        path = target.fill(rank, suffix)
+        data = photos.encode(completion.photo, format=photos.SUFFIXES[path.suffix.lower()], quality=options.quality)
+        keep(path, data)
+        fills.append(FillRecord(path.name, completion.seed, completion.score, hashlib.sha256(data).hexdigest()))
+    if options.uncertainty:
+        path = target.extra("uncertainty")
+        keep(path, _png(sheet.heat_map(photos.to_pil(photo), uncertainty(completions))))
+        sidecar = replace(sidecar, uncertainty=path.name)
+    sidecar = replace(sidecar, fills=tuple(fills))
+    if options.sheet:
+        path = target.extra("sheet")
+        labels = [f"seed {fill.seed}" + ("" if fill.score is None else f" · score {fill.score:.3f}") for fill in fills]
+        pictures = [completion.image for completion in completions]
+        drawn = sheet.contact_sheet(
+            photos.to_pil(photo), completions[0].hole, pictures, title=_title(sidecar), labels=labels
+        )
+        keep(path, _png(drawn))
+        sidecar = replace(sidecar, sheet=path.name)
+    if target.numbered:
+        keep(target.sidecar, sidecar.to_json().encode())
+    return Done(task.name, sidecar, tuple(files))
+
+
+def _title(sidecar: Sidecar) -> str:
+    fills = f"{len(sidecar.fills)} fill{'s' if len(sidecar.fills) != 1 else ''}"
+    name = PurePosixPath(sidecar.photo.file).name
+    return f"{name} · {sidecar.width}x{sidecar.height} · {sidecar.model.name} · {fills} in {sidecar.seconds:.1f} s"
+
+
+def _suffix(photo: photos.Photo, wanted: str) -> str:
+    """The suffix of the fills' files: the photo's own where that tells the truth about its format."""
+    if wanted != "same":
+        return FORMATS[wanted]
+    own = photo.path.suffix if photo.path is not None else ""
+    if photos.SUFFIXES.get(own.lower()) == photo.format:
+        return own
+    return next(suffix for suffix, name in photos.SUFFIXES.items() if name == photo.format)
+
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _record(path: Path, folder: Path) -> FileRecord:
+    return FileRecord(_relative(path, folder), _sha256(path))
+
+
+def _relative(path: Path, folder: Path) -> str:
+    try:
+        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # another drive
+        return path.resolve().as_posix()
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _same(path: Path, record: FileRecord, what: Literal["photo", "mask"], kind: type[ManyfillError]) -> None:
+    if not path.is_file():
+        raise kind(f"the {what} {path} is not there any more. Say where it is now: --{what} PATH.")
+    if _sha256(path) != record.sha256:
+        raise kind(
+            f"the {what} {path} has changed since the fills were made. Put the old one back, or name it: --{what} PATH."
+        )
+
+
+# ── a folder ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def complete_folder(
+    completer: Completer,
+    job: Job,
+    *,
+    report: Callable[[Done | Skipped | Failed], None] | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """Complete every photo of a folder; what one photo does wrong is reported and never stops the rest.
+
+    Each photo's fate is handed to `report` when it is known; `progress` is called with ("photos", done, total).
+    Raises ManyfillError where the job as a whole makes no sense: no photos, outputs amid inputs.
+    """
+    start = time.perf_counter()
+    plan = list(tasks(job))
+    summary = Summary()
+    manifest = Manifest(job.out, fingerprint(job.options, completer.sha256))
+    for index, task in enumerate(plan):
+        if progress is not None:
+            progress("photos", index, len(plan))
+        fate: Done | Skipped | Failed
+        if isinstance(task, Failed):
+            fate = task
+        elif manifest.has(task):
+            fate = Skipped(task.name)
+        else:
+            try:
+                fate = complete_photo(completer, task, job.options, model_file=job.model_file)
+            except ManyfillError as error:
+                fate = Failed(task.name, " ".join(str(error).split()))
+            except Exception as error:  # whatever this photo hit: the rest of the night's work must not stop
+                log.debug("%s failed", task.name, exc_info=True)
+                fate = Failed(task.name, f"{type(error).__name__}: {' '.join(str(error).split())}")
+        if isinstance(fate, Skipped):
+            summary.skipped += 1
+        elif isinstance(fate, Failed):
+            summary.failed.append(fate)
+            manifest.add_failure(fate)
+        else:
+            summary.done += 1
+            assert isinstance(task, Task)
+            manifest.add(task, fate)
+        if report is not None:
+            report(fate)
+    if progress is not None:
+        progress("photos", len(plan), len(plan))
+    summary.seconds = time.perf_counter() - start
+    return summary
+
+
+def tasks(job: Job) -> Iterator[Task | Failed]:
+    """The photos of a job in the order of their names; one without a mask is a Failed. Raises as `complete_folder`."""
+    root, out = job.photos.resolve(), job.out.resolve()
+    masks = None if job.masks is None or job.masks.is_file() else job.masks.resolve()
+    for path, what in ((root, "photos"), (masks, "masks")):
+        if path == out:
+            raise ManyfillError(
+                f"-o {job.out} is the folder of the {what}. Name another folder, so that nothing gets mixed up."
+            )
+    if masks == root:
+        raise ManyfillError(f"--mask {job.masks} is the folder of the photos. Keep the masks in a folder of their own.")
+    found = find_photos(job.photos, without=[path for path in (out, masks) if path is not None])
+    if job.masks is not None and job.masks.is_file():  # one mask for all, which may lie among the photos
+        found = [path for path in found if path.resolve() != job.masks.resolve()]
+    if not found:
+        raise ManyfillError(
+            f"no photos in {job.photos}: looked for {' '.join(sorted(photos.SUFFIXES))}, also in sub-folders."
+        )
+    names = [path.relative_to(job.photos) for path in found]
+    stems = output_stems(names)
+    candidates = None if masks is None else _by_stem(masks, out)
+    for path, name in zip(found, names, strict=True):
+        target = Target(job.out / name.parent, stems[name])
+        mask = job.masks
+        if candidates is not None:
+            fitting = _fitting(candidates, name)
+            if len(fitting) != 1:
+                shown = ", ".join(str(mask) for mask in fitting)
+                why = (
+                    f"{len(fitting)} masks fit: {shown}"
+                    if fitting
+                    else f"no mask {name.with_suffix('.*')} in {job.masks}"
+                )
+                yield Failed(name.as_posix(), f"{why}. Masks pair by their path without suffix.")
+                continue
+            assert job.masks is not None
+            mask = job.masks / fitting[0]
+        yield Task(name.as_posix(), path, mask, target)
+
+
+def find_photos(folder: Path, *, without: Iterable[Path] = ()) -> list[Path]:
+    """All photos below a folder in the order of their names, without hidden ones and `without` (resolved)."""
+    skip = set(without)
+    found = []
+    for parent, folders, files in os.walk(folder):
+        here = Path(parent)
+        folders[:] = sorted(name for name in folders if name[0] != "." and (here / name).resolve() not in skip)
+        found += [here / name for name in files if name[0] != "." and Path(name).suffix.lower() in photos.SUFFIXES]
+    return sorted(found)
+
+
+def output_stems(names: Sequence[Path]) -> dict[Path, str]:
+    """A stem for each photo's outputs: its own, or with the suffix in it (`a_png`) where two in one folder collide."""
+    shared = Counter((name.parent, name.stem.casefold()) for name in names)
+    stems = {name: name.stem for name in names if shared[name.parent, name.stem.casefold()] == 1}
+    taken = {(name.parent, stem.casefold()) for name, stem in stems.items()}
+    for name in names:
+        if name in stems:
+            continue
+        stem = f"{name.stem}_{name.suffix[1:]}"
+        while (name.parent, stem.casefold()) in taken:
+            stem += "_"
+        taken.add((name.parent, stem.casefold()))
+        stems[name] = stem
+    return stems
+
+
+def _by_stem(masks: Path, out: Path) -> dict[Path, list[Path]]:
+    found: dict[Path, list[Path]] = defaultdict(list)
+    for path in find_photos(masks, without=[out]):
+        name = path.relative_to(masks)
+        found[name.with_suffix("")].append(name)
+    return found
+
+
+def _fitting(masks: Mapping[Path, list[Path]], name: Path) -> list[Path]:
+    """Masks for photo `a.jpg`: `a.jpg.png` first, else those of its stem, the one of its very name before others."""
+    found = masks.get(name) or masks.get(name.with_suffix("")) or []
+    return [name] if name in found else found
+
+
+# ── the manifest ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def fingerprint(options: Options, model_sha256: str) -> str:
+    """Short name of everything besides photo and mask that decides the outputs."""
+    text = json.dumps({**asdict(options), "model": model_sha256}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Manifest:
+    """What earlier runs finished: its last word on a photo counts; a line torn by a crash is passed over."""
+
+    def __init__(self, out: Path, key: str) -> None:
+        self.out, self.key, self.path = out, key, out / MANIFEST
+        self.finished: dict[str, dict[str, Any]] = {}
+        self.torn = False
+        if self.path.is_file():
+            text = self.path.read_text(encoding="utf-8", errors="replace")
+            self.torn = bool(text) and not text.endswith("\n")
+            for line in text.splitlines():
+                try:
+                    entry = json.loads(line)
+                    self.finished[entry["photo"]] = entry
+                except (ValueError, TypeError, KeyError):
+                    log.debug("passed over a damaged line of %s", self.path)
+
+    def has(self, task: Task) -> bool:
+        """Whether this very photo with this very mask was done with the same options, and its files are still there."""
+        entry = self.finished.get(task.name)
+        if entry is None or entry.get("status") != "done" or entry.get("key") != self.key:
+            return False
+        if not all((self.out / name).is_file() for name in entry["files"]):
+            return False
+        pairs = ((task.photo, entry["photo_is"]), (task.mask, entry["mask_is"]))
+        return all(_unchanged(path, record) for path, record in pairs)
+
+    def add(self, task: Task, done: Done) -> None:
+        """Note a photo that is done."""
+        self._append(
+            {
+                "photo": task.name,
+                "status": "done",
+                "key": self.key,
+                "files": [path.relative_to(self.out).as_posix() for path in done.files],
+                "seconds": done.sidecar.seconds,
+                "photo_is": _identity(task.photo, done.sidecar.photo),
+                "mask_is": _identity(task.mask, done.sidecar.mask),
+            }
+        )
+
+    def add_failure(self, failed: Failed) -> None:
+        """Note a photo that failed."""
+        self._append({"photo": failed.name, "status": "failed", "error": failed.error})
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        line = "\n" * self.torn + json.dumps(entry, ensure_ascii=False) + "\n"
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        self.torn = False
+
+
+def _identity(path: Path | None, record: FileRecord | None) -> dict[str, Any] | None:
+    if path is None or record is None:
+        return None
+    stat = path.stat()
+    return {"size": stat.st_size, "changed_ns": stat.st_mtime_ns, "sha256": record.sha256}
+
+
+def _unchanged(path: Path | None, known: Mapping[str, Any] | None) -> bool:
+    """By size and time of change; where only the time differs, by content."""
+    if path is None or known is None:
+        return path is None and known is None
+    stat = path.stat()
+    if stat.st_size != known["size"]:
+        return False
+    return bool(stat.st_mtime_ns == known["changed_ns"] or _sha256(path) == known["sha256"])

@@ -1,0 +1,126 @@
+"""The command `manyfill`: names and one-line helps here, one file per command, imported when that command is called.
+
+Exit codes are promises: 0 done; 1 some files of a batch failed (listed, the rest done); 2 the user's mistake, one line
+`error: ...` that says what to do; 130 interrupted. A traceback appears only with --debug.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from .. import __version__
+from ..errors import ManyfillError
+
+# name -> (module of this package, one-line help)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "complete": ("complete", "Fill the hole in a photo, or in every photo of a folder."),
+    "models": ("models", "List the installed models: size, licence, results, path."),
+    "import": ("import_", "Turn the authors' PICNet or DFNet checkpoints into a model file."),
+    "masks": ("masks", "Write random masks: PNG, white = fill, with a manifest."),
+    "replay": ("replay", "Make the same files again, byte for byte, from a JSON sidecar."),
+    "train": ("train", "Train a model, or go on with a training run."),
+}
+
+
+class LazyCommands(TyperGroup):
+    """Lists commands by their one-line helps alone; imports a command's file when it is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """Replace the placeholder that `--help` lists by the command itself."""
+        name, placeholder, rest = super().resolve_command(ctx, args)
+        if placeholder is None or placeholder.name not in COMMANDS:
+            return name, placeholder, rest
+        module = import_module(f".{COMMANDS[placeholder.name][0]}", __package__)
+        command = typer.main.get_command(module.app)
+        command.name = placeholder.name
+        return name, command, rest
+
+
+app = typer.Typer(
+    name="manyfill",
+    cls=LazyCommands,
+    help="Fill the hole in a photo: several different, seamless completions, best first.",
+    add_completion=False,
+    rich_markup_mode=None,  # plain text: twice as much fits on a line as in boxes, and it can be piped
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"manyfill {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _manyfill(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and more log; may stand anywhere.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and leave.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Fill the hole in a photo: several different, seamless completions, best first."""
+
+
+def _placeholder() -> Callable[[], None]:
+    def unreachable() -> None:
+        raise AssertionError("LazyCommands.resolve_command replaces this command before it is called")
+
+    return unreachable
+
+
+for _name, (_module, _help) in COMMANDS.items():
+    app.command(_name, help=_help)(_placeholder())
+
+
+def run(args: Sequence[str]) -> int:
+    """Run one command line and return its exit code. Everything that goes wrong ends here, as one line on stderr."""
+    args = list(args)
+    end = args.index("--") if "--" in args else len(args)
+    debug = "--debug" in args[:end]
+    args = [arg for arg in args[:end] if arg != "--debug"] + args[end:]
+    log = logging.getLogger("manyfill")
+    log.setLevel(logging.DEBUG if debug else logging.WARNING)
+    if debug and not log.handlers:
+        log.addHandler(logging.StreamHandler())  # to stderr
+    try:
+        code = typer.main.get_command(app).main(args=args or ["--help"], prog_name="manyfill", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, typer.Abort):
+        return 130  # as shells have it for Ctrl-C
+    except BrokenPipeError:  # the reader of our stdout left: `manyfill models | head -1`
+        sys.stdout = None  # else the interpreter complains once more when it flushes at exit
+        return 0
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        return 2
+
+
+def _one_line(error: Exception) -> str:
+    usage = getattr(error, "format_message", None)  # typer's own errors: a wrong option, a missing argument
+    if usage is not None:
+        where = getattr(getattr(error, "ctx", None), "command_path", "manyfill")
+        text = f"{str(usage()).rstrip('.')}. See: {where} --help"
+    elif isinstance(error, ManyfillError):
+        text = str(error)
+    elif isinstance(error, OSError) and error.strerror:
+        text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    else:
+        text = f"{type(error).__name__}: {error}. This is a fault in manyfill; run again with --debug and report it."
+    return " ".join(text.replace("Value error, ", "").split())
+
+
+def main() -> None:
+    """Entry point of the console script and of `python -m manyfill`."""
+    raise SystemExit(run(sys.argv[1:]))

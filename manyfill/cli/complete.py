@@ -1,0 +1,340 @@
+"""`manyfill complete`: one photo, or a folder of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from manyfill import zoo
+from manyfill.cli import console
+from manyfill.errors import ManyfillError, TooLarge
+
+if TYPE_CHECKING:
+    from manyfill.batch import Done, Options
+    from manyfill.completer import Completer
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+JPEG_NOTE = "JPEG re-encodes the known pixels too; --format png (or tiff) keeps them exactly as they were."
+
+
+@app.command()
+def complete(
+    photo: Annotated[
+        Path, typer.Argument(metavar="PHOTO", help="A photo, or a folder of photos (sub-folders too).", exists=True)
+    ],
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            "--mask",
+            help="What to fill: a picture of the photo's size, white = fill. For a folder: a folder of masks that pair "
+            "by their path without suffix, or one mask for all.",
+            exists=True,
+        ),
+    ] = None,
+    fills: Annotated[
+        int, typer.Option("-n", "--fills", min=1, max=64, help="How many different fills, best first.")
+    ] = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            help="Where to: a folder, or with one fill of one photo also a file. Default: PHOTO_filled beside the "
+            "photo, or with more fills the folder fills/ beside it.",
+        ),
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", help="A name (see: manyfill models) or a .safetensors file.")
+    ] = zoo.DEFAULT,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The first fill's seed; the next ones count up.")] = 0,
+    polarity: Annotated[
+        Literal["white", "black", "alpha"],
+        typer.Option(
+            "--polarity",
+            help="What the hole looks like in the mask; alpha = transparent. With alpha and without --mask the photo's "
+            "own transparency is the hole.",
+        ),
+    ] = "white",
+    grow: Annotated[int, typer.Option("--grow", min=0, metavar="PX", help="Enlarge the hole by this.")] = 0,
+    band: Annotated[
+        int,
+        typer.Option(
+            "--band",
+            min=0,
+            metavar="PX",
+            help="Let the fill blend into the photo this far outside the hole; 0 keeps known pixels exact.",
+        ),
+    ] = 0,
+    diversity: Annotated[
+        float,
+        typer.Option(
+            "--diversity",
+            min=0.0,
+            max=2.0,
+            help="How far the fills go from the most likely one; 0 = that one.",
+        ),
+    ] = 1.0,
+    texture: Annotated[
+        str,
+        typer.Option(
+            "--texture",
+            metavar="auto|net|photo|0..1",
+            help="How much of the detail comes from the photo's own patches rather than from the net.",
+        ),
+    ] = "auto",
+    format: Annotated[
+        Literal["same", "png", "jpg", "webp", "tiff"],
+        typer.Option("--format", help="File format of the fills."),
+    ] = "same",
+    quality: Annotated[
+        int | None,
+        typer.Option("--quality", min=1, max=100, help="Of JPEG and WebP files."),
+    ] = None,
+    sheet: Annotated[
+        bool | None,
+        typer.Option(
+            "--sheet/--no-sheet",
+            help="A contact sheet: photo, hole, fills. Default: with more than one fill, and with one photo in "
+            "a folder of its own.",
+            show_default=False,
+        ),
+    ] = None,
+    uncertainty: Annotated[
+        bool,
+        typer.Option("--uncertainty", help="A heat map of where the fills disagree."),
+    ] = False,
+    json_lines: Annotated[
+        bool,
+        typer.Option("--json", help="One JSON object per fill on stdout, for programs."),
+    ] = False,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"],
+        typer.Option("--device", help="Where the net runs."),
+    ] = "auto",
+    engine: Annotated[Literal["auto", "torch"], typer.Option("--engine", help="What runs the net.")] = "auto",
+    max_memory: Annotated[
+        str | None,
+        typer.Option("--max-memory", metavar="SIZE", help="Ceiling, such as 4G or 512M."),
+    ] = None,
+) -> int:
+    """Fill the hole in a photo, or in every photo of a folder.
+
+    One fill: PHOTO_filled beside the photo. More fills: the folder fills/ with PHOTO_1, PHOTO_2 ..., best first, a
+    contact sheet and a JSON sidecar from which `manyfill replay` makes the same files again. A folder of photos is
+    resumed where an earlier run was interrupted. Photos and masks are never overwritten.
+    """
+    if uncertainty and fills < 2:
+        raise ManyfillError("--uncertainty shows where fills disagree, so it needs at least -n 2.")
+    if mask is None and polarity != "alpha":
+        raise ManyfillError(
+            "nothing says where the hole is. Give --mask hole.png (white = fill), or --polarity alpha where the photo's"
+            " own transparency is the hole."
+        )
+    if mask is not None and mask.is_dir() and not photo.is_dir():
+        raise ManyfillError(f"--mask {mask} is a folder, but {photo} is one photo. Name the photo's mask.")
+    ceiling = None if max_memory is None else parse_size(max_memory)
+    detail = parse_texture(texture)
+    target = None if photo.is_dir() else _target(photo, fills, out, format)
+    if target is None and out is None:
+        raise ManyfillError(f"{photo} is a folder; say which folder its fills go to: -o DIR.")
+
+    from manyfill.batch import Options
+
+    options = Options(
+        n=fills,
+        seed=seed,
+        polarity=polarity,
+        grow=grow,
+        band=band,
+        diversity=diversity,
+        texture=detail,
+        max_memory=ceiling,
+        format=format,
+        quality=quality,
+        sheet=sheet if sheet is not None else fills > 1 or (target is not None and target.numbered),
+        uncertainty=uncertainty,
+    )
+    with console.status("loading the model"):
+        completer, model_file = load(model, device=device, engine=engine)
+    show = Reporter(json_lines=json_lines, options=options, deterministic=is_deterministic(completer))
+    if target is None:
+        assert out is not None
+        return _folder(completer, photo, mask, out, options, model_file, show)
+
+    from manyfill.batch import Task, complete_photo
+
+    with console.bar(photo.name) as progress:
+        done = complete_photo(
+            completer, Task(str(photo), photo, mask, target), options, model_file=model_file, progress=progress
+        )
+    show.done(done, folder=target.folder)
+    console.say(f"{console.count(len(done.sidecar.fills), 'fill')} in {done.sidecar.seconds:.1f} s")
+    return 0
+
+
+def _folder(
+    completer: Completer,
+    photos: Path,
+    masks: Path | None,
+    out: Path,
+    options: Options,
+    model_file: Path | None,
+    show: Reporter,
+) -> int:
+    from manyfill.batch import Done, Failed, Job, Skipped, complete_folder
+
+    if out.exists() and not out.is_dir():
+        raise ManyfillError(f"-o {out} is a file; the fills of a folder go to a folder.")
+
+    def report(fate: Done | Skipped | Failed) -> None:
+        if isinstance(fate, Done):
+            show.done(fate, folder=out / Path(fate.name).parent)
+        elif isinstance(fate, Failed):
+            show.failed(fate)
+
+    job = Job(photos, masks, out, options, model_file)
+    with console.bar("photos") as progress:
+        summary = complete_folder(completer, job, report=report, progress=progress)
+    parts = [f"{summary.done} done"]
+    if summary.skipped:
+        parts.append(f"{summary.skipped} done before")
+    if summary.failed:
+        parts.append(f"{len(summary.failed)} failed")
+    rate = f", {summary.done / summary.seconds:.2f} photos/s" if summary.done and summary.seconds else ""
+    console.say(f"{', '.join(parts)}; {summary.seconds:.1f} s{rate}")
+    for failed in summary.failed:
+        console.say(f"failed: {failed.name}: {failed.error}")
+    return 1 if summary.failed else 0
+
+
+class Reporter:
+    """Tells people and programs what was written; each remark about the run is made once."""
+
+    def __init__(self, *, json_lines: bool, options: Options, deterministic: bool) -> None:
+        self.json_lines, self.options, self.deterministic = json_lines, options, deterministic
+        self.said: set[str] = set()
+
+    def done(self, done: Done, *, folder: Path) -> None:
+        """Print a photo's files: paths for people, one JSON object per fill for programs."""
+        sidecar = done.sidecar
+        if self.json_lines:
+            for rank, fill in enumerate(sidecar.fills, start=1):
+                self._line(
+                    photo=done.name,
+                    file=str(folder / fill.file),
+                    rank=rank,
+                    seed=fill.seed,
+                    score=fill.score,
+                    sha256=fill.sha256,
+                    model=sidecar.model.name,
+                    model_sha256=sidecar.model.sha256,
+                    hole_ratio=sidecar.hole_ratio,
+                    height=sidecar.height,
+                    width=sidecar.width,
+                    seconds=sidecar.seconds,
+                    sheet=sidecar.sheet and str(folder / sidecar.sheet),
+                    uncertainty=sidecar.uncertainty and str(folder / sidecar.uncertainty),
+                    version=sidecar.version,
+                )
+        else:
+            for path in done.files:
+                console.out(str(path))
+        if any(Path(fill.file).suffix.lower() in (".jpg", ".jpeg") for fill in sidecar.fills):
+            self._once(JPEG_NOTE)
+        if len(sidecar.fills) < self.options.n and sidecar.hole_ratio > 0:
+            made = console.count(len(sidecar.fills), "fill")
+            why = (
+                f"'{sidecar.model.name}' is deterministic and has one answer for each hole"
+                if self.deterministic
+                else "no further ones were different enough"
+            )
+            self._once(f"{self.options.n} fills were asked for and {made} made: {why}.")
+
+    def failed(self, failed: Any) -> None:
+        """Tell programs of a photo that failed; people get the list at the end."""
+        if self.json_lines:
+            self._line(photo=failed.name, error=failed.error)
+
+    def _line(self, **entries: object) -> None:
+        console.out(json.dumps(entries, ensure_ascii=False))
+
+    def _once(self, note: str) -> None:
+        if note not in self.said:
+            self.said.add(note)
+            console.say(f"note: {note}")
+
+
+def load(model: str, *, device: str = "auto", engine: str = "auto") -> tuple[Completer, Path | None]:
+    """The completer of a model, and its weights file where it is not an installed model."""
+    from manyfill.completer import Completer
+
+    completer = Completer.from_pretrained(model, device=None if device == "auto" else device, engine=engine)
+    return completer, None if model in zoo.ZOO else Path(model)
+
+
+def is_deterministic(completer: Completer) -> bool:
+    """Whether the net has one answer only."""
+    side = completer.net.multiple
+    return completer.net.noise_shape(side, side) is None
+
+
+def parse_size(text: str) -> int:
+    """`4G`, `512M`, `1.5GB`, `2GiB` or plain bytes, as bytes; K, M, G, T are powers of 1024."""
+    letters = text.strip().upper().removesuffix("B").removesuffix("I")
+    power = "KMGT".find(letters[-1:]) + 1 if letters[-1:].isalpha() else 0
+    try:
+        size = int(float(letters[:-1] if letters[-1:].isalpha() else letters) * 1024**power)
+        if size <= 0 or (letters[-1:].isalpha() and power == 0):
+            raise ValueError
+    except (ValueError, OverflowError):
+        raise TooLarge(f"--max-memory {text!r} is not a size. Write it as 4G or 512M.") from None
+    return size
+
+
+def parse_texture(text: str) -> str | float:
+    """`auto`, `net`, `photo`, or a number from 0 (net) to 1 (photo)."""
+    if text in ("auto", "net", "photo"):
+        return text
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ManyfillError(f"--texture is {text!r}; expected auto, net, photo or a number from 0 to 1.")
+    return share
+
+
+def _target(photo: Path, fills: int, out: Path | None, format: str) -> Any:
+    """Where the fills of one photo go, as a batch.Target."""
+    from manyfill.batch import FORMATS, Target
+    from manyfill.photos import SUFFIXES
+
+    if out is None:
+        if fills > 1:
+            return Target(photo.parent / "fills", photo.stem)
+        return Target(photo.parent, f"{photo.stem}_filled", numbered=False)
+    suffix = out.suffix.lower()
+    if out.is_dir() or not suffix:
+        if out.exists() and not out.is_dir():
+            raise ManyfillError(
+                f"-o {out} is a file without a suffix. Name a folder, or a file with one, such as {out}.png."
+            )
+        return Target(out, photo.stem)
+    if suffix not in SUFFIXES:
+        from PIL import Image
+
+        if suffix in Image.registered_extensions() or out.exists():
+            known = " ".join(sorted(set(FORMATS.values())))
+            raise ManyfillError(f"cannot write {out}: suffix {out.suffix}. Those that can be written: {known}.")
+        return Target(out, photo.stem)
+    if fills > 1:
+        raise ManyfillError(
+            f"-o {out} is one file, but -n asks for {fills} fills. Name a folder: -o {out.with_suffix('')}/"
+        )
+    if format != "same" and SUFFIXES[suffix] != SUFFIXES[FORMATS[format]]:
+        raise ManyfillError(f"-o {out} and --format {format} disagree. Leave one of them out.")
+    return Target(out.parent, out.stem, numbered=False, suffix=out.suffix)

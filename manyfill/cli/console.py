@@ -1,0 +1,55 @@
+"""What a terminal shows: results on stdout, remarks on stderr, bars on stderr and only where it is a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+def out(line: str) -> None:
+    """A result, on stdout."""
+    print(line, flush=True)
+
+
+def say(line: str) -> None:
+    """A remark, on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def count(number: int, noun: str) -> str:
+    """`1 fill`, `2 fills`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+@contextmanager
+def status(what: str) -> Iterator[None]:
+    """A spinner while something runs."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Callable[[str, int, int], None] | None]:
+    """A progress bar fed with (stage, done, total), gone when it is full; None where nobody watches."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+
+        def advance(stage: str, done: int, total: int) -> None:
+            progress.update(
+                task, description=f"{what}: {stage}" if stage != what else what, completed=done, total=total
+            )
+
+        yield advance

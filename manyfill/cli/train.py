@@ -1,0 +1,65 @@
+"""`manyfill train`: a recipe, photos, a folder for the run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from manyfill.cli import console
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def train(
+    recipe: Annotated[
+        str, typer.Option("--recipe", metavar="NAME", help="A recipe's name, or FILE.py:NAME for one of your own.")
+    ],
+    data: Annotated[
+        list[Path],
+        typer.Option("--data", help="A folder of photos or a .tar shard; repeat it for more.", exists=True),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="RUN", help="The run's folder; a run in it is resumed.", file_okay=False)
+    ],
+    images: Annotated[
+        int | None,
+        typer.Option("--images", min=1, help="Train until this many images were seen. Default: the recipe's number."),
+    ] = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="WEIGHTS", help="Start from a model's weights (name or file), fresh optimisers."
+        ),
+    ] = None,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option("--max-minutes", min=0.0, help="Stop after this time; the same command goes on later."),
+    ] = None,
+    val: Annotated[
+        list[Path] | None,
+        typer.Option("--val", help="Photos to check the model with while it trains: folder or shard.", exists=True),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the recipe and the photos found, and train nothing.")
+    ] = False,
+) -> int:
+    """Train a model, or go on with a training run: the same command again, or with a larger --images, resumes."""
+    from manyfill import recipes
+
+    found = recipes.find(recipe)
+    if dry_run:
+        from manyfill.data import open_photos
+
+        console.out(json.dumps(dataclasses.asdict(found), indent=2, default=str, ensure_ascii=False))
+        console.say(f"{console.count(len(open_photos(data)), 'photo')} in {', '.join(str(path) for path in data)}")
+        console.say(f"would {'go on with' if (out / 'stats.jsonl').is_file() else 'start'} {out}; nothing was trained")
+        return 0
+    from manyfill import training
+
+    training.train(found, data, out, images=images, start_from=start_from, max_minutes=max_minutes, val=val or ())
+    return 0

@@ -1,0 +1,173 @@
+"""Pictures for people: the contact sheet `photo | hole | fills`, and the heat map of where the fills disagree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+GAP = 12  # between tiles and round the sheet, pixels
+LABEL = 30  # height of the line under each tile
+TITLE = 40  # height of the line above all
+PAPER, INK, FAINT = (250, 250, 248), (28, 28, 30), (120, 120, 124)
+HOLE = (255, 0, 110)  # a colour that is rare in photos
+TILE = (160, 760)  # a tile's least and greatest width, pixels
+PER_ROW = 6  # tiles at most, so that each can be judged on a small screen
+ASPECT = 2.0  # width to height of a sheet that fits both a screen and a page
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of a photo, in pixels; bottom and right are outside."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+
+def contact_sheet(
+    photo: Image.Image,
+    hole: NDArray[np.bool_],
+    fills: Sequence[Image.Image],
+    *,
+    title: str = "",
+    labels: Sequence[str] = (),
+    columns: int | None = None,
+    max_width: int = 2400,
+) -> Image.Image:
+    """Lay out photo | hole | fills, best first, on one RGB picture at most `max_width` pixels wide.
+
+    Where the hole is small in its photo, the hole and the fills are shown closer; the photo then has a frame round
+    that part. `hole` (H, W) is True where filled; `labels` has one text per fill, after its number; `columns` is found
+    when not given.
+    """
+    near = view(hole)
+    close = (near.bottom - near.top, near.right - near.left) != hole.shape
+    tiles = len(fills) + 2
+    columns = columns or _columns(tiles, photo.width / photo.height)
+    widest = min((max_width - GAP) // columns - GAP, TILE[1])
+    width = min(widest, max(photo.width, TILE[0]))
+    height = max(1, round(width * photo.height / photo.width))
+    if height > 2 * widest:  # a tall strip: keep the sheet in proportion
+        width, height = max(1, round(2 * widest * photo.width / photo.height)), 2 * widest
+    cell = max(width, TILE[0])  # room for the label under a narrow tile
+
+    whole = Box(0, 0, photo.height, photo.width)
+    pictures = [_tile(photo, whole, width, height)]
+    if close:
+        _frame(pictures[0], near, photo.width, photo.height)
+    pictures.append(_mark(_tile(photo, near, width, height), _tile_hole(hole, near, width, height)))
+    pictures.extend(_tile(fill, near, width, height) for fill in fills)
+    texts = ["photo", f"hole · {100 * float(hole.mean()):.3g} %"]
+    texts.extend(f"{rank} · {label}" if label else f"{rank}" for rank, label in _numbered(fills, labels))
+
+    rows = math.ceil(tiles / columns)
+    sheet_width = GAP + columns * (cell + GAP)
+    sheet = Image.new("RGB", (sheet_width, TITLE + rows * (height + LABEL + GAP)), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    _write(draw, (GAP, 8), title, size=20, colour=INK, room=sheet_width - 2 * GAP)
+    for index, (picture, text) in enumerate(zip(pictures, texts, strict=True)):
+        left = GAP + (index % columns) * (cell + GAP)
+        top = TITLE + (index // columns) * (height + LABEL + GAP)
+        sheet.paste(picture, (left, top))
+        _write(draw, (left, top + height + 5), text, size=16, colour=INK if index > 1 else FAINT, room=cell)
+    return sheet
+
+
+def heat_map(photo: Image.Image, uncertainty: NDArray[np.float64]) -> Image.Image:
+    """The photo in grey under the spread of its fills (H, W) in [0, 1]: violet where they agree, yellow where not."""
+    grey = np.asarray(_flat(photo).convert("L"), dtype=np.float32)[..., None]
+    spread = np.clip(np.asarray(uncertainty, dtype=np.float32), 0, 1)
+    steps = np.linspace(0, 1, 6)
+    ramp = np.array([(60, 10, 100), (120, 30, 130), (190, 50, 110), (235, 95, 60), (250, 160, 30), (250, 240, 110)])
+    colour = np.stack([np.interp(spread, steps, ramp[:, channel]) for channel in range(3)], axis=-1)
+    weight = np.where(spread > 0, 0.35 + 0.6 * spread, 0)[..., None]
+    mixed = (1 - weight) * grey + weight * colour
+    return Image.fromarray(np.rint(mixed).astype(np.uint8), "RGB")
+
+
+def view(hole: NDArray[np.bool_]) -> Box:
+    """The part of a photo to show: the hole and about as much around it, in the photo's proportions; or all of it."""
+    height, width = hole.shape
+    rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
+    if not len(rows):
+        return Box(0, 0, height, width)
+    tall, wide = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
+    share = max(2 * tall / height, 2 * wide / width, min(1.0, 128 / max(height, width)))
+    if share > 0.6:
+        return Box(0, 0, height, width)
+    size_h, size_w = max(1, round(share * height)), max(1, round(share * width))
+    top = min(max(0, (int(rows[0]) + int(rows[-1]) + 1 - size_h) // 2), height - size_h)
+    left = min(max(0, (int(columns[0]) + int(columns[-1]) + 1 - size_w) // 2), width - size_w)
+    return Box(top, left, top + size_h, left + size_w)
+
+
+def _columns(tiles: int, aspect: float) -> int:
+    """How many tiles go in a row so that the sheet's aspect is pleasant and few cells stay empty."""
+
+    def badness(columns: int) -> float:
+        rows = math.ceil(tiles / columns)
+        return abs(math.log(columns * aspect / rows / ASPECT)) + (columns * rows - tiles) / tiles
+
+    return min(range(min(tiles, PER_ROW), 0, -1), key=badness)
+
+
+def _numbered(fills: Sequence[Image.Image], labels: Sequence[str]) -> list[tuple[int, str]]:
+    texts = [*labels, *[""] * (len(fills) - len(labels))]
+    return [(index + 1, texts[index]) for index in range(len(fills))]
+
+
+def _flat(picture: Image.Image) -> Image.Image:
+    """RGB, transparent parts over a grey checkerboard as viewers show them."""
+    if "A" not in picture.getbands():
+        return picture.convert("RGB")
+    rgba = picture.convert("RGBA")
+    rows, columns = np.ogrid[: rgba.height, : rgba.width]
+    checks = np.where((rows // 8 + columns // 8) % 2, 216, 240).astype(np.uint8)
+    under = Image.fromarray(checks, "L").convert("RGBA")
+    return Image.alpha_composite(under, rgba).convert("RGB")
+
+
+def _tile(picture: Image.Image, box: Box, width: int, height: int) -> Image.Image:
+    part = picture.crop((box.left, box.top, box.right, box.bottom))
+    enlarged = part.width < width
+    how = Image.Resampling.BICUBIC if enlarged else Image.Resampling.LANCZOS
+    return _flat(part).resize((width, height), how, reducing_gap=None if enlarged else 2.0)
+
+
+def _tile_hole(hole: NDArray[np.bool_], box: Box, width: int, height: int) -> NDArray[np.float32]:
+    part = Image.fromarray(hole[box.top : box.bottom, box.left : box.right].astype(np.uint8) * 255, "L")
+    resized = part.resize((width, height), Image.Resampling.BOX)
+    return np.asarray(resized, dtype=np.float32) / np.float32(255)
+
+
+def _mark(picture: Image.Image, hole: NDArray[np.float32]) -> Image.Image:
+    """Lay the hole over a tile: tinted and striped, so that it shows on every photo and without colour vision."""
+    pixels = np.asarray(picture, dtype=np.float32)
+    rows, columns = np.ogrid[: pixels.shape[0], : pixels.shape[1]]
+    stripes = np.where((rows + columns) % 14 < 5, 0.85, 0.6)[..., None]
+    weight = stripes * hole[..., None]
+    mixed = (1 - weight) * pixels + weight * np.array(HOLE, dtype=np.float32)
+    return Image.fromarray(np.rint(mixed).astype(np.uint8), "RGB")
+
+
+def _frame(tile: Image.Image, box: Box, photo_width: int, photo_height: int) -> None:
+    across, down = tile.width / photo_width, tile.height / photo_height
+    edges = (box.left * across, box.top * down, box.right * across - 1, box.bottom * down - 1)
+    ImageDraw.Draw(tile).rectangle(edges, outline=HOLE, width=2)
+
+
+def _write(
+    draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, *, size: int, colour: tuple[int, int, int], room: int
+) -> None:
+    font = ImageFont.load_default(size)
+    if draw.textlength(text, font) > room:
+        while text and draw.textlength(text + "...", font) > room:
+            text = text[:-1]
+        text += "..."
+    draw.text(at, text, fill=colour, font=font)
