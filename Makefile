@@ -35,13 +35,13 @@ $(STAMPS)/venv:
 	  || { rm -rf .venv; echo "error: $(PYTHON) cannot create a virtual environment. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
 	@mkdir -p $(STAMPS) && touch $@
 
-# The demo needs the package and the fast CPU engine; tests and linters need everything a developer does.
-$(STAMPS)/demo: EXTRAS := fast
-$(STAMPS)/dev: EXTRAS := fast,train,dev
+# The demo needs the package alone; tests and linters need everything a developer does.
+$(STAMPS)/demo: WHAT := .
+$(STAMPS)/dev: WHAT := .[dev,train]
 
 $(STAMPS)/demo $(STAMPS)/dev: $(STAMPS)/venv pyproject.toml constraints.txt
-	@echo "Setting up .venv with [$(EXTRAS)]: once, one to three minutes ..."
-	@start=$$(date +%s); $(INSTALL) -e '.[$(EXTRAS)]' && echo "Set up in $$(( $$(date +%s) - start )) s."
+	@echo "Setting up .venv with $(WHAT), once: one to three minutes ..."
+	@start=$$(date +%s); $(INSTALL) -e '$(WHAT)' && echo "Set up in $$(( $$(date +%s) - start )) s."
 	@if [ "$$CI" = true ]; then $(BIN)/python -c 'import torch; assert torch.version.cuda is None, f"CI wants a CPU torch, not {torch.__version__}"'; fi
 	@touch $@
 

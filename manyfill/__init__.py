@@ -10,6 +10,7 @@ Importing this module is cheap: torch, numpy and Pillow are loaded when a name i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,12 +34,39 @@ def load(
     return Completer.from_pretrained(name_or_path, device=device, engine=engine)
 
 
-def complete(photo: Any, mask: Any, *, model: str | Path = "pluralistic-fusion", **options: Any) -> list[Completion]:
-    """Complete one photo, the short way; `options` are those of `Completer.complete`. Best fill first.
+def complete(
+    photo: Any,
+    mask: Any,
+    *,
+    model: str | Path = "pluralistic-fusion",
+    device: str | None = None,
+    n: int = 1,
+    seed: int = 0,
+    polarity: str = "white",
+    grow: int = 0,
+    band: int = 0,
+    diversity: float = 1.0,
+    texture: str | float = "auto",
+    max_memory: int | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> list[Completion]:
+    """Complete one photo, the short way: `load` the model and call its `complete`. Best fill first.
 
-    Loads the model anew at each call: for several photos, `load` it once and call its `complete`.
+    The model is loaded anew at each call: for several photos, `load` it once yourself.
     """
-    return load(model).complete(photo, mask, **options)
+    return load(model, device=device).complete(
+        photo,
+        mask,
+        n=n,
+        seed=seed,
+        polarity=polarity,
+        grow=grow,
+        band=band,
+        diversity=diversity,
+        texture=texture,
+        max_memory=max_memory,
+        progress=progress,
+    )
 
 
 def __getattr__(name: str) -> Any:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import manyfill
+from manyfill.zoo import DEFAULT
 
 REPOSITORY = Path(__file__).parent.parent
 PACKAGE = REPOSITORY / "manyfill"
@@ -94,6 +98,19 @@ def test_names_of_the_package_resolve_on_first_use() -> None:
     assert set(manyfill.__all__) <= set(dir(manyfill))
     with pytest.raises(AttributeError, match="module 'manyfill' has no attribute 'inpaint'"):
         _ = manyfill.inpaint
+
+
+def test_the_short_way_takes_what_the_long_way_takes() -> None:
+    def options(function: Callable[..., Any]) -> dict[str, Any]:
+        parameters = inspect.signature(function).parameters
+        return {name: one.default for name, one in parameters.items() if one.kind is one.KEYWORD_ONLY}
+
+    short, long = options(manyfill.complete), options(manyfill.Completer.complete)
+    assert {name: short[name] for name in long} == long
+    assert set(short) - set(long) == {"model", "device"}
+    assert short["model"] == DEFAULT
+    assert inspect.signature(manyfill.load).parameters["name_or_path"].default == DEFAULT
+    assert options(manyfill.load) == options(manyfill.Completer.from_pretrained)
 
 
 def test_dependencies_say_why_they_are_there() -> None:
