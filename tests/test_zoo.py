@@ -38,7 +38,7 @@ def test_a_model_is_found_by_its_name(three: None) -> None:
     ("given", "message"),
     [
         ("pluralistik", "no model 'pluralistik'. Did you mean 'pluralistic'? All: manyfill models"),
-        ("Fusion", "no model 'Fusion'. Did you mean 'fusion'? All: manyfill models"),
+        ("FUSION", "no model 'FUSION'. Did you mean 'fusion'? All: manyfill models"),
         (
             "pluralistic_fusion",
             "no model 'pluralistic_fusion'. Did you mean 'pluralistic-fusion'? All: manyfill models",
