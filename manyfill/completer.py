@@ -1,0 +1,388 @@
+"""The one way from a photo with a hole to finished fills; the command line, the server and batches all go through here.
+
+photo, mask -> windows around the hole -> encode once -> decode once per fill -> seam, texture -> paste -> rank.
+Known pixels are copied at source depth and never touched; what changes lives in patches the size of the hole until
+the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from manyfill import masks, photos, ranking, resolution, weights
+from manyfill.errors import BadWeights, ManyfillError, TooLarge
+from manyfill.nets import CompletionNet, Prediction
+from manyfill.photos import Photo
+from manyfill.resolution import Bools, Box, Floats, Window
+from manyfill.zoo import DEFAULT, ZOO
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Progress = Callable[[str, int, int], None]  # (stage, done, total)
+
+MOST = 64  # fills per call
+SCORED = 4  # windows, those with most of the hole, that a fill's score is the mean of
+MARGIN = 16  # known pixels around a core that its seam is closed against
+TEXTURE = {"net": 0.0, "photo": 1.0, "auto": 1.0}
+
+
+@dataclass(frozen=True, eq=False)
+class Completion:
+    """One finished answer."""
+
+    photo: Photo  # same size, depth, format and metadata; known pixels bit-identical
+    seed: int  # complete(..., n=1, seed=this) gives this picture again
+    score: float | None  # higher is better; comparable between fills of one photo and hole only; None for an empty hole
+    hole: NDArray[np.bool_]  # (H,W), what was filled
+
+    @property
+    def image(self) -> Image.Image:
+        """As a PIL image."""
+        return photos.to_pil(self.photo)
+
+    @property
+    def array(self) -> NDArray[Any]:
+        """(H,W,3) at source depth, (H,W,4) where the photo has an alpha channel."""
+        if self.photo.alpha is None:
+            return self.photo.pixels
+        return np.dstack([self.photo.pixels, self.photo.alpha])
+
+    def save(self, path: str | Path, *, format: str = "same", quality: int | None = None) -> Path:
+        """Write to a file, atomically; format "same": as the path's suffix says, else as the photo came."""
+        return photos.write(self.photo, Path(path), format=format, quality=quality)
+
+
+def uncertainty(completions: Sequence[Completion]) -> NDArray[np.float32]:
+    """Where the fills of one photo disagree: (H,W) in [0,1], 0 outside the hole; see `ranking.uncertainty`."""
+    if not completions:
+        raise ManyfillError("uncertainty needs the fills of one photo, and at least two of them to show anything.")
+    return ranking.uncertainty([one.photo.pixels for one in completions], completions[0].hole)
+
+
+@dataclass(frozen=True, eq=False)
+class _Patch:
+    """Pixels that one window changed."""
+
+    box: Box
+    pixels: NDArray[Any]  # (h,w,3) at source depth
+    painted: Bools  # (h,w)
+
+
+@dataclass(frozen=True, eq=False)
+class _Draft:
+    """One fill before it is pasted into a photo: memory goes with the hole, not with the photo."""
+
+    seed: int
+    patches: list[_Patch] = field(default_factory=list)
+
+    def look(self, pixels: NDArray[Any], box: Box) -> NDArray[Any]:
+        """A part of the photo with what has been filled so far: a copy."""
+        view = pixels[box.part].copy()
+        for patch in self.patches:
+            common = patch.box.shared(box)
+            if common is not None:
+                theirs = common.inside(patch.box).part
+                np.copyto(view[common.inside(box).part], patch.pixels[theirs], where=patch.painted[theirs][..., None])
+        return view
+
+    def touches(self, box: Box) -> bool:
+        """Whether something in this part may have been filled already."""
+        return any(patch.box.shared(box) is not None for patch in self.patches)
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """What to fill, and how."""
+
+    photo: Photo
+    hole: Bools  # to be filled
+    blind: Bools | None  # fully transparent: neither seen nor touched
+    band: int
+    diversity: float
+    texture: float  # strength
+
+
+class Completer:
+    """A network, its critic where it has one, and the way from photos to fills."""
+
+    def __init__(
+        self,
+        net: CompletionNet,
+        *,
+        critic: nn.Module | None = None,
+        name: str = "unnamed",
+        sha256: str = "",
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.net = net
+        self.critic = critic
+        self.name = name
+        self.sha256 = sha256
+        self.device = torch.device(device)
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | Path = DEFAULT, *, device: str | None = None, engine: str = "auto"
+    ) -> Completer:
+        """Load an installed model by name, or a .safetensors file.
+
+        `device`: None or "auto" takes cuda, else mps, else cpu. Raises UnknownModel and BadWeights.
+        """
+        if engine not in ("auto", "torch"):
+            raise ManyfillError(f"engine '{engine}' is not available. Use 'auto' or 'torch'.")
+        where = _device(device)
+        found = weights.load(name_or_path, device=where)
+        name = str(name_or_path) if str(name_or_path) in ZOO else found.path.stem
+        return cls(found.net, critic=found.critic, name=name, sha256=found.sha256, device=where)
+
+    def complete(
+        self,
+        photo: Any,
+        mask: Any,
+        *,
+        n: int = 1,
+        seed: int = 0,
+        polarity: str = "white",
+        grow: int = 0,
+        band: int = 0,
+        diversity: float = 1.0,
+        texture: str | float = "auto",
+        max_memory: int | None = None,
+        progress: Progress | None = None,
+    ) -> list[Completion]:
+        """Fill the hole that the mask marks, n times, best first.
+
+        `photo`, `mask`: path, bytes, PIL image, array or tensor. Fill i draws from seed + i alone, whatever n is; for
+        n > 1 n + max(2, n // 2) fills are drawn, near-twins of better ones are passed over, and the best n are kept:
+        a fill's own seed stands in the result. A network without noise, or `diversity` 0, has one fill to give: then
+        the list has one element. So it has for an empty hole: the photo itself.
+
+        `polarity`: where the mask means "fill": "white", "black" or "alpha" (transparent). `grow`: pixels to dilate
+        the hole by. `band`: the blend may change known pixels this near the hole; 0 keeps all of them exact.
+        `diversity`: 0..2, scale of the noise. `texture`: "auto", "net", "photo" or 0..1, how much of the detail comes
+        from the photo's own patches. `max_memory`: bytes; raises TooLarge where the photos alone would need more.
+        `progress(stage, done, total)` is called with the stages "fill" and "rank".
+
+        Fully transparent pixels are not looked at and stay as they were, unless `polarity` is "alpha": then what was
+        transparent is what is filled, and becomes opaque.
+        """
+        strength = _strength(texture)
+        _check(n=n, grow=grow, band=band, diversity=diversity)
+        source = photos.read(photo)
+        marked = masks.read_hole(mask, polarity=polarity, size=(source.height, source.width))
+        hole = masks.grow(marked, grow)[0, 0].numpy() > 0.5
+        source, hole, blind = _see_through(source, hole, fill_transparent=polarity == "alpha")
+        if not hole.any():
+            return [Completion(source, seed, None, hole)]
+        varied = diversity > 0 and self.net.noise_shape(self.net.multiple, self.net.multiple) is not None
+        count = n if varied else 1
+        drawn = count + max(2, count // 2) if count > 1 else 1
+        _check_memory(source, count, max_memory)
+
+        task = _Task(source, hole, blind, band, diversity, strength)
+        windows = resolution.plan(hole, working_size=self.net.working_size, multiple=self.net.multiple)
+        with torch.inference_mode():
+            drafts = self._draw(task, windows, range(seed, seed + drawn), progress)
+            scores, thumbnails = [], []
+            for index, draft in enumerate(drafts):
+                scores.append(self._score(task, windows, draft))
+                thumbnails.append(_thumbnail(task, windows, draft))
+                if progress is not None:
+                    progress("rank", index + 1, drawn)
+        best = ranking.pick(scores, ranking.distances(thumbnails), count)
+        return [Completion(_paste(source, drafts[i]), drafts[i].seed, scores[i], hole) for i in best]
+
+    def _draw(
+        self, task: _Task, windows: Sequence[Window], seeds: Sequence[int], progress: Progress | None
+    ) -> list[_Draft]:
+        """Every fill, window by window; a window that no earlier one reaches into is encoded once for all fills."""
+        drafts = [_Draft(seed) for seed in seeds]
+        unfilled = task.hole.copy()
+        total = len(windows) * len(drafts)
+        for number, window in enumerate(windows):
+            missing = unfilled[window.box.part] if task.blind is None else (unfilled | task.blind)[window.box.part]
+            own = unfilled[window.core.part].copy()
+            shared = not drafts[0].touches(window.box)
+            encoded = None
+            for index, draft in enumerate(drafts):
+                if progress is not None:
+                    progress("fill", number * len(drafts) + index, total)
+                view = draft.look(task.photo.pixels, window.box)
+                if encoded is None or not shared:
+                    image, hole = resolution.to_net(view, missing, window)
+                    encoded = self.net.encode(image.to(self.device), hole.to(self.device))
+                noise = self._noise(window, draft.seed, number, task.diversity)
+                prediction = self.net.decode(encoded, noise)
+                if not torch.isfinite(prediction.image).all():
+                    raise BadWeights(f"model '{self.name}' drew values that are no numbers: its weights are damaged.")
+                draft.patches.append(_finish(task, window, view, missing, own, prediction, draft.seed))
+            unfilled[window.core.part] = False
+        if progress is not None:
+            progress("fill", total, total)
+        return drafts
+
+    def _noise(self, window: Window, seed: int, number: int, diversity: float) -> Tensor | None:
+        """Drawn on the CPU from (seed, number of the window) alone, so that device, n and order cannot matter."""
+        shape = self.net.noise_shape(*window.padded)
+        if shape is None:
+            return None
+        entropy = np.random.SeedSequence([seed % 2**64, number]).generate_state(1, np.uint64)
+        generator = torch.Generator().manual_seed(int(entropy[0]) >> 1)
+        return (torch.randn(1, *shape, generator=generator) * diversity).to(self.device)
+
+    def _score(self, task: _Task, windows: Sequence[Window], draft: _Draft) -> float:
+        """Mean over the windows with most of the hole: the critic's view of each, or how well its seam is closed."""
+        areas = [int(np.count_nonzero(patch.painted)) for patch in draft.patches]
+        largest = sorted(range(len(windows)), key=lambda i: (-areas[i], i))[:SCORED]
+        total = 0.0
+        for index in largest:
+            window = windows[index]
+            if self.critic is not None:
+                view = draft.look(task.photo.pixels, window.box)
+                image, _ = resolution.to_net(view, np.zeros(view.shape[:2], bool), window)
+                score = ranking.critic_score(self.critic, image.to(self.device))
+            else:
+                box = window.core.grown(MARGIN, Box(0, 0, *task.hole.shape))
+                score = ranking.seam_score(_as_float(draft.look(task.photo.pixels, box)), task.hole[box.part])
+            total += score * areas[index]
+        return total / sum(areas[index] for index in largest)
+
+
+def _finish(
+    task: _Task, window: Window, view: NDArray[Any], missing: Bools, own: Bools, prediction: Prediction, seed: int
+) -> _Patch:
+    """What the network drew, joined to the photo: `view` and `missing` are of `window.box`, `own` of its core."""
+    textured = task.texture > 0 and not missing.all()
+    region = window.box if textured else window.core.grown(MARGIN + task.band, window.box)
+    here = region.inside(window.box).part
+    seen, gap = _as_float(view[here]), missing[here]
+    fill = resolution.from_net(prediction.image, window, region)
+    # On known pixels a fused picture copies the photo; what the network would have drawn there is in `raw`.
+    drawn = fill if prediction.raw is None else resolution.from_net(prediction.raw, window, region)
+    wide = _near(gap, task.band) <= task.band if task.band else gap
+    correction = resolution.close_seam(drawn, seen, wide) - drawn
+    fill = fill + correction
+    if textured:
+        fill = _synthesize(seen, gap, fill, task.texture, seed if task.diversity > 0 else 0)
+    box = window.core.grown(task.band, window.box)
+    part, core = box.inside(region).part, window.core.inside(box).part
+    painted = np.zeros((box.height, box.width), bool)
+    painted[core] = own
+    result = fill[part]
+    if task.band:
+        distance = _near(painted, task.band)
+        ramp = np.clip(1 - distance / (task.band + 1), 0, 1)[..., None]
+        share = 1.0 if prediction.alpha is None else resolution.from_net(prediction.alpha, window, box)
+        blend = seen[part] + ramp * ramp * (3 - 2 * ramp) * share * (drawn[part] + correction[part] - seen[part])
+        result = np.where(painted[..., None], result, blend)
+        painted = (distance <= task.band) & (painted | ~gap[part])
+    return _Patch(box, _round(result, task.photo), painted)
+
+
+def _synthesize(seen: Floats, gap: Bools, guide: Floats, strength: float, seed: int) -> Floats:
+    """The texture stage: the photo's own patches, guided by the fill."""
+    from manyfill import texture
+
+    made = texture.synthesize(seen, gap, guide.clip(0, 1), strength=strength, seed=seed % 2**63)
+    return np.asarray(np.where(gap[..., None], made.image, guide), np.float32)
+
+
+def _near(hole: Bools, pixels: int) -> Floats:
+    """Distance of each pixel to the hole, 0 inside it; beyond `pixels` + 1 where there is no hole."""
+    if not hole.any():
+        return np.full(hole.shape, pixels + 2, np.float32)
+    return np.asarray(cv2.distanceTransform((~hole).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
+
+
+def _as_float(pixels: NDArray[Any]) -> Floats:
+    return (pixels / np.float32(np.iinfo(pixels.dtype).max)).astype(np.float32, copy=False)
+
+
+def _round(fill: NDArray[Any], photo: Photo) -> NDArray[Any]:
+    """To source depth, rounded; grey photos get grey fills (Rec. 601 luma, as Pillow converts)."""
+    if photo.mode in ("L", "LA"):
+        luma = fill @ np.array([0.299, 0.587, 0.114], np.float32)
+        fill = np.broadcast_to(luma[..., None], fill.shape)
+    highest = np.iinfo(photo.pixels.dtype).max
+    return np.asarray(np.rint(np.clip(fill, 0, 1) * np.float32(highest)).astype(photo.pixels.dtype))
+
+
+def _paste(photo: Photo, draft: _Draft) -> Photo:
+    pixels = photo.pixels.copy()
+    for patch in draft.patches:
+        np.copyto(pixels[patch.box.part], patch.pixels, where=patch.painted[..., None])
+    return replace(photo, pixels=pixels)
+
+
+def _thumbnail(task: _Task, windows: Sequence[Window], draft: _Draft) -> NDArray[np.float32]:
+    """All windows' thumbnails as one, each weighted by its share of the hole."""
+    parts, areas = [], []
+    for window in windows:
+        hole = task.hole[window.core.part]
+        parts.append(ranking.thumbnail(_as_float(draft.look(task.photo.pixels, window.core)), hole))
+        areas.append(float(np.count_nonzero(hole)))
+    shares = np.sqrt(np.array(areas, np.float32) / sum(areas))
+    return np.concatenate([part * share for part, share in zip(parts, shares, strict=True)])
+
+
+def _see_through(photo: Photo, hole: Bools, *, fill_transparent: bool) -> tuple[Photo, Bools, Bools | None]:
+    """Photo, hole and unseen pixels, once the photo's transparency has had its say."""
+    if photo.alpha is None:
+        return photo, hole, None
+    if fill_transparent and hole.any():
+        alpha = photo.alpha.copy()
+        alpha[hole] = np.iinfo(alpha.dtype).max
+        photo = replace(photo, alpha=alpha)
+    blind = photo.alpha == 0
+    return (photo, hole & ~blind, blind) if blind.any() else (photo, hole, None)
+
+
+def _strength(texture: str | float) -> float:
+    if isinstance(texture, str):
+        if texture not in TEXTURE:
+            raise ManyfillError(f"texture is '{texture}'; expected 'auto', 'net', 'photo' or a number from 0 to 1.")
+        return TEXTURE[texture]
+    if not 0 <= texture <= 1:
+        raise ManyfillError(f"texture is {texture}; expected 'auto', 'net', 'photo' or a number from 0 to 1.")
+    return float(texture)
+
+
+def _check(*, n: int, grow: int, band: int, diversity: float) -> None:
+    if n < 1:
+        raise ManyfillError(f"n is {n}; ask for at least one fill.")
+    if n > MOST:
+        raise TooLarge(f"n is {n}; at most {MOST} fills per call. Call again with seed={MOST} for more.")
+    if grow < 0 or band < 0:
+        raise ManyfillError(f"grow is {grow} and band {band}; both are pixels and cannot be negative.")
+    if not 0 <= diversity <= 2:
+        raise ManyfillError(f"diversity is {diversity}; expected 0 (the most likely fill) to 2 (the wildest).")
+
+
+def _check_memory(photo: Photo, count: int, max_memory: int | None) -> None:
+    needed = photo.pixels.nbytes * (count + 1) + 8 * photo.height * photo.width
+    if max_memory is not None and needed > max_memory:
+        raise TooLarge(
+            f"{count} fills of a photo of {photo.width}x{photo.height} need {needed / 2**20:.0f} MiB for their pixels"
+            f" alone; allowed are {max_memory / 2**20:.0f} MiB. Ask for fewer fills or allow more memory."
+        )
+
+
+def _device(name: str | None) -> torch.device:
+    if name is not None and name != "auto":
+        try:
+            return torch.device(name)
+        except RuntimeError as error:
+            raise ManyfillError(f"device '{name}' is unknown; expected auto, cpu, cuda or mps.") from error
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
