@@ -10,8 +10,10 @@ from __future__ import annotations
 import io
 import math
 import os
+import struct
 import tarfile
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,6 +33,12 @@ from manyfill.masks import MaskFn
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".heic", ".heif", ".avif")
 Pixels = NDArray[np.uint8]  # (H,W,3) RGB
+
+# what Pillow's decoders raise on damaged files
+_DECODER_ERRORS = (
+    *(OSError, ValueError, SyntaxError, EOFError, LookupError, ArithmeticError, TypeError),
+    *(struct.error, zlib.error, Image.DecompressionBombError),
+)
 
 
 # ── photos ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -161,8 +169,13 @@ def open_photos(
     for source in sources:
         path = Path(source)
         if path.is_dir():
+            walked: set[str] = set()
             for folder, folders, files in os.walk(path, followlinks=True):
                 folders.sort()
+                if os.path.realpath(folder) in walked:  # a link back up would never end
+                    folders.clear()
+                    continue
+                walked.add(os.path.realpath(folder))
                 for file in sorted(files):
                     if file.startswith("."):
                         continue
@@ -222,8 +235,8 @@ def _decode(place: _Place, short_side: int | None) -> Pixels:
     try:
         data = place.read()
         with Image.open(io.BytesIO(data)) as picture:
-            if picture.format == "JPEG" and picture.mode in ("RGB", "L", "YCbCr"):
-                if short_side is not None:
+            if picture.mode in ("RGB", "L") and getattr(picture, "n_frames", 1) == 1:
+                if short_side is not None:  # a JPEG is decoded at 1/2, 1/4 or 1/8; no other format heeds it
                     scale = max(1.0, min(picture.size) / short_side)
                     picture.draft("RGB", (math.ceil(picture.width / scale), math.ceil(picture.height / scale)))
                 small = ImageOps.exif_transpose(picture).convert("RGB")
@@ -234,7 +247,7 @@ def _decode(place: _Place, short_side: int | None) -> Pixels:
                 small = Image.fromarray((pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels)
     except (BadImage, TooLarge) as error:
         raise type(error)(f"{place.name}: {error}") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except _DECODER_ERRORS as error:
         raise BadImage(f"{place.name} cannot be read: {error}") from error
     if short_side is not None and min(small.size) > short_side:
         scale = min(small.size) / short_side

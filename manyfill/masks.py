@@ -163,7 +163,7 @@ def _refuse_undecided(planes: NDArray[np.float32], name: str) -> None:
 
 def ratio(hole: Tensor) -> float:
     """Share of missing pixels, in [0, 1]."""
-    return float(hole.to(torch.float64).mean())
+    return float(hole.detach().cpu().numpy().mean(dtype=np.float64))
 
 
 def grow(hole: Tensor, pixels: int) -> Tensor:
@@ -485,7 +485,8 @@ def _binned(bin_index: int, height: int, width: int, rng: np.random.Generator) -
             f"{height}x{width} pixels cannot have a hole ratio over {low:g} and up to {high:g}. Use a larger size."
         )
     side = _side(height, width)
-    target = _whole(rng, least, most)  # every ratio in the bin is as likely
+    target = _whole(rng, least, most)  # every ratio in the bin is about as likely
+    bound = min(most, target + pixels // 50)
     brush = side * math.exp(rng.uniform(math.log(0.015), math.log(0.12)))
     deepfill = rng.random() < 0.5
     guarded = rng.random() < 0.5
@@ -504,7 +505,7 @@ def _binned(bin_index: int, height: int, width: int, rng: np.random.Generator) -
             _dfnet_stroke(proposal, _whole(rng, 4, 12), _thickness(brush), rng)
         proposal |= inner
         area = int(np.count_nonzero(proposal))
-        if area <= most:
+        if area <= bound:
             inner, count = proposal, area
         else:
             brush = max(1.0, 0.7 * brush)  # overshoot: rejected, the next stroke is finer
