@@ -28,10 +28,11 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from manyfill import photos as files
 from manyfill.errors import BadImage, TooLarge
 from manyfill.masks import MaskFn
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".heic", ".heif", ".avif")
+SUFFIXES = tuple(files.SUFFIXES)
 Pixels = NDArray[np.uint8]  # (H,W,3) RGB
 
 # what Pillow's decoders raise on damaged files
@@ -241,9 +242,7 @@ def _decode(place: _Place, short_side: int | None) -> Pixels:
                     picture.draft("RGB", (math.ceil(picture.width / scale), math.ceil(picture.height / scale)))
                 small = ImageOps.exif_transpose(picture).convert("RGB")
             else:  # depths, palettes, alpha and animations are the business of photos
-                from manyfill import photos
-
-                pixels = photos.read(data).pixels
+                pixels = files.read(data).pixels
                 small = Image.fromarray((pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels)
     except (BadImage, TooLarge) as error:
         raise type(error)(f"{place.name}: {error}") from error

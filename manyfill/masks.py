@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from manyfill import photos
 from manyfill.errors import BadImage, BadMask
 
 MaskFn = Callable[[int, int, np.random.Generator], Tensor]
@@ -89,8 +90,6 @@ def read_hole(source: Any, *, polarity: str = "white", size: tuple[int, int] | N
 
 def _planes_of_file(source: Any, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Colours (H,W,3) and alpha (H,W) in [0,1] of anything that `photos.read` understands."""
-    from manyfill import photos
-
     try:
         photo = photos.read(source)
     except BadImage as error:
