@@ -1,0 +1,1103 @@
+"""Photo files: path, bytes, PIL image, array or tensor to Photo, Photo to image tensor, and Photo to file.
+
+The only place that understands files. What a Photo was read with, it is written with: depth, colour model, alpha,
+ICC profile, EXIF, XMP, resolution, JPEG tables. Pixels outside a pasted hole are bit-identical through read, paste,
+write and read wherever the format is lossless (PNG, TIFF, BMP, WebP of a lossless source).
+
+Pillow decodes and encodes 8 bits; OpenCV 16-bit PNG and TIFF, which Pillow narrows to 8; metadata never passes
+through OpenCV, which drops it.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import secrets
+import struct
+import sys
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageCms,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from manyfill import containers
+from manyfill.errors import BadImage, TooLarge
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Pixels: TypeAlias = NDArray[Any]  # uint8 or uint16
+
+SUFFIXES: dict[str, str] = {
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".jpe": "jpeg",
+    ".jfif": "jpeg",
+    ".png": "png",
+    ".webp": "webp",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".bmp": "bmp",
+    ".dib": "bmp",
+    ".heic": "heic",
+    ".heif": "heic",
+    ".avif": "avif",
+}
+"""What a file name's suffix (in lower case) says about the format to write; the first of a format is its usual one."""
+
+FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
+ALIASES = {"jpg": "jpeg", "tif": "tiff", "heif": "heic"}
+MODES = ("L", "LA", "RGB", "RGBA")
+MAX_PIXELS = 500_000_000
+LONGEST_SIDE = {"jpeg": 65_500, "webp": 16_383, "avif": 65_536, "heic": 16_384}
+QUALITY = {"jpeg": 95, "webp": 90, "heic": 90, "avif": 90}  # where the user names none and the source gives no hint
+PNG_LEVEL = 4  # zlib: as small as Pillow's default of 6 on photos and a quarter faster
+TIFF_LEVEL = 4
+STRIP_BYTES = 1 << 20
+PREMULTIPLIED = "Premultiplied alpha was made straight; dark, nearly transparent colours are rounded."
+METRE = 0.0254  # of an inch, for PNG's pixels per metre
+
+# PNG chunks, other than those with a Photo field of their own, that say how the colours are meant or carry text.
+PNG_KEPT = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"tEXt", b"zTXt", b"iTXt")
+PNG_PROFILES = (b"XML:com.adobe.xmp\0", b"Raw profile type ")  # texts that hold XMP, EXIF or ICC: fields of their own
+PNG_PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"bKGD", b"hIST", b"sBIT")
+
+
+@dataclass(frozen=True)
+class JpegCoding:
+    """How a JPEG was coded, so that coding it again changes as little as it can."""
+
+    tables: tuple[tuple[int, ...], ...]  # quantisation, 64 numbers each, row by row
+    subsampling: int  # Pillow's: 0 = 4:4:4, 1 = 4:2:2, 2 = 4:2:0
+    progressive: bool = False
+    segments: bytes = b""  # IPTC captions and the comment, as they lie in the file
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A decoded photo, upright, with all that is needed to write it back as it was.
+
+    Treat the arrays as read-only; `paste` and `dataclasses.replace` make new photos.
+    """
+
+    pixels: Pixels  # (H,W,3) RGB, uint8 or uint16, orientation already applied; grey: three equal channels
+    alpha: Pixels | None = None  # (H,W) of the same dtype, straight (not premultiplied); None: the file had none
+    format: str = "png"  # "jpeg" "png" "webp" "tiff" "bmp" "heic" "avif"
+    mode: str = "RGB"  # colour model to write back, one of MODES
+    icc: bytes | None = None
+    exif: bytes | None = None  # TIFF structure without the "Exif" prefix, orientation 1, no thumbnail
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None  # (horizontal, vertical)
+    path: Path | None = None  # where it was read from
+    lossy: bool = False  # whether the file that it was read from had been compressed with loss
+    jpeg: JpegCoding | None = None
+    png_extras: tuple[tuple[bytes, bytes], ...] = ()  # (name, content): gamma, text and the like
+    notes: tuple[str, ...] = field(default=())  # what reading could not keep, for people
+
+    def __post_init__(self) -> None:
+        """Asserts what every function here relies on."""
+        assert self.pixels.ndim == 3 and self.pixels.shape[2] == 3, f"pixels are {self.pixels.shape}, not (H,W,3)"
+        assert self.pixels.dtype in (np.uint8, np.uint16), f"pixels are {self.pixels.dtype}"
+        assert self.mode in MODES and self.format in FORMATS, (self.mode, self.format)
+        assert self.mode.endswith("A") == (self.alpha is not None), f"mode {self.mode} and alpha disagree"
+        if self.alpha is not None:
+            assert self.alpha.shape == self.pixels.shape[:2] and self.alpha.dtype == self.pixels.dtype
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def depth(self) -> int:
+        """Bits per channel: 8 or 16."""
+        return self.pixels.dtype.itemsize * 8
+
+    @property
+    def suffix(self) -> str:
+        """A suffix for a file of the same format: the source's own where it tells the truth, such as ".JPG"."""
+        if self.path is not None and SUFFIXES.get(self.path.suffix.lower()) == self.format:
+            return self.path.suffix
+        return next(suffix for suffix, name in SUFFIXES.items() if name == self.format)
+
+
+@dataclass(kw_only=True)
+class _Decoded:
+    """What a decoder found, before orientation; `array` is (H,W), (H,W,2), (H,W,3) or (H,W,4)."""
+
+    array: Pixels
+    format: str
+    orientation: int = 1
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    lossy: bool = False
+    jpeg: JpegCoding | None = None
+    png_extras: tuple[tuple[bytes, bytes], ...] = ()
+    notes: list[str] = field(default_factory=list)
+
+
+# -------------------------------------------------------------------------------------------------------- read
+
+
+def read(source: Any, *, max_pixels: int = MAX_PIXELS) -> Photo:
+    """Decodes a photo, upright and at its own depth.
+
+    `source`: a path; a file's bytes, or an open binary file; a PIL image; an array (H,W), (H,W,1|2|3|4) of uint8,
+    uint16, bool, or float in [0,1] (which becomes 8 bits); a torch tensor (H,W), (C,H,W), (1,C,H,W); or a Photo.
+    Raises BadImage for whatever is not one still photo, TooLarge (before decoding) over `max_pixels`.
+    """
+    if isinstance(source, Photo):
+        _check_size("the photo", source.width, source.height, max_pixels)
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(os.fspath(source))
+        return _decode(_load(path), str(path), max_pixels, path)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _decode(bytes(source), "the photo", max_pixels, None)
+    if isinstance(source, Image.Image):
+        return _from_pil(source, max_pixels)
+    if isinstance(source, np.ndarray):
+        return _from_array(source, max_pixels)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(source, torch.Tensor):
+        return _from_array(_array_of_tensor(source), max_pixels)
+    if hasattr(source, "read"):
+        return _decode(bytes(source.read()), "the photo", max_pixels, None)
+    raise BadImage(
+        f"a photo cannot be read from {type(source).__name__}. Give a path, bytes, a PIL image, an array or a tensor."
+    )
+
+
+def _load(path: Path) -> bytes:
+    """A file's bytes; BadImage in words for whatever the system says."""
+    if path.is_dir():
+        raise BadImage(f"{path} is a folder, not a photo. Give one file in it.")
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise BadImage(f"there is no file {path}. Check the spelling.") from None
+    except (OSError, ValueError) as error:
+        raise BadImage(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+
+
+def _check_size(name: str, width: int, height: int, max_pixels: int) -> None:
+    """Raises before anything of that size is decoded."""
+    if width < 1 or height < 1:
+        raise BadImage(f"{name} has no pixels ({width}x{height}, width x height).")
+    if width * height > max_pixels:
+        raise TooLarge(
+            f"{name} is {width}x{height}, {width * height / 1e6:,.1f} million pixels; the limit is "
+            f"{max_pixels / 1e6:,.1f} million. Make it smaller, or raise max_pixels if you trust it."
+        )
+
+
+def _sniff(data: bytes) -> str | None:
+    """The format by the file's first bytes; a name tells nothing."""
+    if data[:3] == b"\xff\xd8\xff":
+        return "jpeg"
+    if data[:8] == containers.PNG_SIGNATURE:
+        return "png"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "tiff"
+    if data[:2] == b"BM":
+        return "bmp"
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        return "gif"
+    if data[4:8] == b"ftyp":
+        brands = data[8:12] + data[16 : min(int.from_bytes(data[:4], "big"), 256)]
+        if b"avif" in brands or b"avis" in brands:
+            return "avif"
+        if any(brand in brands for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")):
+            return "heic"
+    return None
+
+
+def _decode(data: bytes, name: str, max_pixels: int, path: Path | None) -> Photo:
+    """A file's bytes to a Photo; every decoder's complaint becomes one line."""
+    if not data:
+        raise BadImage(f"{name} is empty (0 bytes).")
+    format = _sniff(data)
+    if format is None:
+        raise BadImage(
+            f"{name} is not a photo of a known format. Manyfill reads JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF."
+        )
+    try:
+        decoded = _READERS[format](data, name, max_pixels)
+    except (BadImage, TooLarge):
+        raise
+    except MemoryError:
+        raise TooLarge(f"{name} does not fit into this machine's memory. Make it smaller.") from None
+    except Exception as error:  # decoders of damaged files raise anything: SyntaxError, IndexError, struct.error ...
+        why = " ".join(str(error).split())[:120]
+        raise BadImage(
+            f"{name} is a damaged or cut off {format.upper()} file ({why}). Save or download it again."
+        ) from error
+    return _upright_photo(decoded, path)
+
+
+def _upright_photo(decoded: _Decoded, path: Path | None = None) -> Photo:
+    """Applies the orientation once, to pixels and to whatever names a width or an orientation."""
+    turned = decoded.orientation >= 5
+    array = _turn(decoded.array, decoded.orientation)
+    pixels, alpha, mode = _split(array)
+    jpeg = decoded.jpeg
+    if turned and jpeg is not None:  # the blocks are turned, and so are the frequencies in them
+        tables = tuple(tuple(np.reshape(table, (8, 8)).T.ravel().tolist()) for table in jpeg.tables)
+        jpeg = replace(jpeg, tables=tables, subsampling=0 if jpeg.subsampling == 1 else jpeg.subsampling)
+    return Photo(
+        pixels=pixels,
+        alpha=alpha,
+        format=decoded.format,
+        mode=mode,
+        icc=decoded.icc or None,
+        exif=containers.upright_exif(decoded.exif, turned=turned) if decoded.exif else None,
+        xmp=containers.upright_xmp(decoded.xmp) if decoded.xmp else None,
+        dpi=decoded.dpi[::-1] if turned and decoded.dpi else decoded.dpi,
+        path=path,
+        lossy=decoded.lossy,
+        jpeg=jpeg,
+        png_extras=decoded.png_extras,
+        notes=tuple(decoded.notes),
+    )
+
+
+def _turn(array: Pixels, orientation: int) -> Pixels:
+    """Pixels as stored to pixels as meant, EXIF 2.3's eight orientations."""
+    turns: dict[int, Callable[[Any], Any]] = {
+        2: lambda a: cv2.flip(a, 1),
+        3: lambda a: cv2.rotate(a, cv2.ROTATE_180),
+        4: lambda a: cv2.flip(a, 0),
+        5: cv2.transpose,
+        6: lambda a: cv2.rotate(a, cv2.ROTATE_90_CLOCKWISE),
+        7: lambda a: cv2.rotate(cv2.transpose(a), cv2.ROTATE_180),
+        8: lambda a: cv2.rotate(a, cv2.ROTATE_90_COUNTERCLOCKWISE),
+    }
+    if orientation not in turns:
+        return array
+    turned: Pixels = turns[orientation](np.ascontiguousarray(array))
+    return turned.reshape(turned.shape[:2] + array.shape[2:])
+
+
+def _split(array: Pixels) -> tuple[Pixels, Pixels | None, str]:
+    """(H,W[,C]) to colour (H,W,3), alpha and mode."""
+    channels = 1 if array.ndim == 2 else array.shape[2]
+    mode = MODES[channels - 1]
+    alpha = np.ascontiguousarray(array[..., -1]) if channels in (2, 4) else None
+    if channels == 3:
+        return np.ascontiguousarray(array), None, mode
+    if channels == 4:
+        return np.ascontiguousarray(array[..., :3]), alpha, mode
+    grey = array if array.ndim == 2 else array[..., 0]
+    return np.repeat(grey[..., None], 3, axis=2), alpha, mode
+
+
+def _refuse_animated(name: str, frames: int, word: str = "is animated") -> None:
+    if frames > 1:
+        raise BadImage(f"{name} {word} ({frames} frames). Save the one you mean as a PNG and give that.")
+
+
+# ------------------------------------------------------------------------------------------ read: Pillow's part
+
+
+def _array_of_pil(image: Image.Image, name: str, notes: list[str]) -> Pixels:
+    """A loaded PIL image's pixels: palette to RGB(A), 1-bit to grey, CMYK to RGB, a transparent colour to alpha."""
+    if image.mode in ("P", "PA", "RGBa", "La") or (image.mode in ("1", "L", "RGB") and "transparency" in image.info):
+        if image.mode in ("RGBa", "La"):
+            notes.append(PREMULTIPLIED)
+        clear = image.mode != "P" or image.has_transparency_data
+        if image.mode == "1":
+            image = image.convert("L")
+        image = image.convert({"L": "LA", "La": "LA"}.get(image.mode, "RGBA" if clear else "RGB"))
+    elif image.mode == "1":
+        image = image.convert("L")
+    elif image.mode == "CMYK":
+        image = _rgb_of_cmyk(image, notes)
+    elif image.mode in ("YCbCr", "HSV", "RGBX"):
+        image = image.convert("RGB")
+    if image.mode in MODES:
+        return np.array(image)
+    if image.mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16)
+    if image.mode == "I":
+        wide = np.asarray(image)
+        if wide.size and wide.min() >= 0 and wide.max() <= 65_535:
+            return wide.astype(np.uint16)
+    raise BadImage(f"{name} has pixels of type {image.mode!r}. Convert it to 8 or 16 bits per channel, grey or RGB.")
+
+
+def _rgb_of_cmyk(image: Image.Image, notes: list[str]) -> Image.Image:
+    """Through the file's own CMYK profile into sRGB where it has one, by the plain formula where it has none."""
+    profile = image.info.pop("icc_profile", None)  # it speaks of CMYK: wrong for what is written
+    notes.append("CMYK was converted to sRGB and is written as such.")
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError):
+            converted = None
+        if converted is not None:
+            return converted
+    return image.convert("RGB")
+
+
+def _dpi(found: object) -> tuple[float, float] | None:
+    """Pillow's resolution as two finite positive floats, or nothing."""
+    try:
+        across, down = (float(number) for number in found)  # type: ignore[attr-defined]
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    fine = all(math.isfinite(number) and 0 < number < 1e6 for number in (across, down))
+    return (across, down) if fine else None
+
+
+def _bytes(found: object) -> bytes | None:
+    return found.encode() if isinstance(found, str) else bytes(found) if isinstance(found, (bytes, bytearray)) else None
+
+
+def _exif_of_pil(image: Image.Image) -> bytes | None:
+    """EXIF as Pillow holds it, raw where it can be."""
+    raw = _bytes(image.info.get("exif"))
+    if raw is None and "Raw profile type exif" in image.info:
+        raw = image.getexif().tobytes()
+    return raw.removeprefix(b"Exif\0\0") if raw else None
+
+
+def _orientation(image: Image.Image) -> int:
+    """1 to 8 as EXIF (or XMP, where EXIF is silent) has it; 1 for anything else."""
+    try:
+        found = int(image.getexif().get(containers.ORIENTATION, 1))
+    except (ValueError, TypeError, KeyError, SyntaxError, struct.error, OSError):
+        return 1  # damaged EXIF: browsers show such a photo as it is stored
+    return found if 1 <= found <= 8 else 1
+
+
+def _of_pil(image: Image.Image, name: str, format: str, **more: Any) -> _Decoded:
+    """A PIL image, loaded here, with Pillow's view of its metadata."""
+    image.load()
+    notes: list[str] = []
+    info = image.info
+    array = _array_of_pil(image, name, notes)
+    return _Decoded(
+        array=array,
+        format=format,
+        orientation=_orientation(image),
+        icc=_bytes(info.get("icc_profile")),
+        exif=_exif_of_pil(image),
+        xmp=_bytes(info.get("xmp")),
+        dpi=_dpi(info.get("dpi")),
+        notes=notes,
+        **more,
+    )
+
+
+def _from_pil(image: Image.Image, max_pixels: int) -> Photo:
+    """A PIL image of the user's; one that is still unread is read here, so that 16 bits stay 16."""
+    _check_size("the photo", image.width, image.height, max_pixels)
+    format = {"MPO": "JPEG", "DIB": "BMP", "HEIF": "HEIC"}.get(image.format or "", image.format or "").lower()
+    if isinstance(image, ImageFile.ImageFile) and ";16" in str(image.tile) and image.fp is not None:
+        place = image.fp.tell()
+        image.fp.seek(0)
+        data = image.fp.read()
+        image.fp.seek(place)
+        return _decode(data, "the photo", max_pixels, None)
+    try:
+        return _upright_photo(
+            _of_pil(
+                image,
+                "the photo",
+                format if format in FORMATS else "png",
+                lossy=format in QUALITY,
+                jpeg=_jpeg_coding(image) if isinstance(image, JpegImagePlugin.JpegImageFile) else None,
+            )
+        )
+    except (OSError, SyntaxError, ValueError) as error:
+        raise BadImage(f"the photo cannot be decoded ({error}). Save or download it again.") from error
+
+
+def _jpeg_coding(image: JpegImagePlugin.JpegImageFile) -> JpegCoding | None:
+    """The coding that `quality=None` repeats; None for CMYK and the like, which are written in other colours."""
+    if image.layers not in (1, 3) or (image.layers == 3 and image.info.get("adobe_transform") == 0):
+        return None
+    tables = tuple(tuple(image.quantization[key]) for key in sorted(image.quantization))
+    if not tables or any(len(table) != 64 for table in tables):
+        return None
+    sampling = JpegImagePlugin.get_sampling(image)
+    segments = b""
+    for marker, content in image.applist:
+        if marker == "APP13":
+            content = containers.iptc_only(content)
+        if marker in ("APP13", "COM") and content:
+            segments += (
+                (b"\xff\xed" if marker == "APP13" else b"\xff\xfe") + struct.pack(">H", len(content) + 2) + content
+            )
+    return JpegCoding(
+        tables=tables,
+        subsampling=sampling if sampling >= 0 else 0,
+        progressive=bool(image.info.get("progressive") or image.info.get("progression")),
+        segments=segments,
+    )
+
+
+def _read_jpeg(data: bytes, name: str, max_pixels: int) -> _Decoded:
+    # JpegImageFile, not Image.open: phones append gain maps and depth, which Pillow would take for frames (MPO)
+    image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+    _check_size(name, image.width, image.height, max_pixels)
+    return _of_pil(image, name, "jpeg", lossy=True, jpeg=_jpeg_coding(image))
+
+
+def _read_webp(data: bytes, name: str, max_pixels: int) -> _Decoded:
+    image = WebPImagePlugin.WebPImageFile(io.BytesIO(data))
+    _check_size(name, image.width, image.height, max_pixels)
+    _refuse_animated(name, image.n_frames)
+    return _of_pil(image, name, "webp", lossy=not containers.webp_is_lossless(data))
+
+
+def _read_bmp(data: bytes, name: str, max_pixels: int) -> _Decoded:
+    image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
+    _check_size(name, image.width, image.height, max_pixels)
+    return _of_pil(image, name, "bmp")
+
+
+def _read_gif(data: bytes, name: str, max_pixels: int) -> _Decoded:
+    image = GifImagePlugin.GifImageFile(io.BytesIO(data))
+    _check_size(name, image.width, image.height, max_pixels)
+    _refuse_animated(name, image.n_frames)
+    decoded = _of_pil(image, name, "png")
+    decoded.notes.append("A GIF's 256 colours cannot hold a fill: it is written as PNG.")
+    return decoded
+
+
+def _plugin(format: str) -> Callable[[io.BytesIO], ImageFile.ImageFile] | None:
+    """Pillow's reader of HEIC or AVIF, where this installation has one."""
+    Image.init()
+    key = {"heic": "HEIF", "avif": "AVIF"}[format]
+    if key not in Image.OPEN:
+        try:
+            import pillow_heif
+        except ImportError:
+            return None
+        register = getattr(pillow_heif, f"register_{key.lower()}_opener", None)
+        if register is not None:
+            register()
+    return Image.OPEN[key][0] if key in Image.OPEN else None  # type: ignore[return-value]
+
+
+def _read_plugged(format: str) -> Callable[[bytes, str, int], _Decoded]:
+    def read_plugged(data: bytes, name: str, max_pixels: int) -> _Decoded:
+        factory = _plugin(format)
+        if factory is None:
+            raise BadImage(f"{name} is {format.upper()}, which needs one more package: pip install pillow-heif.")
+        image = factory(io.BytesIO(data))
+        _check_size(name, image.width, image.height, max_pixels)
+        if format == "avif":  # a HEIC's further pictures are bursts and depth; its primary one is what is shown
+            _refuse_animated(name, getattr(image, "n_frames", 1))
+        decoded = _of_pil(image, name, format, lossy=True)
+        if int(image.info.get("bit_depth", 8)) > 8:
+            decoded.notes.append(f"Its {image.info['bit_depth']} bits were read as 8.")
+        return decoded
+
+    return read_plugged
+
+
+# ------------------------------------------------------------------------------------- read: PNG and TIFF, 16-bit
+
+
+def _read_png(data: bytes, name: str, max_pixels: int) -> _Decoded:
+    width, height, bits, kind = struct.unpack(">IIBB", data[16:26])
+    _check_size(name, width, height, max_pixels)
+    chunks = list(containers.png_chunks(data))
+    if any(chunk == b"acTL" for chunk, _ in chunks):
+        frames = sum(chunk == b"fcTL" for chunk, _ in chunks)
+        _refuse_animated(name, frames)
+    extras = tuple(
+        (chunk, content) for chunk, content in chunks if chunk in PNG_KEPT and not content.startswith(PNG_PROFILES)
+    )
+    if bits != 16:
+        return _of_pil(PngImagePlugin.PngImageFile(io.BytesIO(data)), name, "png", png_extras=extras)
+    # Pillow tells the metadata, from the same file around a single pixel.
+    around = [(chunk, content) for chunk, content in chunks if chunk not in PNG_PIXELS]
+    stub = containers.png_file(
+        [
+            (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)),
+            *around,
+            (b"IDAT", zlib.compress(b"\0\0")),
+            (b"IEND", b""),
+        ]
+    )
+    decoded = _of_pil(PngImagePlugin.PngImageFile(io.BytesIO(stub)), name, "png", png_extras=extras)
+    pure = containers.png_file([(chunk, content) for chunk, content in chunks if chunk in PNG_PIXELS[:5]])
+    array = _opencv(pure)
+    if kind in (0, 4) and array.ndim == 3:  # grey with alpha, or with a transparent grey: OpenCV repeats the grey
+        array = np.ascontiguousarray(array[..., [0, array.shape[2] - 1]])
+    if array.dtype != np.uint16 or array.shape[:2] != (height, width):
+        raise ValueError("it was not decoded at 16 bits")
+    decoded.array = array
+    return decoded
+
+
+def _opencv(data: bytes) -> NDArray[np.uint16]:
+    """OpenCV's decoder, RGB(A) order; ValueError where it gives up."""
+    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if array is None:
+        raise ValueError("its pixels cannot be decoded")
+    if array.ndim == 3 and array.shape[2] in (3, 4):
+        array = cv2.cvtColor(array, cv2.COLOR_BGR2RGB if array.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
+    return array  # type: ignore[return-value]
+
+
+def _read_tiff(data: bytes, name: str, max_pixels: int) -> _Decoded:
+    pages = list(containers.directories(data))
+    page = pages[0]
+    if containers.DNG_VERSION in page.entries or page.number(containers.SUBFILE_TYPE, 0) & 1:
+        raise BadImage(f"{name} is a camera's raw file. Develop it to TIFF, PNG or JPEG first.")
+    width, height = page.number(containers.IMAGE_WIDTH, 0), page.number(containers.IMAGE_LENGTH, 0)
+    _check_size(name, width, height, max_pixels)
+    whole = sum(not other.number(containers.SUBFILE_TYPE, 0) & 1 for other in pages)
+    _refuse_animated(name, whole, "has several pages")
+    bits, kinds = page.numbers(containers.BITS_PER_SAMPLE, (1,)), page.numbers(containers.SAMPLE_FORMAT, (1,))
+    if len({*bits}) > 1 or bits[0] not in (1, 2, 4, 8, 16) or any(kind not in (1, 4) for kind in kinds):
+        sort = {2: "signed", 3: "floating-point"}.get(kinds[0], "integer")
+        raise BadImage(f"{name} holds {bits[0]}-bit {sort} samples. Convert it to 8 or 16 bits per channel.")
+    notes: list[str] = []
+    extra, samples = page.number(containers.EXTRA_SAMPLES, 2), page.number(containers.SAMPLES_PER_PIXEL, 1)
+    unexplained = extra == 0 and samples == 4 and page.number(containers.PHOTOMETRIC, 1) == 2
+    if bits[0] == 16:
+        array: Pixels = _tiff16(data, page, name)
+    else:
+        known = _explained(data, page) if unexplained else data
+        image = TiffImagePlugin.TiffImageFile(io.BytesIO(known))
+        image.load()  # turns the pixels upright too
+        array = _array_of_pil(image, name, notes)
+    if unexplained and not array[..., -1].any():
+        array = array[..., :-1]  # no alpha after all: the photo would be invisible
+    if extra == 1:
+        notes.append(PREMULTIPLIED)
+    if array.shape[:2] not in ((height, width), (width, height)):
+        raise ValueError("its size and its pixels disagree")
+    across, down = page.ratio(containers.X_RESOLUTION), page.ratio(containers.Y_RESOLUTION)
+    unit = {2: 1.0, 3: 2.54}.get(page.number(containers.RESOLUTION_UNIT, 2), 0.0)
+    turn = page.number(containers.ORIENTATION, 1)
+    turn = turn if 1 <= turn <= 8 else 1
+    xmp = page.raw(containers.XMP)
+    cmyk = any("CMYK" in note for note in notes)
+    decoded = _Decoded(
+        array=array,
+        format="tiff",
+        orientation=turn if bits[0] == 16 else 1,
+        icc=None if cmyk else page.raw(containers.ICC),
+        exif=containers.exif_of_tiff(data, page),
+        xmp=xmp.rstrip(b"\0") if xmp else None,
+        dpi=_dpi((across * unit, down * unit)) if across and down else None,
+        lossy=page.number(containers.COMPRESSION, 1) in (6, 7, 34892, 50001),
+        notes=notes,
+    )
+    if bits[0] != 16 and turn >= 5 and decoded.dpi:
+        decoded.dpi = decoded.dpi[::-1]
+    return decoded
+
+
+def _explained(data: bytes, page: containers.Directory) -> bytes:
+    """The file with its fourth sample, of which it says nothing, called straight alpha, as other programs take it."""
+    entry = page.entries[containers.EXTRA_SAMPLES]
+    value = containers.shorts(page.order, 2).value
+    assert isinstance(value, bytes)
+    return data[: entry.place] + value + data[entry.place + len(value) :]
+
+
+def _tiff16(data: bytes, page: containers.Directory, name: str) -> NDArray[np.uint16]:
+    """16-bit samples through OpenCV, behind a directory of only what decoding needs.
+
+    OpenCV knows neither grey with alpha nor separate planes: the first is shown to it as a grey picture of twice
+    the width, the second as one grey picture per plane. It does not turn white-is-zero round either.
+    """
+    samples = page.number(containers.SAMPLES_PER_PIXEL, 1)
+    colour = {0: 1, 1: 1, 2: 3}.get(page.number(containers.PHOTOMETRIC, 1))
+    if colour is None or samples not in (colour, colour + 1):
+        raise BadImage(f"{name} is a 16-bit TIFF that is neither grey nor RGB. Convert it to 16-bit RGB or to 8 bits.")
+    order, width = page.order, page.number(containers.IMAGE_WIDTH, 0)
+    tiled = containers.TILE_OFFSETS in page.entries
+    where, sizes = (
+        (containers.TILE_OFFSETS, containers.TILE_SIZES)
+        if tiled
+        else (containers.STRIP_OFFSETS, containers.STRIP_SIZES)
+    )
+    offsets, counts = page.numbers(where), page.numbers(sizes)
+    if not offsets or len(offsets) != len(counts):
+        raise ValueError("its strips are not listed")
+    if any(start + count > len(data) for start, count in zip(offsets, counts, strict=True)):
+        raise ValueError("the file is cut off")
+    wide = containers.TILE_WIDTH if tiled else containers.IMAGE_WIDTH
+    compression = page.number(containers.COMPRESSION, 1)
+    predicted = page.number(containers.PREDICTOR, 1) == 2 and compression not in (1, 32773)
+
+    def grey_or_rgb(offsets: tuple[int, ...], counts: tuple[int, ...], samples: int, *, factor: int = 1) -> Any:
+        entries = {
+            tag: page.entries[tag]
+            for tag in (
+                containers.COMPRESSION,
+                containers.FILL_ORDER,
+                containers.ROWS_PER_STRIP,
+                containers.TILE_WIDTH,
+                containers.TILE_LENGTH,
+            )
+            if tag in page.entries
+        }
+        entries |= {
+            containers.IMAGE_WIDTH: containers.longs(order, width * factor),
+            containers.IMAGE_LENGTH: containers.longs(order, page.number(containers.IMAGE_LENGTH, 0)),
+            containers.BITS_PER_SAMPLE: containers.shorts(order, *[16] * samples),
+            containers.PHOTOMETRIC: containers.shorts(order, 1 if samples == 1 else 2),
+            containers.SAMPLES_PER_PIXEL: containers.shorts(order, samples),
+            where: containers.longs(order, *offsets),
+            sizes: containers.longs(order, *counts),
+        }
+        if samples == 4:
+            entries[containers.EXTRA_SAMPLES] = containers.shorts(order, 2)
+        if factor > 1:
+            entries[wide] = containers.longs(order, page.number(wide, 0) * factor)
+        elif predicted:
+            entries[containers.PREDICTOR] = containers.shorts(order, 2)
+        at = len(data) + len(data) % 2
+        return _opencv(
+            containers.pack_header(order, at)
+            + data[8:].ljust(at - 8, b"\0")
+            + containers.pack_directory(order, entries, at)
+        )
+
+    if page.number(containers.PLANAR, 1) == 2 and samples > 1:
+        step = len(offsets) // samples
+        planes = [
+            grey_or_rgb(offsets[i * step : (i + 1) * step], counts[i * step : (i + 1) * step], 1)
+            for i in range(samples)
+        ]
+        array = np.stack(planes, axis=2)
+    elif samples == 2:
+        array = grey_or_rgb(offsets, counts, 1, factor=2).reshape(-1, width, 2)
+        if predicted:
+            step = page.number(wide, width)
+            for left in range(0, width, step):
+                array[:, left : left + step] = np.cumsum(array[:, left : left + step], axis=1, dtype=np.uint16)
+    else:
+        array = grey_or_rgb(offsets, counts, samples)
+    if array.dtype != np.uint16 or array.shape[2:] != (() if samples == 1 else (samples,)):
+        raise ValueError("it was not decoded at 16 bits")
+    if page.number(containers.PHOTOMETRIC, 1) == 0:
+        array[..., : None if array.ndim == 2 else 1] ^= 0xFFFF
+    if samples == colour + 1 and page.number(containers.EXTRA_SAMPLES, 0) == 1:
+        array = _straight(array)
+    return array
+
+
+def _straight(array: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Premultiplied colours divided by their alpha."""
+    alpha = array[..., -1:].astype(np.float64)
+    colour = np.minimum(array[..., :-1] * (65_535 / np.maximum(alpha, 1)), 65_535)
+    return np.concatenate([np.rint(colour).astype(np.uint16), array[..., -1:]], axis=2)
+
+
+_READERS: Mapping[str, Callable[[bytes, str, int], _Decoded]] = {
+    "jpeg": _read_jpeg,
+    "png": _read_png,
+    "webp": _read_webp,
+    "tiff": _read_tiff,
+    "bmp": _read_bmp,
+    "gif": _read_gif,
+    "heic": _read_plugged("heic"),
+    "avif": _read_plugged("avif"),
+}
+
+
+# ------------------------------------------------------------------------------------- read: arrays and tensors
+
+
+def _array_of_tensor(tensor: Tensor) -> NDArray[Any]:
+    """(H,W), (C,H,W) or (1,C,H,W) to (H,W[,C])."""
+    given = "x".join(map(str, tensor.shape))
+    if tensor.ndim == 4:
+        if tensor.shape[0] != 1:
+            raise BadImage(f"the tensor is a batch of {tensor.shape[0]} ({given}). Give one photo at a time.")
+        tensor = tensor[0]
+    if tensor.ndim not in (2, 3) or (tensor.ndim == 3 and not 1 <= tensor.shape[0] <= 4):
+        raise BadImage(f"the tensor is {given}; a photo is HxW, CxHxW or 1xCxHxW with 1 to 4 channels.")
+    tensor = tensor.detach().cpu()
+    tensor = tensor.float() if tensor.is_floating_point() else tensor
+    array: NDArray[Any] = tensor.resolve_conj().numpy()
+    return array if array.ndim == 2 else array.transpose(1, 2, 0)
+
+
+def _from_array(array: NDArray[Any], max_pixels: int) -> Photo:
+    """(H,W[,C]) of a known type; the Photo never shares memory with it."""
+    given = "x".join(map(str, array.shape))
+    if array.ndim not in (2, 3) or (array.ndim == 3 and not 1 <= array.shape[2] <= 4):
+        raise BadImage(f"the array is {given}; a photo is HxW or HxWxC with 1 to 4 channels.")
+    _check_size("the array", array.shape[1], array.shape[0], max_pixels)
+    if array.dtype == np.bool_:
+        values = array.astype(np.uint8) * np.uint8(255)
+    elif array.dtype in (np.uint8, np.uint16):
+        values = array.astype(array.dtype.newbyteorder("="), order="C")  # a copy
+    elif np.issubdtype(array.dtype, np.floating):
+        low, high = float(array.min()), float(array.max())
+        if not (low >= -1e-6 and high <= 1 + 1e-6):  # also what is not a number
+            raise BadImage(f"the array's floats run from {low:g} to {high:g}, not from 0 to 1. Scale them.")
+        values = _quantise(array, 255).astype(np.uint8)
+    else:
+        raise BadImage(f"the array is of {array.dtype}. Give uint8, uint16, bool, or float from 0 to 1.")
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[..., 0]
+    return _upright_photo(_Decoded(array=values, format="png"))
+
+
+def _quantise(values: NDArray[Any], top: int) -> NDArray[Any]:
+    """[0,1] to the nearest of 0 .. top, still float."""
+    rounded: NDArray[Any] = np.rint(np.clip(values, 0, 1) * top)
+    return rounded
+
+
+# ------------------------------------------------------------------------------------------ tensors, PIL, paste
+
+
+def to_image(photo: Photo) -> Tensor:
+    """The photo's colours as an image: (1,3,H,W) float32 in [0,1]."""
+    import torch
+
+    top = np.float32(np.iinfo(photo.pixels.dtype).max)
+    planes = np.ascontiguousarray(photo.pixels.transpose(2, 0, 1), dtype=np.float32)  # always a copy: the dtype changes
+    planes /= top
+    return torch.from_numpy(planes)[None]
+
+
+def to_array(photo: Photo) -> Pixels:
+    """The photo in its own mode and depth: (H,W), (H,W,2), (H,W,3) or (H,W,4)."""
+    colour = _grey(photo.pixels) if photo.mode in ("L", "LA") else photo.pixels
+    if photo.alpha is None:
+        return colour
+    return np.dstack([colour, photo.alpha])
+
+
+def _grey(pixels: Pixels) -> Pixels:
+    """(H,W) luma, ITU-R 601; exact where the three channels are equal."""
+    grey: Pixels = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
+    return grey
+
+
+def to_pil(photo: Photo) -> Image.Image:
+    """The photo as a PIL image, upright, with its profile in `info`. 16 bits become 8, save in grey."""
+    array = to_array(photo)
+    if photo.depth == 16 and photo.mode != "L":
+        array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    image = Image.fromarray(array)
+    kept = {"icc_profile": photo.icc, "exif": photo.exif, "xmp": photo.xmp, "dpi": photo.dpi}
+    image.info.update({key: value for key, value in kept.items() if value is not None})
+    return image
+
+
+def paste(photo: Photo, fill: NDArray[Any], hole: NDArray[np.bool_], *, top: int = 0, left: int = 0) -> Photo:
+    """A new photo with the fill in the hole; every other bit, and all of alpha, stays.
+
+    `fill`: float (h,w,3) in [0,1], rounded to the photo's depth; `hole`: bool (h,w). Both are the window whose upper
+    left corner lies at (`top`, `left`) of the photo. A grey photo takes the fill's luma.
+    """
+    height, width = hole.shape
+    assert hole.dtype == np.bool_ and fill.shape == (height, width, 3), (hole.dtype, hole.shape, fill.shape)
+    assert 0 <= top <= photo.height - height and 0 <= left <= photo.width - width, "the window leaves the photo"
+    colours = fill[hole].astype(np.float32)
+    assert np.isfinite(colours).all(), "the fill is not finite"
+    if photo.mode in ("L", "LA"):
+        colours = (np.clip(colours, 0, 1) @ np.array([0.299, 0.587, 0.114], np.float32))[:, None]
+    pixels = photo.pixels.copy()
+    pixels[top : top + height, left : left + width][hole] = _quantise(colours, np.iinfo(pixels.dtype).max)
+    return replace(photo, pixels=pixels)
+
+
+# ------------------------------------------------------------------------------------------------------- write
+
+
+def is_lossless(photo: Photo, *, format: str = "same", quality: int | None = None) -> bool:
+    """Whether `encode` with these options keeps every pixel."""
+    name = _format(photo, format)
+    return name in ("png", "tiff", "bmp") or (name == "webp" and quality is None and not photo.lossy)
+
+
+def encode(photo: Photo, *, format: str = "same", quality: int | None = None) -> bytes:
+    """The photo as a file's bytes, with all metadata that the format can hold.
+
+    `format`: one of FORMATS, or "same". `quality`: 1 to 100, for JPEG, WebP, HEIC and AVIF. None repeats a JPEG's
+    own tables, and keeps WebP lossless unless the source was lossy; else JPEG 95, the others 90.
+    Raises BadImage where the format cannot hold the photo's depth, transparency or size.
+    """
+    name = _format(photo, format)
+    if quality is not None and not 1 <= quality <= 100:
+        raise BadImage(f"quality {quality} is not between 1 and 100.")
+    if photo.depth == 16 and name not in ("png", "tiff"):
+        raise BadImage(f"the photo has 16 bits per channel and {name.upper()} holds 8. Choose png or tiff.")
+    if photo.alpha is not None and name in ("jpeg", "bmp"):
+        if photo.alpha.min() < np.iinfo(photo.alpha.dtype).max:
+            raise BadImage(f"the photo has transparency and {name.upper()} holds none. Choose png, webp or tiff.")
+        photo = replace(photo, alpha=None, mode=photo.mode[:-1])  # opaque everywhere: nothing is lost
+    side = max(photo.width, photo.height)
+    if side > LONGEST_SIDE.get(name, side):
+        raise BadImage(
+            f"{name.upper()} holds at most {LONGEST_SIDE[name]} pixels a side, not {side}. Choose png or tiff."
+        )
+    try:
+        return _WRITERS[name](photo, quality)
+    except MemoryError:
+        raise TooLarge(f"the photo does not fit into memory as {name.upper()}. Make it smaller.") from None
+    except (OSError, ValueError, struct.error, cv2.error) as error:
+        raise BadImage(f"the photo cannot be written as {name.upper()} ({error}). Choose png or tiff.") from error
+
+
+def write(photo: Photo, path: str | os.PathLike[str], *, format: str = "same", quality: int | None = None) -> Path:
+    """Writes the photo, all or nothing, and returns the path.
+
+    `format` "same" takes what the path's suffix says, or the photo's own where the path has none; a format that
+    contradicts the suffix is BadImage, because the file would lie about itself.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES:
+        if format != "same" and _format(photo, format) != SUFFIXES[suffix]:
+            raise BadImage(
+                f"{path.name} would hold {format}, but its suffix says {SUFFIXES[suffix]}. Change one of them."
+            )
+        format = SUFFIXES[suffix]
+    elif suffix and format == "same":
+        raise BadImage(f"no photo can be written as {suffix} ({path.name}). Choose one of {', '.join(SUFFIXES)}.")
+    write_atomic(path, encode(photo, format=format, quality=quality))
+    return path
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
+    """Puts the data at the path at once: what lay there stays until all is on the disk; a failure leaves nothing new.
+
+    A link is followed. Raises BadImage with the system's reason.
+    """
+    target = Path(os.path.realpath(path))
+    partial = target.with_name(f".manyfill-{secrets.token_hex(8)}.part")
+    try:
+        if target.is_dir():
+            raise BadImage(f"{path} is a folder. Name a file in it.")
+        with open(partial, "xb") as file:  # not tempfile: its files are private to the user, whatever the umask says
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, target)
+    except OSError as error:
+        _remove(partial)
+        if not target.parent.is_dir():
+            raise BadImage(f"there is no folder {target.parent}. Make it first.") from None
+        raise BadImage(f"{path} cannot be written: {error.strerror or error}.") from None
+    except BaseException:
+        _remove(partial)
+        raise
+    _sync_folder(target.parent)
+
+
+def _remove(partial: Path) -> None:
+    try:
+        partial.unlink(missing_ok=True)
+    except OSError:
+        return  # its folder is missing or not ours: then so is the file
+
+
+def _sync_folder(folder: Path) -> None:
+    """Puts the rename itself on the disk, where the system lets one open a folder."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        return
+    finally:
+        os.close(handle)
+
+
+def _format(photo: Photo, format: str) -> str:
+    """The format's own name: "same" and aliases resolved."""
+    name = format.lower().lstrip(".")
+    name = photo.format if name == "same" else ALIASES.get(name, name)
+    if name not in FORMATS:
+        raise BadImage(f"no photo can be written as {format!r}. Choose one of {', '.join(FORMATS)}.")
+    return name
+
+
+def _save(photo: Photo, plugin: str, **options: Any) -> bytes:
+    """Pillow's encoder, given only what is there."""
+    file = io.BytesIO()
+    given = {key: value for key, value in options.items() if value is not None}
+    Image.fromarray(to_array(photo)).save(file, plugin, **given)
+    return file.getvalue()
+
+
+def _icc_for_rgb(photo: Photo) -> bytes | None:
+    """The profile, unless it speaks of grey and the format stores a grey photo as RGB."""
+    return None if photo.icc is not None and photo.icc[16:20] == b"GRAY" else photo.icc
+
+
+def _write_jpeg(photo: Photo, quality: int | None) -> bytes:
+    coding = photo.jpeg
+    options: dict[str, Any] = {"quality": quality or QUALITY["jpeg"]}
+    if coding is not None and quality is None:
+        options = {"qtables": [list(table) for table in coding.tables], "subsampling": coding.subsampling}
+    elif coding is not None:
+        options["subsampling"] = coding.subsampling
+    else:
+        options["subsampling"] = 0 if options["quality"] >= 90 else 2
+    if photo.exif is not None and len(photo.exif) <= 65_527:  # a segment's room, less its "Exif" prefix
+        options["exif"] = b"Exif\0\0" + photo.exif
+    if photo.xmp is not None and len(photo.xmp) <= 65_504:
+        options["xmp"] = photo.xmp
+    if coding is not None:
+        options |= {"progressive": coding.progressive, "extra": coding.segments}
+    return _save(photo, "JPEG", icc_profile=photo.icc, dpi=photo.dpi, **options)
+
+
+def _write_webp(photo: Photo, quality: int | None) -> bytes:
+    lossless = is_lossless(photo, format="webp", quality=quality)
+    options = {"method": 0} if lossless else {"quality": quality or QUALITY["webp"]}
+    if photo.alpha is not None:
+        options["exact"] = True  # the colour under full transparency is kept
+    return _save(
+        photo, "WEBP", lossless=lossless, icc_profile=_icc_for_rgb(photo), exif=photo.exif, xmp=photo.xmp, **options
+    )
+
+
+def _write_bmp(photo: Photo, quality: int | None) -> bytes:
+    return _save(photo, "BMP", dpi=photo.dpi)
+
+
+def _write_plugged(format: str) -> Callable[[Photo, int | None], bytes]:
+    def write_plugged(photo: Photo, quality: int | None) -> bytes:
+        plugin = {"heic": "HEIF", "avif": "AVIF"}[format]
+        if _plugin(format) is None or plugin not in Image.SAVE:
+            raise BadImage(f"writing {format.upper()} needs one more package: pip install pillow-heif. Or choose png.")
+        chroma = {"chroma": 444} if format == "heic" else {"subsampling": "4:4:4"}
+        quality = quality or QUALITY[format]
+        icc = _icc_for_rgb(photo)
+        return _save(photo, plugin, quality=quality, icc_profile=icc, exif=photo.exif, xmp=photo.xmp, **chroma)
+
+    return write_plugged
+
+
+def _write_png(photo: Photo, quality: int | None) -> bytes:
+    """Pixels by Pillow or OpenCV, then our own chunks between the header and them."""
+    array = to_array(photo)
+    if photo.depth == 8:
+        body = _save(photo, "PNG", compress_level=PNG_LEVEL)
+    elif photo.mode == "LA":  # neither can: 16-bit grey and alpha lie in a file exactly as 8-bit RGBA does
+        file = io.BytesIO()
+        Image.fromarray(array.astype(">u2").view(np.uint8)).save(file, "PNG", compress_level=PNG_LEVEL)
+        body = file.getvalue()
+    else:
+        if array.ndim == 3:
+            array = cv2.cvtColor(array, cv2.COLOR_RGB2BGR if array.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
+        done, encoded = cv2.imencode(".png", array, [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])
+        if not done:
+            raise ValueError("the encoder failed")
+        body = encoded.tobytes()
+    kind = {"L": 0, "LA": 4, "RGB": 2, "RGBA": 6}[photo.mode]
+    header = struct.pack(">IIBBBBB", photo.width, photo.height, photo.depth, kind, 0, 0, 0)
+    pixels = [(name, content) for name, content in containers.png_chunks(body) if name in (b"IDAT", b"IEND")]
+    return containers.png_file([(b"IHDR", header), *_png_metadata(photo), *pixels])
+
+
+def _png_metadata(photo: Photo) -> list[tuple[bytes, bytes]]:
+    chunks: list[tuple[bytes, bytes]] = []
+    if photo.icc is not None:
+        chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(photo.icc)))
+    chunks += photo.png_extras
+    if photo.dpi is not None:
+        chunks.append((b"pHYs", struct.pack(">IIB", *(round(number / METRE) for number in photo.dpi), 1)))
+    if photo.exif is not None:
+        chunks.append((b"eXIf", photo.exif))
+    if photo.xmp is not None:
+        chunks.append((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + photo.xmp))
+    return chunks
+
+
+def _write_tiff(photo: Photo, quality: int | None) -> bytes:
+    """Deflate with horizontal differences, in strips, in the byte order of the EXIF block that goes with it."""
+    array = to_array(photo)
+    array = array[..., None] if array.ndim == 2 else array
+    height, width, samples = array.shape
+    order = containers.exif_order(photo.exif)
+    rows = max(1, STRIP_BYTES // (width * samples * array.itemsize))
+    strips: list[bytes] = []
+    for start in range(0, height, rows):
+        strip = array[start : start + rows]
+        difference = strip.copy()
+        difference[:, 1:] -= strip[:, :-1]  # wraps round, as the format wants
+        strips.append(zlib.compress(difference.astype(array.dtype.newbyteorder(order)).tobytes(), TIFF_LEVEL))
+    counts = [len(strip) for strip in strips]
+    offsets = [8, *(8 + int(end) for end in np.cumsum(counts[:-1]))]
+    at = 8 + sum(counts) + sum(counts) % 2
+    if at >= 1 << 32:
+        raise TooLarge("the photo is over the 4 GB that a TIFF can hold. Choose png.")
+    entries: dict[int, containers.Entry] = {}
+    if photo.exif is not None:
+        entries |= containers.descriptive_entries(photo.exif, containers.directory(photo.exif))
+    entries |= {
+        containers.IMAGE_WIDTH: containers.longs(order, width),
+        containers.IMAGE_LENGTH: containers.longs(order, height),
+        containers.BITS_PER_SAMPLE: containers.shorts(order, *[photo.depth] * samples),
+        containers.COMPRESSION: containers.shorts(order, 8),
+        containers.PHOTOMETRIC: containers.shorts(order, 2 if samples > 2 else 1),
+        containers.STRIP_OFFSETS: containers.longs(order, *offsets),
+        containers.ORIENTATION: containers.shorts(order, 1),
+        containers.SAMPLES_PER_PIXEL: containers.shorts(order, samples),
+        containers.ROWS_PER_STRIP: containers.longs(order, rows),
+        containers.STRIP_SIZES: containers.longs(order, *counts),
+        containers.PLANAR: containers.shorts(order, 1),
+        containers.PREDICTOR: containers.shorts(order, 2),
+        containers.SAMPLE_FORMAT: containers.shorts(order, *[1] * samples),
+    }
+    if photo.alpha is not None:
+        entries[containers.EXTRA_SAMPLES] = containers.shorts(order, 2)  # straight alpha
+    if photo.dpi is not None:
+        entries[containers.X_RESOLUTION] = containers.fraction(order, photo.dpi[0])
+        entries[containers.Y_RESOLUTION] = containers.fraction(order, photo.dpi[1])
+        entries[containers.RESOLUTION_UNIT] = containers.shorts(order, 2)
+    for tag, kind, value in ((containers.XMP, 1, photo.xmp), (containers.ICC, 7, photo.icc)):
+        if value is not None:
+            entries[tag] = containers.Entry(kind, len(value), value)
+    body = b"".join([containers.pack_header(order, at), *strips]).ljust(at, b"\0")
+    return body + containers.pack_directory(order, entries, at)
+
+
+_WRITERS: Mapping[str, Callable[[Photo, int | None], bytes]] = {
+    "jpeg": _write_jpeg,
+    "png": _write_png,
+    "webp": _write_webp,
+    "tiff": _write_tiff,
+    "bmp": _write_bmp,
+    "heic": _write_plugged("heic"),
+    "avif": _write_plugged("avif"),
+}
