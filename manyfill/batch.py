@@ -304,7 +304,7 @@ def made_with(completer: Completer) -> dict[str, str]:
 def _write(task: Task, photo: photos.Photo, completions: Sequence[Completion], sidecar: Sidecar) -> Done:
     options, target = sidecar.options, task.target
     inputs = {path.resolve() for path in (task.photo, task.mask) if path is not None}
-    suffix = _suffix(photo, options.format)
+    suffix = photo.suffix if options.format == "same" else FORMATS[options.format]
     target.folder.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
     fills: list[FillRecord] = []
@@ -345,16 +345,6 @@ def _title(sidecar: Sidecar) -> str:
     fills = f"{len(sidecar.fills)} fill{'s' if len(sidecar.fills) != 1 else ''}"
     name = PurePosixPath(sidecar.photo.file).name
     return f"{name} · {sidecar.width}x{sidecar.height} · {sidecar.model.name} · {fills} in {sidecar.seconds:.1f} s"
-
-
-def _suffix(photo: photos.Photo, wanted: str) -> str:
-    """The suffix of the fills' files: the photo's own where that tells the truth about its format."""
-    if wanted != "same":
-        return FORMATS[wanted]
-    own = photo.path.suffix if photo.path is not None else ""
-    if photos.SUFFIXES.get(own.lower()) == photo.format:
-        return own
-    return next(suffix for suffix, name in photos.SUFFIXES.items() if name == photo.format)
 
 
 def _png(picture: Image.Image) -> bytes:
@@ -555,10 +545,12 @@ class Manifest:
         entry = self.finished.get(task.name)
         if entry is None or entry.get("status") != "done" or entry.get("key") != self.key:
             return False
-        if not all((self.out / name).is_file() for name in entry["files"]):
+        try:
+            here = all((self.out / name).is_file() for name in entry["files"])
+            pairs = ((task.photo, entry["photo_is"]), (task.mask, entry["mask_is"]))
+            return here and all(_unchanged(path, record) for path, record in pairs)
+        except (KeyError, TypeError):  # a line that somebody edited
             return False
-        pairs = ((task.photo, entry["photo_is"]), (task.mask, entry["mask_is"]))
-        return all(_unchanged(path, record) for path, record in pairs)
 
     def add(self, task: Task, done: Done) -> None:
         """Note a photo that is done."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +80,7 @@ def contact_sheet(
     return sheet
 
 
-def heat_map(photo: Image.Image, uncertainty: NDArray[np.float64]) -> Image.Image:
+def heat_map(photo: Image.Image, uncertainty: NDArray[np.floating[Any]]) -> Image.Image:
     """The photo in grey under the spread of its fills (H, W) in [0, 1]: violet where they agree, yellow where not."""
     grey = np.asarray(_flat(photo).convert("L"), dtype=np.float32)[..., None]
     spread = np.clip(np.asarray(uncertainty, dtype=np.float32), 0, 1)

@@ -88,14 +88,16 @@ def run(args: Sequence[str]) -> int:
     end = args.index("--") if "--" in args else len(args)
     debug = "--debug" in args[:end]
     args = [arg for arg in args[:end] if arg != "--debug"] + args[end:]
-    log = logging.getLogger("manyfill")
-    log.setLevel(logging.DEBUG if debug else logging.WARNING)
-    if debug and not log.handlers:
-        log.addHandler(logging.StreamHandler())  # to stderr
+    if debug:
+        logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s", force=True)
+        logging.getLogger("manyfill").setLevel(logging.DEBUG)
     try:
         code = typer.main.get_command(app).main(args=args or ["--help"], prog_name="manyfill", standalone_mode=False)
+        if code == 130:
+            print("interrupted", file=sys.stderr)
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
+        print("interrupted", file=sys.stderr)
         return 130  # as shells have it for Ctrl-C
     except BrokenPipeError:  # the reader of our stdout left: `manyfill models | head -1`
         sys.stdout = None  # else the interpreter complains once more when it flushes at exit

@@ -245,14 +245,18 @@ class Reporter:
                 console.out(str(path))
         if any(Path(fill.file).suffix.lower() in (".jpg", ".jpeg") for fill in sidecar.fills):
             self._once(JPEG_NOTE)
-        if len(sidecar.fills) < self.options.n and sidecar.hole_ratio > 0:
+        if sidecar.hole_ratio == 0:
+            self._once(f"{done.name}: the mask marks nothing to fill; the photo comes back as it was.")
+        elif len(sidecar.fills) < self.options.n:
             made = console.count(len(sidecar.fills), "fill")
-            why = (
-                f"'{sidecar.model.name}' is deterministic and has one answer for each hole"
-                if self.deterministic
-                else "no further ones were different enough"
-            )
-            self._once(f"{self.options.n} fills were asked for and {made} made: {why}.")
+            self._once(f"{self.options.n} fills were asked for and {made} made: {self._why_fewer(sidecar.model.name)}.")
+
+    def _why_fewer(self, model: str) -> str:
+        if self.deterministic:
+            return f"'{model}' is deterministic, it has one answer for each hole"
+        if self.options.diversity == 0:
+            return "with --diversity 0 there is one most likely fill"
+        return "no further ones were different enough"
 
     def failed(self, failed: Any) -> None:
         """Tell programs of a photo that failed; people get the list at the end."""

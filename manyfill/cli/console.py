@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 
@@ -53,3 +53,26 @@ def bar(what: str) -> Iterator[Callable[[str, int, int], None] | None]:
             )
 
         yield advance
+
+
+@contextmanager
+def log(what: str) -> Iterator[Callable[[int, int, Mapping[str, float]], None]]:
+    """For hours of work, fed with (done, total, numbers): a bar on a terminal, a line each time in a log file."""
+    if not sys.stderr.isatty():
+
+        def line(done: int, total: int, numbers: Mapping[str, float]) -> None:
+            say(f"{what}: {done:,} of {total:,}{_numbers(numbers)}")
+
+        yield line
+        return
+    with bar(what) as progress:
+        assert progress is not None
+
+        def advance(done: int, total: int, numbers: Mapping[str, float]) -> None:
+            progress(_numbers(numbers).strip(), done, total)
+
+        yield advance
+
+
+def _numbers(numbers: Mapping[str, float]) -> str:
+    return "".join(f"  {name} {value:.4g}" for name, value in numbers.items() if isinstance(value, int | float))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -44,6 +44,7 @@ def train(
         list[Path] | None,
         typer.Option("--val", help="Photos to check the model with while it trains: folder or shard.", exists=True),
     ] = None,
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option("--device", help="Where to train.")] = "auto",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the recipe and the photos found, and train nothing.")
     ] = False,
@@ -59,7 +60,19 @@ def train(
         console.say(f"{console.count(len(open_photos(data)), 'photo')} in {', '.join(str(path) for path in data)}")
         console.say(f"would {'go on with' if (out / 'stats.jsonl').is_file() else 'start'} {out}; nothing was trained")
         return 0
-    from manyfill import training
+    from manyfill.training import train as go
 
-    training.train(found, data, out, images=images, start_from=start_from, max_minutes=max_minutes, val=val or ())
+    with console.log(found.name) as progress:
+        go(
+            found,
+            data,
+            out,
+            images=images,
+            start_from=start_from,
+            max_minutes=max_minutes,
+            val=val or (),
+            device=None if device == "auto" else device,
+            progress=progress,
+        )
+    console.out(str(out / "model.safetensors"))
     return 0

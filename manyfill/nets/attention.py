@@ -26,7 +26,7 @@ class ShortTermAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def attend(self, x: Tensor, values: Tensor) -> Tensor:
-        """Values (B,V,H,W) averaged for each place of x (B,C,H,W) by the similarity of x's places; V divisible by C/4."""
+        """Values (B,V,H,W) averaged for each place of x (B,C,H,W) by the similarity of x's places; V a multiple of C/4."""
         query = self.query(x).flatten(2).transpose(1, 2)  # (B, N, C/4)
         batch, places, depth = query.shape
         heads = values.shape[1] // depth
@@ -50,14 +50,15 @@ class ShortLongTermAttention(ShortTermAttention):
     c_i = alpha * hole * sum_j A_ij f_e,j + known * f_e,i; result = model([y, c])         (Zheng et al. 2019, eq. of y_e)
     """
 
-    def __init__(self, channels: int, *, spectral: bool = True) -> None:
+    def __init__(self, channels: int, long_channels: int, *, spectral: bool = True) -> None:
         super().__init__(channels)
         self.alpha = nn.Parameter(torch.zeros(1))
-        self.model = ResBlock(2 * channels, channels, channels, leak=ATTENTION_LEAK, spectral=spectral)
+        self.model = ResBlock(channels + long_channels, channels, channels, leak=ATTENTION_LEAK, spectral=spectral)
 
     def forward(self, x: Tensor, encoder_features: Tensor, hole: Tensor) -> Tensor:  # type: ignore[override]
-        """x and encoder_features (B,C,h,w), soft hole (B,1,h,w), to (B,C,h,w)."""
-        short, long = self.attend(x, torch.cat([x, encoder_features], 1)).chunk(2, 1)
+        """x (B,C,h,w), encoder_features (B,L,h,w), soft hole (B,1,h,w), to (B,C,h,w)."""
+        carried = self.attend(x, torch.cat([x, encoder_features], 1))
+        short, long = carried.split([x.shape[1], encoder_features.shape[1]], 1)
         short = self.gamma * short + x
         long = self.alpha * hole * long + (1 - hole) * encoder_features
         out: Tensor = self.model(torch.cat([short, long], 1))
@@ -67,12 +68,12 @@ class ShortLongTermAttention(ShortTermAttention):
 class NoAttention(nn.Module):
     """The ablation: encoder features of the known region are added beside the decoder's, nothing is carried into the hole."""
 
-    def __init__(self, channels: int, *, spectral: bool = True) -> None:
+    def __init__(self, channels: int, long_channels: int, *, spectral: bool = True) -> None:
         super().__init__()
-        self.model = ResBlock(2 * channels, channels, channels, leak=ATTENTION_LEAK, spectral=spectral)
+        self.model = ResBlock(channels + long_channels, channels, channels, leak=ATTENTION_LEAK, spectral=spectral)
 
     def forward(self, x: Tensor, encoder_features: Tensor, hole: Tensor) -> Tensor:
-        """x and encoder_features (B,C,h,w), soft hole (B,1,h,w), to (B,C,h,w)."""
+        """x (B,C,h,w), encoder_features (B,L,h,w), soft hole (B,1,h,w), to (B,C,h,w)."""
         out: Tensor = self.model(torch.cat([x, (1 - hole) * encoder_features], 1))
         return out
 

@@ -32,17 +32,17 @@ class _Spectral(nn.Module):
 
     @torch.no_grad()
     def iterate(self) -> None:
-        """One power iteration: v from u, then u from v."""
+        """One power iteration: v from u, then u from v; new tensors, as a backward pass may still hold the old ones."""
         matrix = self.weight.flatten(1)
-        self.v = _normalise(matrix.t() @ self.u)
-        self.u = _normalise(matrix @ self.v)
+        self.v = _normalise(torch.mv(matrix.t(), self.u))
+        self.u = _normalise(torch.mv(matrix, self.v))
 
     def normalised_weight(self) -> Tensor:
         """The weight over its spectral norm u' W v; gradient flows through the norm, u and v are constants."""
-        if self.training:
-            self.iterate()
-        sigma = torch.dot(self.u, self.weight.flatten(1) @ self.v)
-        return self.weight / sigma
+        with torch.autocast(self.weight.device.type, enabled=False):
+            if self.training:
+                self.iterate()
+            return self.weight / torch.dot(self.u, torch.mv(self.weight.flatten(1), self.v))
 
 
 class SpectralConv2d(_Spectral, nn.Conv2d):
@@ -80,9 +80,9 @@ def fold_spectral_norm(state: dict[str, Tensor]) -> dict[str, Tensor]:
         stem = name.removesuffix("u")
         u, _, weight = folded.pop(name), folded.pop(stem + "v"), state[stem + "weight"]
         matrix = weight.flatten(1)
-        v = _normalise(matrix.t() @ u)
-        u = _normalise(matrix @ v)
-        folded[stem + "weight"] = weight / torch.dot(u, matrix @ v)
+        v = _normalise(torch.mv(matrix.t(), u))
+        u = _normalise(torch.mv(matrix, v))
+        folded[stem + "weight"] = weight / torch.dot(u, torch.mv(matrix, v))
     return folded
 
 

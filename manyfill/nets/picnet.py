@@ -36,6 +36,11 @@ class PICNetConfig:
     fusion_scales: int = 0  # how many of the finest scales end in a fusion block
     alpha_channels: int = 3
 
+    @property
+    def long_term_level(self) -> int:
+        """The encoder feature with the resolution of the coarsest output picture: f_e."""
+        return self.scales - 2
+
     def encoder_width(self, level: int) -> int:
         """Channels of encoder feature `level`, whose side is 1 / 2^(level+1) of the picture's."""
         return min(self.width * 2**level, self.max_width)
@@ -61,7 +66,7 @@ class Encoded(NamedTuple):
 
     prior: Normal  # p(z | I_m)
     features: Tensor  # f_m (B,C,h,w), the deepest map of the masked photo
-    long_term: Tensor  # f_e (B,C,8h,8w), carried into the hole by attention
+    long_term: Tensor  # f_e (B,L,8h,8w), carried into the hole by attention
     masked: Tensor  # (B,3,H,W) in [0,1], black holes
     hole: Tensor  # (B,1,H,W)
 
@@ -129,7 +134,9 @@ class Generator(nn.Module):
                 channels += 3
         self.decoders = nn.ModuleList(decoders)
         self.heads = nn.ModuleList(heads)
-        self.attention = ATTENTIONS[config.attention](config.decoder_width(self.first_scale), spectral=spectral)
+        self.attention = ATTENTIONS[config.attention](
+            config.decoder_width(self.first_scale), config.encoder_width(config.long_term_level), spectral=spectral
+        )
 
     def forward(self, z: Tensor, encoded: Encoded, attention_hole: Tensor) -> list[Prediction]:
         """Pictures in [0,1], coarse to fine; attention_hole (B,1,h,w) is the soft hole at f_e's resolution."""
@@ -180,7 +187,7 @@ class PICNet(nn.Module):
 
     def gather(self, features: list[Tensor], image: Tensor, hole: Tensor) -> Encoded:
         """What the generator needs, from the feature pyramid of the visible pixels."""
-        long_term = features[self.config.levels - 2 - self.generator.first_scale]
+        long_term = features[self.config.long_term_level]
         return Encoded(self.encoder.infer_prior(features[-1]), features[-1], long_term, image * (1 - hole), hole)
 
     def encode(self, image: Tensor, hole: Tensor) -> Encoded:

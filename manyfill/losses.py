@@ -1,0 +1,94 @@
+"""Loss terms as pure functions: tensors in, one scalar out. Images are (B,3,H,W) in [0,1], holes (B,1,H,W) with 1 = missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def resize_corners(x: Tensor, height: int, width: int) -> Tensor:
+    """PICNet's pyramid: bilinear with aligned corners (Zheng et al. 2019, release)."""
+    if x.shape[-2:] == (height, width):
+        return x
+    return F.interpolate(x, size=(height, width), mode="bilinear", align_corners=True)
+
+
+def resize_plain(x: Tensor, height: int, width: int) -> Tensor:
+    """DFNet's pyramid: bilinear, corners not aligned, no antialiasing (Hong et al. 2019, release)."""
+    if x.shape[-2:] == (height, width):
+        return x
+    return F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False)
+
+
+def l1(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean absolute difference over all elements; `weight` (B,1,H,W) multiplies both sides, as in L_app^g."""
+    difference = (prediction - target).abs()
+    return difference.mean() if weight is None else (difference * weight).mean()
+
+
+def l1_inside(prediction: Tensor, target: Tensor, region: Tensor) -> Tensor:
+    """Mean absolute difference over the pixels of a region (B,1,H,W); 0 where the region is empty."""
+    total = ((prediction - target).abs() * region).sum()
+    return total / (region.sum() * prediction.shape[1]).clamp(min=1)
+
+
+def kl_normal(mean1: Tensor, std1: Tensor, mean2: Tensor, std2: Tensor) -> Tensor:
+    """Element-wise KL(N(mean1, std1^2) || N(mean2, std2^2)), same shape as the inputs."""
+    return torch.log(std2 / std1) + (std1**2 + (mean1 - mean2) ** 2) / (2 * std2**2) - 0.5
+
+
+def latent_prior_std(known_ratio: Tensor) -> Tensor:
+    """Standard deviation of the hole-size-dependent prior N(0, sigma^2(n) I), per picture.
+
+    1 / (1 + exp(8 (v - 0.8))) for a share v of known pixels: the release's form; the paper only says that it grows with the hole.
+    """
+    return 1 / (1 + torch.exp(8 * (known_ratio - 1e-5 - 0.8)))
+
+
+def gan_discriminator(real: Tensor, fake: Tensor, kind: str = "lsgan") -> Tensor:
+    """The critic's loss on raw scores of photos and of (detached) completions; lsgan, hinge or logistic."""
+    if kind == "lsgan":
+        return ((real - 1) ** 2).mean() / 2 + (fake**2).mean() / 2
+    if kind == "hinge":
+        return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+    assert kind == "logistic", f"no GAN loss {kind!r}: lsgan, hinge, logistic"
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def gan_generator(fake: Tensor, kind: str = "lsgan") -> Tensor:
+    """What the generator minimises on the critic's raw scores of its completions; L_ad^g for lsgan."""
+    if kind == "lsgan":
+        return ((fake - 1) ** 2).mean()
+    if kind == "hinge":
+        return -fake.mean()
+    assert kind == "logistic", f"no GAN loss {kind!r}: lsgan, hinge, logistic"
+    return F.softplus(-fake).mean()
+
+
+def gram(features: Tensor) -> Tensor:
+    """Gram matrices (B,C,C) of feature maps (B,C,H,W), over c*h*w (Hong et al. 2019)."""
+    flat = features.flatten(2).float()
+    return flat @ flat.transpose(1, 2) / flat[0].numel()
+
+
+def perceptual(prediction: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
+    """Sum over layers of the mean absolute difference of feature maps: L_per (Hong et al. 2019)."""
+    return torch.stack([l1(a, b) for a, b in zip(prediction, target, strict=True)]).sum()
+
+
+def style(prediction: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
+    """Sum over layers of the mean absolute difference of Gram matrices: L_sty (Hong et al. 2019)."""
+    return torch.stack([l1(gram(a), gram(b)) for a, b in zip(prediction, target, strict=True)]).sum()
+
+
+def total_variation(image: Tensor, weight: Tensor | None = None) -> Tensor:
+    """L_tv (Hong et al. 2019): |backward differences down and across, added before the absolute value|, zero padded.
+
+    `weight` (B,1,H,W) multiplies it; the release hands in the known mask.
+    """
+    padded = F.pad(image, (1, 0, 1, 0))
+    difference = padded[..., :-1, 1:] + padded[..., 1:, :-1] - 2 * image
+    return difference.abs().mean() if weight is None else (difference * weight).abs().mean()

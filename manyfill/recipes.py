@@ -1,0 +1,200 @@
+"""Recipes: frozen descriptions of training runs, with the source of each number beside it.
+
+Anything that a flag does not offer is `dataclasses.replace` in a file of your own: `--recipe my_runs.py:mine`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from manyfill.errors import UnknownModel
+from manyfill.nets.dfnet import DFNetConfig
+from manyfill.nets.discriminators import CriticConfig
+from manyfill.nets.picnet import PICNetConfig
+from manyfill.objectives import DualPath, StructureTexture
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One training run. The clock is `images`: photos seen, summed over processes."""
+
+    name: str
+    net: PICNetConfig | DFNetConfig
+    objective: DualPath | StructureTexture
+    source: str  # where the numbers come from
+    critic: CriticConfig = field(default_factory=CriticConfig)
+    features: str | None = None  # a key of nets.perceptual.FEATURES
+    masks: Mapping[str, float]  # kind -> weight
+    size: int  # pixels, side of the square crops
+    scale: tuple[float, float] = (0.25, 1.0)  # of the source photo
+    batch: int
+    images: int
+    lr: float
+    lr_critic: float | None = None  # None: as lr
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    warmup: int = 0  # images
+    schedule: str = "constant"  # or "cosine", down to 0 at `images`; "step": tenfold down each quarter
+    ema: int = 0  # images in which the average's memory halves; 0 = no average
+    clip: float | None = None  # gradient norm
+    precision: str = "bf16"  # or "fp32"
+    seed: int = 0
+    cache_side: int | None = None  # pixels; photos are kept in RAM with at most this short side
+    workers: int = 1  # data processes
+    checkpoint_every: int = 2000  # images
+    pictures_every: int = 2000  # images
+
+
+_PICNET_MASKS_RANDOM = {"boxes": 1.0, "lines": 1.0}  # Zheng et al., release: types 1 and 2
+# Ours: strokes and blobs that a person paints, boxes, borders; 1 to 60 % of the photo.
+_EVERYDAY_MASKS = {
+    "strokes": 1.0, "thick": 1.0, "medium": 0.5, "blobs": 1.5, "boxes": 1.0, "center": 0.5, "border": 0.3, "free_form": 0.5,
+}  # fmt: skip
+
+_picnet_random = Recipe(
+    name="picnet-random",
+    source="Zheng et al. 2019 and its release: Adam 1e-4, betas (0, 0.999), constant; batch 8 (paper: 20 on 11 GB)",
+    net=PICNetConfig(),
+    objective=DualPath(),
+    masks=_PICNET_MASKS_RANDOM,
+    size=256,
+    batch=8,
+    images=40_000_000,  # 5,000,000 iterations, the release's limit
+    lr=1e-4,
+    betas=(0.0, 0.999),
+    precision="fp32",
+)
+_dfnet_places2 = Recipe(
+    name="dfnet-places2",
+    source="Hong et al. 2019, release: Adam 2e-4, tenfold down every 5 of 20 epochs of 37,500 iterations, 8 GPUs x 6",
+    net=DFNetConfig(),
+    objective=StructureTexture(),
+    features="efficientnet-lite0",
+    masks={"free_form": 1.0, "boxes": 0.5},  # "strokes and shapes"; the generator of the shapes was never published
+    size=512,
+    batch=48,
+    images=36_000_000,
+    lr=2e-4,
+    schedule="step",
+    precision="fp32",
+)
+_open_pluralistic = Recipe(
+    name="open-pluralistic",
+    source="PICNet's objective with a budget for one CPU: 128-pixel crops, a higher rate, cosine, EMA",
+    net=PICNetConfig(),
+    objective=DualPath(),
+    masks=_EVERYDAY_MASKS,
+    size=128,
+    batch=16,
+    images=40_000,
+    lr=4e-4,
+    lr_critic=2e-4,
+    betas=(0.5, 0.99),
+    warmup=500,
+    schedule="cosine",
+    ema=3000,
+    clip=10.0,
+    cache_side=640,
+)
+_open_pluralistic_fusion = Recipe(
+    name="open-pluralistic-fusion",
+    source="ours: dual path on the fused pictures; see docs/weights.md for what was tried",
+    net=PICNetConfig(size=128, width=16, spectral_norm=False, sees_hole=True, fusion_scales=4),
+    objective=DualPath(
+        weights={
+            "kl_rec": 20.0,
+            "kl_gen": 20.0,
+            "appearance_rec": 20.0,
+            "appearance_gen": 20.0,
+            "mean": 8.0,
+            "feature_rec": 1.0,
+            "feature_mean": 1.0,
+        },
+        gan="hinge",
+        composite_for_critic=True,
+        mean_share=0.5,
+    ),
+    features="efficientnet-lite0",
+    masks=_EVERYDAY_MASKS,
+    size=128,
+    batch=16,
+    images=100_000,
+    lr=6e-4,
+    lr_critic=2e-4,
+    betas=(0.9, 0.99),
+    warmup=1000,
+    precision="fp32",
+    ema=3000,
+    clip=10.0,
+    cache_side=640,
+)
+_open_fusion = Recipe(
+    name="open-fusion",
+    source="DFNet's objective at half width with a budget for one CPU; 7 levels, so that 128-pixel crops fit",
+    net=DFNetConfig(size=256, width=32, max_width=256, kernels=(7, 5, 5, 3, 3, 3, 3)),
+    objective=StructureTexture(weights={"reconstruction": 6.0, "perceptual": 0.3, "style": 0.0, "tv": 0.0}),
+    features="efficientnet-lite0",
+    masks=_EVERYDAY_MASKS,
+    size=128,
+    batch=16,
+    images=60_000,
+    lr=1e-3,
+    betas=(0.9, 0.99),
+    warmup=500,
+    schedule="cosine",
+    ema=3000,
+    cache_side=640,
+)
+_tiny = Recipe(
+    name="tiny",
+    source="for tests: seconds on one core",
+    net=PICNetConfig(
+        size=32, width=4, max_width=8, latent=4, levels=3, scales=2, infer_blocks=1, sees_hole=True, fusion_scales=2
+    ),
+    objective=DualPath(),
+    critic=CriticConfig(width=4, max_width=8, levels=4),
+    masks={"center": 1.0, "strokes": 1.0},
+    size=64,
+    batch=2,
+    images=20,
+    lr=1e-3,
+    ema=10,
+    precision="fp32",
+    workers=0,
+    checkpoint_every=10,
+    pictures_every=10,
+)
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (_picnet_random, _dfnet_places2, _open_fusion, _open_pluralistic, _open_pluralistic_fusion, _tiny)
+}
+
+
+def find(name: str) -> Recipe:
+    """A recipe by name, or `file.py:variable` of a user's own file. Raises UnknownModel with what there is."""
+    if name in RECIPES:
+        return RECIPES[name]
+    path, _, variable = name.rpartition(":")
+    if path.endswith(".py"):
+        return _from_file(Path(path), variable)
+    near = difflib.get_close_matches(name, RECIPES, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    raise UnknownModel(f"no recipe '{name}'.{hint} There are: {', '.join(RECIPES)}; or your own as file.py:variable.")
+
+
+def _from_file(path: Path, variable: str) -> Recipe:
+    if not path.is_file():
+        raise UnknownModel(f"there is no recipe file {path}.")
+    spec = importlib.util.spec_from_file_location("manyfill_user_recipes", path)
+    assert spec is not None and spec.loader is not None, path
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    recipe = getattr(module, variable, None)
+    if not isinstance(recipe, Recipe):
+        raise UnknownModel(f"{path} has no Recipe named '{variable}'.")
+    return recipe

@@ -1,0 +1,608 @@
+"""The photo's own patches, guided by a soft fill: the net says what goes where, the photo says what it looks like.
+
+A nearest-neighbour field from patches that touch the hole to fully known patches (PatchMatch, Barnes et al. 2009) is
+alternated with voting (Wexler et al. 2007), coarse to fine. Light may change across the hole (gain and bias per patch,
+Darabi et al. 2012). The fill enters as a second channel, low-passed on both sides like A and B of Image Analogies
+(Hertzmann et al. 2001), so that a blurred fill never favours blurred sources. Patches are compared by their principal
+components, one row of a table each: one candidate for every patch of the hole is one gather.
+
+Pictures are (height, width, 3) float32 in [0,1]. A position is flat: row * width + column. Patch centres keep RADIUS
+from the border, so every patch lies inside the picture and every pixel lies in some patch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+Pixels = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Window = tuple[int, int, int, int]  # top, left, bottom, right
+
+RADIUS = 3  # patches are 7x7 at every scale: at 1/8 they see 56 pixels of the photo
+PATCH = 2 * RADIUS + 1
+DETAIL = 21  # principal components that describe a patch, beside its three means
+SIDE = 108  # scales are halved while the shorter side is at least this
+EXACT = 12_000  # scales of at most this many pixels are searched exactly
+REACH = 4  # longest stride of propagation, in pixels
+MAX_GAIN = 1.25  # light may change by this factor
+MAX_BIAS = 0.10  # and by this much besides, in [0,1]
+TOLERANCE = 0.15  # low-passed difference from the guide, in [0,1], at which the photo's patches lose most of their say
+TILE = 384  # native resolution is refined in windows of this many pixels square
+
+
+@dataclass(frozen=True, eq=False)
+class Synthesis:
+    """A fill made of the photo's own patches."""
+
+    image: Pixels  # (H, W, 3) in [0,1]; known pixels exact
+    confidence: Pixels  # (H, W): share of the photo's patches in each pixel, the rest is the guide; 0 outside the hole
+    sources: NDArray[np.int32]  # (H, W): flat position that a hole pixel was copied from; -1 outside the hole
+
+
+def synthesize(
+    image: Pixels,
+    hole: Mask,
+    guide: Pixels | None = None,
+    *,
+    strength: float = 1.0,
+    seed: int = 0,
+    working: int = 640,
+    coherence: float = 0.5,
+    guide_weight: float = 1.0,
+) -> Synthesis:
+    """Fill the hole with patches of the photo that look like the guide once both are blurred.
+
+    image (H, W, 3) float32 in [0,1]; what lies in its hole is never read. hole (H, W) bool. guide: the photo completed
+    by a net, of the photo's size or smaller (enlarged where needed); None: the photo alone decides. strength 0 ... 1
+    scales the confidence in the photo's patches: at 0 the fill is the guide. The field is searched at `working` pixels
+    (longer side of the surroundings of the hole) at most, and refined above that in windows of TILE: the cost follows
+    the hole's area. Memory: the photo, a third of it for its halvings, the result, 12 bytes a pixel, and 0.4 GB.
+    Where no patch of the photo is known, the fill is the guide (without one, the photo's mean colour).
+    """
+    assert image.shape == (*hole.shape, 3), f"image {image.shape} does not fit hole {hole.shape}"
+    result = Synthesis(image.copy(), np.zeros(hole.shape, np.float32), np.full(hole.shape, -1, np.int32))
+    if not hole.any():
+        return result
+    top, left, bottom, right = _surroundings(hole)
+    near = np.s_[top:bottom, left:right]
+    levels = _levels(image[near], hole[near])
+    if guide is None and not levels:
+        guide = np.full((1, 1, 3), image[~hole].mean(0) if not hole.all() else 0.5, np.float32)
+    if not levels or strength <= 0:
+        assert guide is not None
+        result.image[hole] = np.clip(_enlarge(guide, hole.shape, (0, 0, *hole.shape))[hole], 0, 1)
+        return result
+
+    rng = torch.Generator().manual_seed(seed)
+    first = len(levels) - 1
+    last_whole = next(
+        k for k, level in enumerate(levels) if max(level.hole.shape) <= max(working, 2 * SIDE) or k == first
+    )
+    coarsest = levels[first]
+    if guide is None:
+        field = _peel(coarsest, None, rng)
+        wanted = _vote(coarsest, field, (0, 0, *coarsest.hole.shape))[0]
+        lows = _low_pass(coarsest, wanted, guide_weight)
+    else:
+        wanted = _wanted(guide, hole.shape, (top, left, bottom, right), levels, last_whole)
+        lows = _low_pass(coarsest, wanted, guide_weight)
+        field = _peel(coarsest, lows, rng)
+    trust: Tensor | None = None
+    for number in range(first, -1, -1):
+        scale = _Scale(levels[number], lows, number - first, number >= last_whole, rng)
+        if number < first:
+            field = _inherit(field, levels[number + 1], scale, rng)
+        rounds = 6 if number == first else 3 if number else 2
+        if number < last_whole:
+            rounds = 1
+        for _ in range(rounds):
+            for window in _tiles(scale.level.hole, TILE if number < last_whole else 0):
+                _improve(scale, field, window, coherence, rng)
+        if number == last_whole and guide is not None:
+            trust = _trust(scale, field, lows, first - number)
+    _write(result, scale, field, (top, left), guide, trust, strength)
+    return result
+
+
+# ── scales ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """The photo at one scale."""
+
+    image: Pixels  # (h, w, 3); never read in the hole
+    hole: Mask  # (h, w): some pixel below is missing
+    valid: Tensor  # (h*w,) bool: a patch here is fully known
+    touched: Mask  # (h, w): a patch here touches the hole
+
+
+@dataclass(eq=False)
+class _Field:
+    """Where each patch that touches the hole is copied from, and how well it fits."""
+
+    source: Tensor  # (pad + h*w + pad,) int32, -1 where no patch touches the hole
+    cost: Tensor  # (pad + h*w + pad,) float32
+    pad: int
+
+
+def _surroundings(hole: Mask) -> Window:
+    """The box of the hole with as much again on every side, at least 256 pixels."""
+    rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    more = max(256, bottom - top, right - left)
+    height, width = hole.shape
+    return (
+        max(0, int(top - more)),
+        max(0, int(left - more)),
+        min(height, int(bottom + more)),
+        min(width, int(right + more)),
+    )
+
+
+def _level(image: Pixels, hole: Mask) -> _Level | None:
+    """None if no patch is known at this scale."""
+    h, w = hole.shape
+    if min(h, w) < PATCH:
+        return None
+    near = cv2.dilate(hole.astype(np.uint8), np.ones((PATCH, PATCH), np.uint8), borderValue=0).astype(bool)
+    inside = np.zeros((h, w), bool)
+    inside[RADIUS : h - RADIUS, RADIUS : w - RADIUS] = True
+    valid = inside & ~near
+    return _Level(image, hole, torch.from_numpy(valid).flatten(), near & inside) if valid.any() else None
+
+
+def _levels(image: Pixels, hole: Mask) -> list[_Level]:
+    """Halve while the picture is large, the hole is thick and enough patches stay known; fine to coarse."""
+    level = _level(image, hole)
+    if level is None:
+        return []
+    levels = [level]
+    thickness = float(cv2.distanceTransform(np.pad(hole, 1).astype(np.uint8), cv2.DIST_L2, 3).max())
+    while min(hole.shape) >= SIDE and thickness >= 6:
+        h, w = hole.shape[0] // 2, hole.shape[1] // 2
+        even = np.s_[: 2 * h, : 2 * w]
+        hole = cv2.resize(hole[even].astype(np.float32), (w, h), interpolation=cv2.INTER_AREA) > 0
+        image = cv2.resize(image[even], (w, h), interpolation=cv2.INTER_AREA)
+        image[hole] = 0
+        level = _level(image, hole)
+        if level is None or int(level.valid.sum()) < 200:
+            break
+        levels.append(level)
+        thickness /= 2
+    return levels
+
+
+def _tiles(hole: Mask, side: int) -> Iterator[Window]:
+    """Windows of the given side that hold all patches that touch the hole; 0: one window for all."""
+    h, w = hole.shape
+    side = side or max(h, w)
+    for top in range(0, h, side):
+        for left in range(0, w, side):
+            bottom, right = min(h, top + side), min(w, left + side)
+            grown = hole[max(0, top - RADIUS) : bottom + RADIUS, max(0, left - RADIUS) : right + RADIUS]
+            if grown.any():
+                yield top, left, bottom, right
+
+
+def _enlarge(guide: Pixels, shape: tuple[int, int], window: Window) -> Pixels:
+    """A window of the guide at the photo's size."""
+    top, left, bottom, right = window
+    if guide.shape[:2] == shape:
+        return guide[top:bottom, left:right]
+    sy, sx = guide.shape[0] / shape[0], guide.shape[1] / shape[1]
+    y = ((np.arange(top, bottom, dtype=np.float32) + 0.5) * sy - 0.5)[:, None].repeat(right - left, 1)
+    x = ((np.arange(left, right, dtype=np.float32) + 0.5) * sx - 0.5)[None].repeat(bottom - top, 0)
+    return cv2.remap(guide, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).reshape(*x.shape, 3)
+
+
+def _wanted(guide: Pixels, shape: tuple[int, int], near: Window, levels: list[_Level], start: int) -> Pixels:
+    """The completed photo at the coarsest scale: the guide in the hole, composed at the working scale."""
+    factor = 1 << start
+    h, w = levels[start].hole.shape
+    top, left = near[:2]
+    if guide.shape[:2] == shape:
+        part = guide[top : top + h * factor, left : left + w * factor]
+        wanted = cv2.resize(part, (w, h), interpolation=cv2.INTER_AREA) if start else part
+    else:
+        small = (math.ceil(shape[0] / factor), math.ceil(shape[1] / factor))
+        wanted = _enlarge(guide, small, (top // factor, left // factor, top // factor + h, left // factor + w))
+    wanted = np.where(levels[start].hole[..., None], wanted, levels[start].image).astype(np.float32)
+    for level in levels[start + 1 :]:
+        h, w = level.hole.shape
+        wanted = cv2.resize(wanted[: 2 * h, : 2 * w], (w, h), interpolation=cv2.INTER_AREA)
+    return wanted
+
+
+def _low_pass(level: _Level, wanted: Pixels, weight: float) -> tuple[Tensor, Tensor]:
+    """Colour, slope and curvature of the blurred photo (known pixels only) and of the blurred guide: (1, 8, h, w) each."""
+    known = (~level.hole).astype(np.float32)
+    seen = np.where(level.hole[..., None], 0, level.image).astype(np.float32)
+    near, total = _blur(seen, 1.0), _blur(known, 1.0)[..., None]
+    far, far_total = _blur(seen, 4.0), _blur(known, 4.0)[..., None]
+    low = (near + 1e-3 * far + 1e-9) / (total + 1e-3 * far_total + 1e-9)
+    return _structure(low, weight), _structure(_blur(wanted, 1.0), weight)
+
+
+def _blur(x: Pixels, sigma: float) -> Pixels:
+    out: Pixels = cv2.GaussianBlur(x, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    return out
+
+
+def _structure(low: Pixels, weight: float) -> Tensor:
+    luma = low.mean(2)
+    kernels = [
+        [[0, 0, 0], [-1, 0, 1], [0, 0, 0]],
+        [[0, -1, 0], [0, 0, 0], [0, 1, 0]],
+        [[0, 0, 0], [1, -2, 1], [0, 0, 0]],
+        [[0, 1, 0], [0, -2, 0], [0, 1, 0]],
+        [[0.5, 0, -0.5], [0, 0, 0], [-0.5, 0, 0.5]],
+    ]
+    shape = [cv2.filter2D(luma, -1, weight * np.array(k, np.float32), borderType=cv2.BORDER_REPLICATE) for k in kernels]
+    return torch.from_numpy(np.concatenate([low, np.stack(shape, 2)], 2).transpose(2, 0, 1).copy())[None]
+
+
+# ── descriptors ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Scale:
+    """One scale with what patches are compared by: band-passed means, principal components, low-passed structure."""
+
+    def __init__(self, level: _Level, lows: tuple[Tensor, Tensor], doublings: int, whole: bool, rng: torch.Generator):
+        self.level = level
+        self.height, self.width = level.hole.shape
+        self.low_known, self.low_guide = lows
+        self.shrink = 2.0**doublings  # coarsest pixels per pixel of this scale
+        self.image = torch.from_numpy(np.ascontiguousarray(level.image)).view(-1, 3)
+        dy, dx = np.mgrid[-RADIUS : RADIUS + 1, -RADIUS : RADIUS + 1]
+        self.near = torch.from_numpy((dy * self.width + dx).ravel().astype(np.int64))
+        self.basis = self._basis(
+            torch.from_numpy(np.exp(-(dy**2 + dx**2) / (2 * 2.5**2)).ravel().astype(np.float32)), rng
+        )
+        self.table = self._describe_all() if whole else None
+
+    def _basis(self, window: Tensor, rng: torch.Generator) -> Tensor:
+        """Means and principal components of known patches, (3 + DETAIL, 3, 7, 7)."""
+        sources = self.level.valid.nonzero()[:, 0]
+        pick = sources[torch.randint(len(sources), (3000,), generator=rng)]
+        patches = self.image[pick[:, None] + self.near]  # (n, 49, 3)
+        window = (window / window.sum()).sqrt()[None, :, None]
+        flat = ((patches - patches.mean(1, keepdim=True)) * window).permute(0, 2, 1).reshape(len(pick), -1)
+        _, vectors = torch.linalg.eigh(flat.T @ flat)
+        top = vectors[:, -DETAIL:].flip(1).T.reshape(DETAIL, 3, -1) * window.view(1, 1, -1)
+        top = top - top.mean(2, keepdim=True)
+        means = torch.eye(3)[:, :, None].expand(3, 3, PATCH**2) / PATCH**2
+        return (
+            torch.cat([means, top]).reshape(3 + DETAIL, 3, PATCH, PATCH).contiguous(memory_format=torch.channels_last)
+        )
+
+    def at(self, low: Tensor, positions: Tensor) -> Tensor:
+        """(n, 8) of a low-passed map at flat positions."""
+        h, w = low.shape[2:]
+        y = (torch.div(positions, self.width, rounding_mode="floor").float() + 0.5) * (2 * self.shrink / h) - 1
+        x = ((positions % self.width).float() + 0.5) * (2 * self.shrink / w) - 1
+        grid = torch.stack([x, y], 1)[None, None]
+        return functional.grid_sample(low, grid, padding_mode="border", align_corners=False)[0, :, 0].T
+
+    def describe(self, picture: Pixels) -> Tensor:
+        """(h, w, 3 + DETAIL): means and components of the patch around each pixel; the outer RADIUS is void."""
+        planes = torch.from_numpy(picture).permute(2, 0, 1)[None]
+        return functional.conv2d(planes, self.basis, padding=RADIUS)[0].permute(1, 2, 0)
+
+    def _describe_all(self) -> Tensor:
+        h, w = self.height, self.width
+        low = self.at(self.low_known, torch.arange(h * w))
+        seen = np.where(self.level.hole[..., None], np.float32(0), self.level.image)
+        table = torch.cat([self.describe(seen).reshape(h * w, -1), low], dim=1)
+        table[:, :3] -= low[:, :3]
+        return table
+
+    def rows(self, positions: Tensor) -> Tensor:
+        """(n, D) descriptors of known patches."""
+        if self.table is not None:
+            return self.table.index_select(0, positions)
+        parts = []
+        flat = self.basis.permute(2, 3, 1, 0).reshape(-1, 3 + DETAIL)
+        for some in positions.split(16_384):
+            parts.append(self.image[some[:, None] + self.near].view(len(some), -1) @ flat)
+        low = self.at(self.low_known, positions)
+        rows = torch.cat([torch.cat(parts), low], dim=1)
+        rows[:, :3] -= low[:, :3]
+        return rows
+
+
+# ── the field ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _empty(level: _Level) -> tuple[_Field, Tensor]:
+    """An empty field and the positions that it must cover."""
+    h, w = level.hole.shape
+    pad = REACH * (w + 1)
+    field = _Field(torch.full((h * w + 2 * pad,), -1, dtype=torch.int32), torch.zeros(h * w + 2 * pad), pad)
+    return field, torch.from_numpy(np.flatnonzero(level.touched))
+
+
+def _nearest(wanted: Tensor, rows: Tensor) -> Tensor:
+    """Row nearest to each wanted one, by brute force."""
+    norms = 0.5 * (rows**2).sum(1)
+    return torch.cat([torch.addmm(norms, some, rows.T, alpha=-1).argmin(1) for some in wanted.split(1024)])
+
+
+def _inherit(coarse: _Field, above: _Level, scale: _Scale, rng: torch.Generator) -> _Field:
+    """Every patch takes its parent's source at twice the scale."""
+    field, targets = _empty(scale.level)
+    h, w = above.hole.shape
+    y, x = targets // scale.width, targets % scale.width
+    py, px = (y // 2).clamp(RADIUS, h - RADIUS - 1), (x // 2).clamp(RADIUS, w - RADIUS - 1)
+    parent = coarse.source[coarse.pad + py * w + px].long()
+    sy = (2 * (parent // w) + y - 2 * py).clamp(RADIUS, scale.height - RADIUS - 1)
+    sx = (2 * (parent % w) + x - 2 * px).clamp(RADIUS, scale.width - RADIUS - 1)
+    source = sy * scale.width + sx
+    lost = (parent < 0) | ~scale.level.valid[source]
+    if lost.any():
+        sources = scale.level.valid.nonzero()[:, 0]
+        source[lost] = sources[torch.randint(len(sources), (int(lost.sum()),), generator=rng)]
+    field.source[targets + field.pad] = source.int()
+    return field
+
+
+def _peel(level: _Level, lows: tuple[Tensor, Tensor] | None, rng: torch.Generator) -> _Field:
+    """Coarsest start, from the rim inwards: each patch takes a source that fits its known pixels and the blurred guide.
+
+    Efros, Leung 1999; without a guide the known pixels decide alone.
+    """
+    field = _empty(level)[0]
+    width = level.hole.shape[1]
+    dy, dx = np.mgrid[-RADIUS : RADIUS + 1, -RADIUS : RADIUS + 1]
+    near = torch.from_numpy((dy * width + dx).ravel().astype(np.int64))
+    window = torch.from_numpy(np.exp(-(dy**2 + dx**2) / (2 * 2.5**2)).ravel().astype(np.float32))
+    picture = torch.from_numpy(np.where(level.hole[..., None], np.float32(0), level.image)).view(-1, 3)
+    known = torch.from_numpy(~level.hole).flatten()
+    sources = level.valid.nonzero()[:, 0]
+    if len(sources) > 6000:
+        sources = sources[torch.randperm(len(sources), generator=rng)[:6000]]
+    patches = picture[sources[:, None] + near].view(len(sources), -1)
+    squares = (patches**2).view(len(sources), -1, 3).sum(2)
+    low_known, low_guide = (x[0].flatten(1).T for x in lows) if lows else (None, None)
+    waiting = torch.from_numpy(np.flatnonzero(level.touched))
+    while len(waiting):
+        seen = known[waiting[:, None] + near].float() * window
+        amount = seen.sum(1)
+        front = amount >= amount.max() * 0.8
+        here, seen = waiting[front], seen[front]
+        seen = seen / seen.sum(1, keepdim=True)
+        there = picture[here[:, None] + near]
+        wanted = (there * seen[..., None]).view(len(here), -1)
+        cost = torch.addmm(seen @ squares.T, wanted, patches.T, alpha=-2)
+        cost += (there**2 * seen[..., None]).sum((1, 2))[:, None]
+        if low_known is not None:
+            assert low_guide is not None
+            cost += torch.cdist(low_guide[here], low_known[sources]) ** 2
+        cost = cost.clamp(min=0) + 1e-4
+        best = sources[(cost * (1 + 0.2 * torch.rand(cost.shape, generator=rng))).argmin(1)]
+        field.source[here + field.pad] = best.int()
+        fresh = ~known[here]
+        picture[here[fresh]] = picture[best[fresh]]
+        known[here[fresh]] = True
+        waiting = waiting[~front]
+    return field
+
+
+def _improve(scale: _Scale, field: _Field, window: Window, coherence: float, rng: torch.Generator) -> None:
+    """One round in one window: vote, describe, search."""
+    top, left, bottom, right = window
+    grown = (
+        max(0, top - RADIUS),
+        max(0, left - RADIUS),
+        min(scale.height, bottom + RADIUS),
+        min(scale.width, right + RADIUS),
+    )
+    current = _vote(scale.level, field, grown, scale)[0]
+    inner = np.zeros(current.shape[:2], bool)
+    inner[top - grown[0] : bottom - grown[0], left - grown[1] : right - grown[1]] = True
+    inner &= scale.level.touched[grown[0] : grown[2], grown[1] : grown[3]]
+    local = np.flatnonzero(inner)
+    if not len(local):
+        return
+    y, x = np.divmod(local, current.shape[1])
+    targets = torch.from_numpy((y + grown[0]) * scale.width + x + grown[1])
+    low = scale.at(scale.low_guide, targets)
+    wanted = torch.cat([scale.describe(current).reshape(-1, 3 + DETAIL)[torch.from_numpy(local)], low], dim=1)
+    wanted[:, :3] -= low[:, :3]
+    if scale.height * scale.width <= EXACT:
+        sources = scale.level.valid.nonzero()[:, 0]
+        field.source[targets + field.pad] = sources[_nearest(wanted, scale.rows(sources))].int()
+    _search(scale, field, targets, wanted, coherence, rng)
+
+
+def _search(
+    scale: _Scale, field: _Field, targets: Tensor, wanted: Tensor, coherence: float, rng: torch.Generator
+) -> None:
+    """Propagate along both axes, then try at random around the best; agreement with neighbours lowers the price."""
+    valid, last = scale.level.valid, scale.height * scale.width - 1
+    places = targets + field.pad
+    best = field.source[places].long()
+
+    def cost_of(candidate: Tensor, described: Tensor) -> Tensor:
+        difference = scale.rows(candidate).sub_(described)
+        return torch.einsum("nd,nd->n", difference, difference)
+
+    cost = cost_of(best, wanted)
+    price = float(coherence * cost.mean() / 4)
+    sides = (1, -1, scale.width, -scale.width)
+
+    def attempt(candidate: Tensor, allowed: Tensor) -> None:
+        chosen = (allowed & (candidate != best)).nonzero()[:, 0]
+        if not len(chosen):
+            return
+        new, old, here = candidate[chosen], best[chosen], places[chosen]
+        new_cost = cost_of(new, wanted[chosen])
+        saved = cost[chosen] - new_cost
+        for side in sides:
+            beside = field.source[here + side] - side
+            saved += price * ((beside == new).float() - (beside == old).float())
+        better = (saved > 0).nonzero()[:, 0]
+        chosen, new = chosen[better], new[better]
+        best[chosen] = new
+        cost[chosen] = new_cost[better]
+        field.source[places[chosen]] = new.int()
+
+    for stride in (REACH, 1, 1):
+        for side in sides:
+            beside = field.source[places + side * stride].long()
+            candidate = (beside - side * stride).clamp(0, last)
+            attempt(candidate, (beside >= 0) & valid[candidate])
+    for radius in (16, 4, 1):
+        jump = torch.randint(-radius, radius + 1, (2, len(targets)), generator=rng)
+        candidate = (best + jump[0] * scale.width + jump[1]).clamp(0, last)
+        attempt(candidate, valid[candidate])
+    field.cost[places] = cost
+
+
+def _vote(
+    level: _Level, field: _Field, window: Window, scale: _Scale | None = None, focus: float = 3.0
+) -> tuple[Pixels, Pixels]:
+    """The window's picture: in the hole, the weighted mean of what the patches over a pixel say.
+
+    The second array says the same of the known pixels beside the hole minus what they are (zero elsewhere).
+    """
+    top, left, bottom, right = window
+    w = level.hole.shape[1]
+    hole = level.hole[top:bottom, left:right]
+    near = cv2.dilate(hole.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).astype(bool)
+    local = np.flatnonzero(near)
+    picture = np.where(hole[..., None], np.float32(0), level.image[top:bottom, left:right])
+    error = np.zeros_like(picture)
+    if not len(local):
+        return picture, error
+    y, x = np.divmod(local, right - left)
+    places = torch.from_numpy((y + top) * w + x + left) + field.pad
+    image = torch.from_numpy(np.ascontiguousarray(level.image)).view(-1, 3)
+
+    # gain, bias and weight of every patch that matters here
+    low, high = int(places.min()) - RADIUS * (w + 1), int(places.max()) + RADIUS * (w + 1) + 1
+    span = field.source[low:high]
+    used = (span >= 0).nonzero()[:, 0]
+    light = torch.zeros(len(span), 4)
+    weight = torch.zeros(len(span))
+    cost = field.cost[low:high][used]
+    usual = torch.quantile(cost[:: max(1, len(cost) // 5000)], 0.6) + 1e-8
+    weight[used] = torch.exp(-cost / usual) + 1e-6
+    if scale is not None:
+        here = scale.at(scale.low_guide, used + (low - field.pad))[:, :3]
+        there = scale.at(scale.low_known, span[used].long())[:, :3]
+        gain = ((here.mean(1) + 0.05) / (there.mean(1) + 0.05)).clamp(1 / MAX_GAIN, MAX_GAIN)[:, None]
+        light[used] = torch.cat([gain, (here - gain * there).clamp(-MAX_BIAS, MAX_BIAS)], dim=1)
+    else:
+        light[:, 0] = 1
+    harmless = int(level.valid.nonzero()[0, 0])
+    summed, total = torch.zeros(len(places), 3), torch.zeros(len(places), 1)
+    places -= low
+    for dy in range(-RADIUS, RADIUS + 1):
+        for dx in range(-RADIUS, RADIUS + 1):
+            shift = dy * w + dx
+            over = places + shift
+            share = (weight[over] * math.exp(-(dy * dy + dx * dx) / (2 * focus**2)))[:, None]
+            patch = span[over].long()
+            source = torch.where(patch < 0, harmless, patch - shift)
+            lit = light[over]
+            summed.addcmul_(torch.addcmul(lit[:, 1:], image[source], lit[:, :1]), share)
+            total += share
+    values = (summed / total.clamp(min=1e-30)).numpy()
+    missing = hole.ravel()[local]
+    picture.reshape(-1, 3)[local[missing]] = values[missing]
+    known = local[~missing]
+    covered = (total[:, 0].numpy() > 0)[~missing]
+    difference = np.where(covered[:, None], values[~missing] - picture.reshape(-1, 3)[known], 0)
+    error.reshape(-1, 3)[known] = difference
+    return picture, error
+
+
+# ── the result ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _trust(scale: _Scale, field: _Field, lows: tuple[Tensor, Tensor], doublings: int) -> Tensor:
+    """(1, 1, h, w): how near the blurred fill comes to the blurred guide, smooth, at the coarsest scale."""
+    picture = _vote(scale.level, field, (0, 0, scale.height, scale.width), scale)[0]
+    h, w = lows[1].shape[2:]
+    for _ in range(doublings):
+        half = (picture.shape[1] // 2, picture.shape[0] // 2)
+        picture = cv2.resize(picture[: 2 * half[1], : 2 * half[0]], half, interpolation=cv2.INTER_AREA)
+    wrong = np.abs(_blur(picture, 1.0) - lows[1][0, :3].permute(1, 2, 0).numpy()).max(2)
+    trust = _blur(np.exp(-((wrong / TOLERANCE) ** 2)), 1.5)
+    return torch.from_numpy(trust).view(1, 1, h, w)
+
+
+def _close(error: Pixels, hole: Mask, decay: float = 0.02, sweeps: int = 30) -> Pixels:
+    """Screened Poisson: minus the error at the rim, spread smoothly into the hole and fading with the distance."""
+    if min(hole.shape) >= 16:
+        rim = (np.abs(error).max(2) > 0).astype(np.float32)
+        size = (hole.shape[1] // 2, hole.shape[0] // 2)
+        count = cv2.resize(rim, size, interpolation=cv2.INTER_AREA)
+        coarse = cv2.resize(error, size, interpolation=cv2.INTER_AREA) / np.maximum(count, 1e-6)[..., None]
+        inside = (cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0) & (count == 0)
+        coarse = np.where(inside[..., None] | (count == 0)[..., None], 0, coarse).astype(np.float32)
+        u = cv2.resize(
+            -_close(coarse, inside, min(1.0, 4 * decay), sweeps), hole.shape[::-1], interpolation=cv2.INTER_LINEAR
+        )
+    else:
+        u = np.zeros_like(error)
+    known = ~hole[..., None]
+    kernel = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32) / (4 + 4 * decay)
+    u = np.where(known, error, u)
+    for _ in range(sweeps):
+        u = np.where(known, error, cv2.filter2D(u, -1, kernel, borderType=cv2.BORDER_REPLICATE))
+    return -u
+
+
+def _write(
+    result: Synthesis,
+    scale: _Scale,
+    field: _Field,
+    corner: tuple[int, int],
+    guide: Pixels | None,
+    trust: Tensor | None,
+    strength: float,
+) -> None:
+    """Vote for the last time, close the seam, blend with the guide; window by window into the result."""
+    level, margin = scale.level, 48
+    shape = result.confidence.shape
+    for top, left, bottom, right in _tiles(level.hole, TILE):
+        wide = (
+            max(0, top - margin),
+            max(0, left - margin),
+            min(scale.height, bottom + margin),
+            min(scale.width, right + margin),
+        )
+        picture, error = _vote(level, field, wide, scale, focus=1.0)
+        hole = level.hole[wide[0] : wide[2], wide[1] : wide[3]]
+        picture = picture + _close(error, hole)
+        core = np.s_[top - wide[0] : bottom - wide[0], left - wide[1] : right - wide[1]]
+        there = (top + corner[0], left + corner[1], bottom + corner[0], right + corner[1])
+        out = np.s_[there[0] : there[2], there[1] : there[3]]
+        fill, missing = picture[core], hole[core]
+        if trust is None:
+            share = np.full(missing.shape, 1.0, np.float32)
+        else:
+            assert guide is not None
+            grid = torch.from_numpy(
+                (np.mgrid[top:bottom, left:right][0] * scale.width + np.mgrid[top:bottom, left:right][1]).ravel()
+            )
+            share = scale.at(trust, grid).numpy().reshape(missing.shape) * strength
+            fill = share[..., None] * fill + (1 - share[..., None]) * _enlarge(guide, shape, there)
+        result.image[out][missing] = np.clip(fill[missing], 0, 1)
+        result.confidence[out][missing] = share[missing]
+        y, x = np.nonzero(missing)
+        cy, cx = (y + top).clip(RADIUS, scale.height - RADIUS - 1), (x + left).clip(RADIUS, scale.width - RADIUS - 1)
+        source = field.source[torch.from_numpy(cy * scale.width + cx) + field.pad].numpy()
+        sy, sx = source // scale.width + (y + top - cy) + corner[0], source % scale.width + (x + left - cx) + corner[1]
+        result.sources[out][missing] = sy * shape[1] + sx
