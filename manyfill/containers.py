@@ -173,15 +173,17 @@ def directory(data: bytes | bytearray, at: int | None = None) -> Directory:
 
 
 def directories(data: bytes) -> Iterator[Directory]:
-    """Every directory in the chain, each once: a chain that bites its tail ends there."""
-    seen: set[int] = set()
-    at: int | None = None
-    while at is None or (at and at not in seen):
-        if at is not None:
-            seen.add(at)
-        page = directory(data, at)
+    """Every directory in the chain, each once; a pointer to an earlier one or to nowhere ends it."""
+    page = directory(data)
+    seen = {_header(data)[2]}
+    yield page
+    while page.next and page.next not in seen:
+        seen.add(page.next)
+        try:
+            page = directory(data, page.next)
+        except (ValueError, struct.error):
+            return
         yield page
-        at = page.next
 
 
 def pack_directory(order: Order, entries: Mapping[int, Entry], at: int) -> bytes:
@@ -328,11 +330,32 @@ def iptc_only(photoshop: bytes) -> bytes:
     return signature + kept if kept else b""
 
 
-def webp_is_lossless(data: bytes) -> bool:
-    """Whether a WebP's pixels were stored without loss: a VP8L chunk and no VP8 one."""
-    place, names = 12, set()
+def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """(name, where the content lies)."""
+    place = 12
     while place + 8 <= len(data):
         name, size = struct.unpack_from("<4sI", data, place)
-        names.add(name)
+        yield name, place + 8
         place += 8 + size + size % 2
+
+
+def webp_is_lossless(data: bytes) -> bool:
+    """Whether a WebP's pixels were stored without loss: a VP8L chunk and no VP8 one."""
+    names = {name for name, _ in _webp_chunks(data)}
     return b"VP8L" in names and b"VP8 " not in names
+
+
+def webp_size(data: bytes) -> tuple[int, int]:
+    """(width, height) by the first chunk that says so."""
+    for name, at in _webp_chunks(data):
+        if name == b"VP8X":
+            return 1 + int.from_bytes(data[at + 4 : at + 7], "little"), 1 + int.from_bytes(
+                data[at + 7 : at + 10], "little"
+            )
+        if name == b"VP8L":
+            bits = int.from_bytes(data[at + 1 : at + 5], "little")
+            return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+        if name == b"VP8 ":
+            width, height = struct.unpack_from("<HH", data, at + 6)
+            return width & 0x3FFF, height & 0x3FFF
+    raise ValueError("it holds no picture")

@@ -17,7 +17,8 @@ import secrets
 import struct
 import sys
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -247,18 +248,26 @@ def _decode(data: bytes, name: str, max_pixels: int, path: Path | None) -> Photo
         raise BadImage(
             f"{name} is not a photo of a known format. Manyfill reads JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF."
         )
-    try:
+    with _in_words(name, f"a damaged or cut off {format.upper()} file"):
         decoded = _READERS[format](data, name, max_pixels)
+    return _upright_photo(decoded, path)
+
+
+@contextmanager
+def _in_words(name: str, what: str) -> Iterator[None]:
+    """One line for whatever a decoder raises; for damaged files that is anything: SyntaxError, IndexError ..."""
+    try:
+        yield
     except (BadImage, TooLarge):
         raise
+    except Image.DecompressionBombError:  # Pillow's WebP reader has a limit of its own
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        raise TooLarge(f"{name} is over Pillow's own limit of {limit:,.0f} million pixels. Make it smaller.") from None
     except MemoryError:
         raise TooLarge(f"{name} does not fit into this machine's memory. Make it smaller.") from None
-    except Exception as error:  # decoders of damaged files raise anything: SyntaxError, IndexError, struct.error ...
+    except Exception as error:
         why = " ".join(str(error).split())[:120]
-        raise BadImage(
-            f"{name} is a damaged or cut off {format.upper()} file ({why}). Save or download it again."
-        ) from error
-    return _upright_photo(decoded, path)
+        raise BadImage(f"{name} is {what} ({why}). Save or download it again.") from error
 
 
 def _upright_photo(decoded: _Decoded, path: Path | None = None) -> Photo:
@@ -317,9 +326,9 @@ def _split(array: Pixels) -> tuple[Pixels, Pixels | None, str]:
     return np.repeat(grey[..., None], 3, axis=2), alpha, mode
 
 
-def _refuse_animated(name: str, frames: int, word: str = "is animated") -> None:
-    if frames > 1:
-        raise BadImage(f"{name} {word} ({frames} frames). Save the one you mean as a PNG and give that.")
+def _refuse_several(name: str, number: int, what: str = "frames: it is animated") -> None:
+    if number > 1:
+        raise BadImage(f"{name} has {number} {what}. Save the one you mean as a PNG and give that.")
 
 
 # ------------------------------------------------------------------------------------------ read: Pillow's part
@@ -426,18 +435,11 @@ def _from_pil(image: Image.Image, max_pixels: int) -> Photo:
         data = image.fp.read()
         image.fp.seek(place)
         return _decode(data, "the photo", max_pixels, None)
-    try:
-        return _upright_photo(
-            _of_pil(
-                image,
-                "the photo",
-                format if format in FORMATS else "png",
-                lossy=format in QUALITY,
-                jpeg=_jpeg_coding(image) if isinstance(image, JpegImagePlugin.JpegImageFile) else None,
-            )
-        )
-    except (OSError, SyntaxError, ValueError) as error:
-        raise BadImage(f"the photo cannot be decoded ({error}). Save or download it again.") from error
+    with _in_words("the photo", "damaged or cut off"):
+        decoded = _of_pil(image, "the photo", format if format in FORMATS else "png", lossy=format in QUALITY)
+        if isinstance(image, JpegImagePlugin.JpegImageFile):
+            decoded.jpeg = _jpeg_coding(image)
+    return _upright_photo(decoded)
 
 
 def _jpeg_coding(image: JpegImagePlugin.JpegImageFile) -> JpegCoding | None:
@@ -472,9 +474,9 @@ def _read_jpeg(data: bytes, name: str, max_pixels: int) -> _Decoded:
 
 
 def _read_webp(data: bytes, name: str, max_pixels: int) -> _Decoded:
+    _check_size(name, *containers.webp_size(data), max_pixels)  # Pillow makes room for all of it on opening
     image = WebPImagePlugin.WebPImageFile(io.BytesIO(data))
-    _check_size(name, image.width, image.height, max_pixels)
-    _refuse_animated(name, image.n_frames)
+    _refuse_several(name, image.n_frames)
     return _of_pil(image, name, "webp", lossy=not containers.webp_is_lossless(data))
 
 
@@ -487,7 +489,7 @@ def _read_bmp(data: bytes, name: str, max_pixels: int) -> _Decoded:
 def _read_gif(data: bytes, name: str, max_pixels: int) -> _Decoded:
     image = GifImagePlugin.GifImageFile(io.BytesIO(data))
     _check_size(name, image.width, image.height, max_pixels)
-    _refuse_animated(name, image.n_frames)
+    _refuse_several(name, image.n_frames)
     decoded = _of_pil(image, name, "png")
     decoded.notes.append("A GIF's 256 colours cannot hold a fill: it is written as PNG.")
     return decoded
@@ -516,7 +518,7 @@ def _read_plugged(format: str) -> Callable[[bytes, str, int], _Decoded]:
         image = factory(io.BytesIO(data))
         _check_size(name, image.width, image.height, max_pixels)
         if format == "avif":  # a HEIC's further pictures are bursts and depth; its primary one is what is shown
-            _refuse_animated(name, getattr(image, "n_frames", 1))
+            _refuse_several(name, getattr(image, "n_frames", 1))
         decoded = _of_pil(image, name, format, lossy=True)
         if int(image.info.get("bit_depth", 8)) > 8:
             decoded.notes.append(f"Its {image.info['bit_depth']} bits were read as 8.")
@@ -534,7 +536,7 @@ def _read_png(data: bytes, name: str, max_pixels: int) -> _Decoded:
     chunks = list(containers.png_chunks(data))
     if any(chunk == b"acTL" for chunk, _ in chunks):
         frames = sum(chunk == b"fcTL" for chunk, _ in chunks)
-        _refuse_animated(name, frames)
+        _refuse_several(name, frames)
     extras = tuple(
         (chunk, content) for chunk, content in chunks if chunk in PNG_KEPT and not content.startswith(PNG_PROFILES)
     )
@@ -553,8 +555,12 @@ def _read_png(data: bytes, name: str, max_pixels: int) -> _Decoded:
     decoded = _of_pil(PngImagePlugin.PngImageFile(io.BytesIO(stub)), name, "png", png_extras=extras)
     pure = containers.png_file([(chunk, content) for chunk, content in chunks if chunk in PNG_PIXELS[:5]])
     array = _opencv(pure)
-    if kind in (0, 4) and array.ndim == 3:  # grey with alpha, or with a transparent grey: OpenCV repeats the grey
-        array = np.ascontiguousarray(array[..., [0, array.shape[2] - 1]])
+    if kind == 4 and array.ndim == 3:  # OpenCV repeats the grey
+        array = np.ascontiguousarray(array[..., [0, 3]])
+    key = next((content for chunk, content in chunks if chunk == b"tRNS"), None)
+    if kind == 0 and key is not None:  # OpenCV forgets a transparent grey
+        grey = array if array.ndim == 2 else array[..., 0]
+        array = np.dstack([grey, np.where(grey == int.from_bytes(key[:2], "big"), 0, 0xFFFF).astype(np.uint16)])
     if array.dtype != np.uint16 or array.shape[:2] != (height, width):
         raise ValueError("it was not decoded at 16 bits")
     decoded.array = array
@@ -579,7 +585,7 @@ def _read_tiff(data: bytes, name: str, max_pixels: int) -> _Decoded:
     width, height = page.number(containers.IMAGE_WIDTH, 0), page.number(containers.IMAGE_LENGTH, 0)
     _check_size(name, width, height, max_pixels)
     whole = sum(not other.number(containers.SUBFILE_TYPE, 0) & 1 for other in pages)
-    _refuse_animated(name, whole, "has several pages")
+    _refuse_several(name, whole, "pages")
     bits, kinds = page.numbers(containers.BITS_PER_SAMPLE, (1,)), page.numbers(containers.SAMPLE_FORMAT, (1,))
     if len({*bits}) > 1 or bits[0] not in (1, 2, 4, 8, 16) or any(kind not in (1, 4) for kind in kinds):
         sort = {2: "signed", 3: "floating-point"}.get(kinds[0], "integer")
@@ -587,47 +593,55 @@ def _read_tiff(data: bytes, name: str, max_pixels: int) -> _Decoded:
     notes: list[str] = []
     extra, samples = page.number(containers.EXTRA_SAMPLES, 2), page.number(containers.SAMPLES_PER_PIXEL, 1)
     unexplained = extra == 0 and samples == 4 and page.number(containers.PHOTOMETRIC, 1) == 2
+    icc = page.raw(containers.ICC)
     if bits[0] == 16:
         array: Pixels = _tiff16(data, page, name)
     else:
-        known = _explained(data, page) if unexplained else data
-        image = TiffImagePlugin.TiffImageFile(io.BytesIO(known))
-        image.load()  # turns the pixels upright too
+        known = _patched(data, page, containers.ORIENTATION, 1)  # Pillow would turn it, we turn everything alike
+        if unexplained:  # straight alpha, as other programs take it
+            known = _patched(known, page, containers.EXTRA_SAMPLES, 2)
+        image = _Tiff(io.BytesIO(known))
+        image.load()
         array = _array_of_pil(image, name, notes)
+        icc = _bytes(image.info.get("icc_profile"))  # CMYK's is gone by now
     if unexplained and not array[..., -1].any():
         array = array[..., :-1]  # no alpha after all: the photo would be invisible
     if extra == 1:
         notes.append(PREMULTIPLIED)
-    if array.shape[:2] not in ((height, width), (width, height)):
+    if array.shape[:2] != (height, width):
         raise ValueError("its size and its pixels disagree")
     across, down = page.ratio(containers.X_RESOLUTION), page.ratio(containers.Y_RESOLUTION)
     unit = {2: 1.0, 3: 2.54}.get(page.number(containers.RESOLUTION_UNIT, 2), 0.0)
     turn = page.number(containers.ORIENTATION, 1)
     turn = turn if 1 <= turn <= 8 else 1
     xmp = page.raw(containers.XMP)
-    cmyk = any("CMYK" in note for note in notes)
-    decoded = _Decoded(
+    return _Decoded(
         array=array,
         format="tiff",
-        orientation=turn if bits[0] == 16 else 1,
-        icc=None if cmyk else page.raw(containers.ICC),
+        orientation=turn,
+        icc=icc,
         exif=containers.exif_of_tiff(data, page),
         xmp=xmp.rstrip(b"\0") if xmp else None,
         dpi=_dpi((across * unit, down * unit)) if across and down else None,
         lossy=page.number(containers.COMPRESSION, 1) in (6, 7, 34892, 50001),
         notes=notes,
     )
-    if bits[0] != 16 and turn >= 5 and decoded.dpi:
-        decoded.dpi = decoded.dpi[::-1]
-    return decoded
 
 
-def _explained(data: bytes, page: containers.Directory) -> bytes:
-    """The file with its fourth sample, of which it says nothing, called straight alpha, as other programs take it."""
-    entry = page.entries[containers.EXTRA_SAMPLES]
-    value = containers.shorts(page.order, 2).value
-    assert isinstance(value, bytes)
-    return data[: entry.place] + value + data[entry.place + len(value) :]
+class _Tiff(TiffImagePlugin.TiffImageFile):
+    """Pillow's reader without its check of the size, which was made before, against our limit."""
+
+    def load_prepare(self) -> None:
+        """Makes room for the pixels."""
+        ImageFile.ImageFile.load_prepare(self)
+
+
+def _patched(data: bytes, page: containers.Directory, tag: int, number: int) -> bytes:
+    """The file with another 16-bit number under a tag, where it has that tag."""
+    entry = page.entries.get(tag)
+    if entry is None or entry.kind != 3:
+        return data
+    return data[: entry.place] + struct.pack(page.order + "H", number) + data[entry.place + 2 :]
 
 
 def _tiff16(data: bytes, page: containers.Directory, name: str) -> NDArray[np.uint16]:
@@ -759,7 +773,7 @@ def _from_array(array: NDArray[Any], max_pixels: int) -> Photo:
     _check_size("the array", array.shape[1], array.shape[0], max_pixels)
     if array.dtype == np.bool_:
         values = array.astype(np.uint8) * np.uint8(255)
-    elif array.dtype in (np.uint8, np.uint16):
+    elif array.dtype.kind == "u" and array.dtype.itemsize <= 2:  # of either byte order
         values = array.astype(array.dtype.newbyteorder("="), order="C")  # a copy
     elif np.issubdtype(array.dtype, np.floating):
         low, high = float(array.min()), float(array.max())
