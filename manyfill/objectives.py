@@ -198,6 +198,62 @@ class DualPath:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Deterministic:
+    """The rival without sampling (Zheng et al. 2019, fig. 2a): the prior's mean is decoded and compared with the truth.
+
+    `appearance` is over the whole picture, `hole` over the hole alone, in [-1,1] units, both summed over scales; `feature` is a
+    perceptual term of the completed picture. A quick start for the encoder and decoder of the sampling networks.
+    """
+
+    weights: Mapping[str, float] = field(default_factory=lambda: {"appearance": 20.0, "adversarial": 1.0})
+    gan: str = "lsgan"
+    composite_for_critic: bool = False
+
+    @property
+    def critics(self) -> tuple[str, ...]:
+        """One critic, where its term has a weight."""
+        return ("gen",) if self.weights.get("adversarial") else ()
+
+    def noise_shape(self, net: PICNet, size: int) -> None:
+        """None: deterministic."""
+
+    def forward(self, nets: Nets, image: Tensor, hole: Tensor, noise: Tensor | None) -> list[Prediction]:
+        """Predictions, coarse to fine."""
+        net = cast(PICNet, nets.net)
+        encoded = net.encode(image, hole)
+        return net.generate(encoded.prior.mean, encoded)
+
+    def discriminator_terms(self, nets: Nets, image: Tensor, hole: Tensor, out: list[Prediction]) -> Terms:
+        """The critic's loss."""
+        if not self.critics:
+            return {}
+        critic, fake = nets.critics["gen"], self._judged(image, hole, out).detach()
+        return {"critic_gen": losses.gan_discriminator(critic(image), critic(fake), self.gan)}
+
+    def generator_terms(self, nets: Nets, image: Tensor, hole: Tensor, out: list[Prediction]) -> Terms:
+        """Appearance on every scale, and what else has a weight."""
+        whole, inside = [], []
+        for picture in out:
+            size = picture.image.shape[-2:]
+            target = losses.resize_corners(image, *size)
+            whole.append(2 * losses.l1(picture.image, target))
+            inside.append(2 * losses.l1_inside(picture.image, target, losses.resize_corners(hole, *size)))
+        terms = {"appearance": torch.stack(whole).sum(), "hole": torch.stack(inside).sum()}
+        if self.critics:
+            terms["adversarial"] = losses.gan_generator(nets.critics["gen"](self._judged(image, hole, out)), self.gan)
+        if self.weights.get("feature"):
+            assert nets.features is not None, "the feature term needs a feature network"
+            with torch.no_grad():
+                truth = nets.features(image)
+            drawn = nets.features(complete(out[-1].image, image, hole))
+            terms["feature"] = losses.perceptual(drawn, truth)
+        return terms
+
+    def _judged(self, image: Tensor, hole: Tensor, out: list[Prediction]) -> Tensor:
+        return complete(out[-1].image, image, hole) if self.composite_for_critic else out[-1].image
+
+
+@dataclass(frozen=True, kw_only=True)
 class StructureTexture:
     """DFNet's objective (Hong et al. 2019): reconstruction on the structure levels; perceptual, style and TV on the texture levels.
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 import difflib
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from manyfill.errors import UnknownModel
 from manyfill.nets.dfnet import DFNetConfig
 from manyfill.nets.discriminators import CriticConfig
 from manyfill.nets.picnet import PICNetConfig
-from manyfill.objectives import DualPath, StructureTexture
+from manyfill.objectives import Deterministic, DualPath, StructureTexture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Recipe:
 
     name: str
     net: PICNetConfig | DFNetConfig
-    objective: DualPath | StructureTexture
+    objective: DualPath | Deterministic | StructureTexture
     source: str  # where the numbers come from
     critic: CriticConfig = field(default_factory=CriticConfig)
     features: str | None = None  # a key of nets.perceptual.FEATURES
@@ -54,6 +54,11 @@ _PICNET_MASKS_RANDOM = {"boxes": 1.0, "lines": 1.0}  # Zheng et al., release: ty
 _EVERYDAY_MASKS = {
     "strokes": 1.0, "thick": 1.0, "medium": 0.5, "blobs": 1.5, "boxes": 1.0, "center": 0.5, "border": 0.3, "free_form": 0.5,
 }  # fmt: skip
+
+# The flagship, slim enough to train on a CPU and quick to run: fusion heads, no norms that a small batch or map would spoil.
+_FLAGSHIP = PICNetConfig(
+    size=128, width=16, spectral_norm=False, instance_norm=False, sees_hole=True, fusion_scales=4
+)
 
 _picnet_random = Recipe(
     name="picnet-random",
@@ -103,7 +108,7 @@ _open_pluralistic = Recipe(
 _open_pluralistic_fusion = Recipe(
     name="open-pluralistic-fusion",
     source="ours: dual path on the fused pictures; see docs/weights.md for what was tried",
-    net=PICNetConfig(size=128, width=16, spectral_norm=False, sees_hole=True, fusion_scales=4),
+    net=_FLAGSHIP,
     objective=DualPath(
         weights={
             "kl_rec": 20.0,
@@ -131,6 +136,16 @@ _open_pluralistic_fusion = Recipe(
     ema=3000,
     clip=10.0,
     cache_side=640,
+)
+_open_start = replace(
+    _open_pluralistic_fusion,
+    name="open-start",
+    source="ours: the flagship's first lesson, colours and structure on small crops without sampling",
+    objective=Deterministic(weights={"appearance": 10.0, "hole": 10.0, "feature": 0.5}),
+    size=64,
+    scale=(0.1, 0.6),
+    images=200_000,
+    lr=1e-3,
 )
 _open_fusion = Recipe(
     name="open-fusion",
@@ -171,7 +186,7 @@ _tiny = Recipe(
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
-    for recipe in (_picnet_random, _dfnet_places2, _open_fusion, _open_pluralistic, _open_pluralistic_fusion, _tiny)
+    for recipe in (_picnet_random, _dfnet_places2, _open_fusion, _open_pluralistic, _open_start, _open_pluralistic_fusion, _tiny)
 }
 
 

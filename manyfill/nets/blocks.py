@@ -141,13 +141,16 @@ class ResBlock(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """PICNet's decoder block: instance-normalised main path and plain bypass, both doubling the resolution."""
+    """PICNet's decoder block: instance-normalised main path and plain bypass, both doubling the resolution.
 
-    def __init__(self, in_channels: int, out_channels: int, *, spectral: bool = True) -> None:
+    Without `norm` the main path keeps its means: instance norm forgets the photo's colours where maps are small.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, spectral: bool = True, norm: bool = True) -> None:
         super().__init__()
-        self.norm1 = nn.InstanceNorm2d(in_channels, affine=True)
+        self.norm1 = nn.InstanceNorm2d(in_channels, affine=True) if norm else nn.Identity()
         self.conv1 = conv(in_channels, out_channels, 3, 1, spectral=spectral)
-        self.norm2 = nn.InstanceNorm2d(out_channels, affine=True)
+        self.norm2 = nn.InstanceNorm2d(out_channels, affine=True) if norm else nn.Identity()
         self.conv2 = up_conv(out_channels, out_channels, spectral=spectral)
         self.bypass = up_conv(in_channels, out_channels, spectral=spectral)
 

@@ -32,6 +32,7 @@ class PICNetConfig:
     infer_blocks: int = 6  # residual blocks between the features of the masked photo and the prior
     attention: str = "short-long"  # a key of attention.ATTENTIONS
     spectral_norm: bool = True  # off once folded
+    instance_norm: bool = True  # in the decoder blocks
     sees_hole: bool = False  # encoder and fusion blocks also get the hole (the published encoder sees RGB only)
     fusion_scales: int = 0  # how many of the finest scales end in a fusion block
     alpha_channels: int = 3
@@ -124,7 +125,7 @@ class Generator(nn.Module):
         channels = deep
         for stage in range(config.levels):
             wide = config.decoder_width(stage)
-            decoders.append(UpBlock(channels, wide, spectral=spectral))
+            decoders.append(UpBlock(channels, wide, spectral=spectral, norm=config.instance_norm))
             channels = wide
             if stage >= self.first_scale:
                 head: nn.Module = ToPicture(wide, spectral=spectral)
