@@ -15,7 +15,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -55,59 +55,71 @@ def read_hole(source: Any, *, polarity: str = "white", size: tuple[int, int] | N
             f"mask polarity is {polarity!r}; expected 'white', 'black' or 'alpha' (what the hole looks like)."
         )
     name = f"mask {source}" if isinstance(source, str | Path) else "mask"
-    if isinstance(source, Tensor | np.ndarray):
-        rgb, alpha = _planes_of_array(source)
-    else:
-        rgb, alpha = _planes_of_file(source, name)
-    height, width = rgb.shape[:2]
+    planes, alpha, top = _planes(source, name, polarity)
+    height, width = planes.shape[:2]
     if size is not None and (height, width) != tuple(size):
         turned = (width, height) == tuple(size)
         raise BadMask(
             f"{name} is {height}x{width} but the photo is {size[0]}x{size[1]} (height x width). "
             f"{'Rotate or resize' if turned else 'Resize'} the mask."
         )
-    if polarity == "alpha":
-        if alpha is None:
-            raise BadMask(
-                f"{name} has no alpha channel, so polarity 'alpha' finds no hole in it. "
-                "Hand in an RGBA picture that is transparent where to fill, or use polarity 'white' or 'black'."
-            )
-        _refuse_undecided(alpha[..., None], name)
-        hole = alpha < 0.5
-    else:
-        if alpha is not None:  # laid over the colour of the known part: what is transparent was not painted
-            rgb = rgb * alpha[..., None] + (0.0 if polarity == "white" else 1.0) * (1 - alpha[..., None])
-        _refuse_undecided(rgb, name)
-        white = rgb.mean(axis=2) >= 0.5
-        hole = white if polarity == "white" else ~white
-        if alpha is not None and not hole.any() and alpha.min() < 0.5 <= alpha.max():
-            raise BadMask(
-                f"{name} has nothing {polarity} in it, but a transparent part. "
-                "If that part is the hole, use polarity 'alpha'."
-            )
-    return torch.from_numpy(hole.astype(np.float32))[None, None]
+    if polarity == "alpha" and alpha is None:
+        raise BadMask(
+            f"{name} has no alpha channel, so polarity 'alpha' finds no hole in it. "
+            "Hand in an RGBA picture that is transparent where to fill, or use polarity 'white' or 'black'."
+        )
+    hole = np.empty((height, width), np.float32)
+    grey = coloured = opaque = 0
+    strip = max(1, 2**20 // width)  # rows at a time: a large mask never lies in memory as floats
+    for rows in (slice(top_row, top_row + strip) for top_row in range(0, height, strip)):
+        paint = [planes[rows, :, channel].astype(np.float32) / np.float32(top) for channel in range(planes.shape[2])]
+        if alpha is not None:
+            cover = alpha[rows].astype(np.float32) / np.float32(top)
+            opaque += int(np.count_nonzero(cover >= 0.5))
+            if polarity == "alpha":
+                paint = [1 - cover]
+            elif polarity == "white":  # laid over the colour of the known part: what is transparent was not painted
+                paint = [colour * cover for colour in paint]
+            else:
+                paint = [colour * cover + (1 - cover) for colour in paint]
+        darkest, lightest = reduce(np.minimum, paint), reduce(np.maximum, paint)
+        grey += int(np.count_nonzero((lightest > 0.1) & (darkest < 0.9)))
+        coloured += int(np.count_nonzero(lightest - darkest > 0.25))
+        white = reduce(np.add, paint) >= 0.5 * len(paint)
+        hole[rows] = ~white if polarity == "black" else white
+    _refuse_undecided(grey / hole.size, coloured / hole.size, name, polarity)
+    if polarity != "alpha" and alpha is not None and not hole.any() and 0 < opaque < hole.size:
+        raise BadMask(
+            f"{name} has nothing {polarity} in it, but a transparent part. "
+            "If that part is the hole, use polarity 'alpha'."
+        )
+    return torch.from_numpy(hole)[None, None]
 
 
-def _planes_of_file(source: Any, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Colours (H,W,3) and alpha (H,W) in [0,1] of anything that `photos.read` understands."""
+_Planes = tuple[NDArray[Any], NDArray[Any] | None, int]  # colours (H,W,C), alpha (H,W), the value that stands for 1
+
+
+def _planes(source: Any, name: str, polarity: str) -> _Planes:
+    """Take any mask apart: arrays here, because theirs may be bool or of zeros and ones, the rest by `photos`."""
+    if isinstance(source, Tensor):
+        return _planes_of_array(source.detach().cpu().numpy(), channels_first=True)
+    if isinstance(source, np.ndarray):
+        return _planes_of_array(source, channels_first=False)
     try:
         photo = photos.read(source)
     except BadImage as error:
         raise BadMask(f"{name} cannot be read: {error}") from error
-    top = np.float32(np.iinfo(photo.pixels.dtype).max)
-    if photo.pixels.max() == 1:
+    top = int(np.iinfo(photo.pixels.dtype).max)
+    if polarity != "alpha" and photo.pixels.max() == 1:
         raise BadMask(
-            f"{name} holds only the values 0 and 1 of {int(top)}, so it is black all over. "
-            f"Multiply it by {int(top)}, or hand it in as a bool array."
+            f"{name} holds only the values 0 and 1 of {top}, so it is black all over. "
+            f"Multiply it by {top}, or hand it in as a bool array."
         )
-    alpha = None if photo.alpha is None else photo.alpha.astype(np.float32) / top
-    return photo.pixels.astype(np.float32) / top, alpha
+    return photo.pixels, photo.alpha, top
 
 
-def _planes_of_array(source: Tensor | NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Colours (H,W,C) and alpha (H,W) in [0,1] of an array (channels last) or a tensor (channels first)."""
-    channels_first = isinstance(source, Tensor)
-    array = source.detach().cpu().numpy() if isinstance(source, Tensor) else source
+def _planes_of_array(array: NDArray[Any], *, channels_first: bool) -> _Planes:
+    """Take an array (channels last) or a tensor's (channels first) apart; leading axes of length 1 are dropped."""
     shape = tuple(array.shape)
     while array.ndim > 3 and array.shape[0] == 1:
         array = array[0]
@@ -119,37 +131,39 @@ def _planes_of_array(source: Tensor | NDArray[Any]) -> tuple[NDArray[np.float32]
         raise BadMask(
             f"mask has the shape {shape}; expected (H, W), (H, W, channels) or, for a tensor, (channels, H, W)."
         )
+    low, high = array.min(), array.max()
     if array.dtype == bool:
-        planes = array.astype(np.float32)
+        top = 1
     elif np.issubdtype(array.dtype, np.floating):
-        planes = array.astype(np.float32)
-        if not np.isfinite(planes).all() or planes.min() < 0 or planes.max() > 1:
+        top = 1
+        if not (low >= 0 and high <= 1):  # also where a value is not a number
             raise BadMask(
-                f"mask is a float array with values {array.min():g} to {array.max():g}; expected [0, 1]. "
-                "Divide it by its maximum."
+                f"mask is a float array with values {low:g} to {high:g}; expected [0, 1]. Divide it by its maximum."
             )
     elif np.issubdtype(array.dtype, np.integer):
-        low, high = int(array.min()), int(array.max())
         top = 1 if high <= 1 else 65535 if array.dtype == np.uint16 else 255
         if low < 0 or high > top:
             raise BadMask(f"mask has values {low} to {high}; expected 0 to {top}.")
-        planes = array.astype(np.float32) / np.float32(top)
     else:
         raise BadMask(f"mask is an array of {array.dtype}; expected bool, uint8, uint16 or float in [0, 1].")
-    if planes.shape[2] in (2, 4):
-        return planes[..., :-1], planes[..., -1]
-    return planes, None
+    if array.shape[2] in (2, 4):
+        return array[..., :-1], array[..., -1], top
+    return array, None, top
 
 
-def _refuse_undecided(planes: NDArray[np.float32], name: str) -> None:
+def _refuse_undecided(grey: float, coloured: float, name: str, polarity: str) -> None:
     """Raise BadMask for a picture that is neither black nor white: most likely the photo itself.
 
-    Antialiased and soft brushes and JPEG noise leave a minority of greys and next to no colour; hence half and 1 %.
+    `grey` and `coloured` are shares of its pixels. Antialiased and soft brushes and JPEG noise leave a minority of
+    greys and next to no colour; hence half and 1 %.
     """
-    darkest, lightest = planes.min(axis=2), planes.max(axis=2)
-    grey = float(np.mean((lightest > 0.1) & (darkest < 0.9)))
-    coloured = float(np.mean(lightest - darkest > 0.25))
-    if grey > 0.5 or coloured > 0.01:
+    if polarity == "alpha":
+        if grey > 0.5:
+            raise BadMask(
+                f"{name} is neither opaque nor transparent: {grey:.0%} of it is in between. "
+                "Make it fully transparent where to fill and opaque elsewhere."
+            )
+    elif grey > 0.5 or coloured > 0.01:
         what = f"{coloured:.0%} of it is coloured" if coloured > 0.01 else f"{grey:.0%} of it is mid-grey"
         raise BadMask(
             f"{name} is neither black nor white: {what}. Was the photo handed in as the mask? "
@@ -331,7 +345,8 @@ def strokes_and_box(height: int, width: int, rng: np.random.Generator) -> Tensor
     """`strokes` or-ed with `box`: the training mask of DeepFill v2's released code (one per sample here, one per
     batch there).
     """
-    return torch.maximum(strokes(height, width, rng), box(height, width, rng))
+    brushed, boxed = strokes(height, width, rng), box(height, width, rng)
+    return torch.from_numpy(np.maximum(brushed.numpy(), boxed.numpy()))
 
 
 def _dfnet_stroke(canvas: Canvas, segments: int, width_px: int, rng: np.random.Generator) -> None:

@@ -367,6 +367,16 @@ def test_a_coloured_brush_is_refused_and_not_taken_for_an_empty_hole():
         masks.read_hole(mask)
 
 
+def test_a_picture_that_is_half_transparent_all_over_is_refused_as_alpha_mask():
+    with pytest.raises(BadMask, match="neither opaque nor transparent"):
+        masks.read_hole(np.full((8, 8, 4), 120, np.uint8), polarity="alpha")
+
+
+def test_a_mask_of_many_rows_is_read_alike_in_strips():
+    mask = np.where(np.random.default_rng(0).random((3000, 700)) < 0.3, 255, 0).astype(np.uint8)
+    assert np.array_equal(masks.read_hole(mask)[0, 0].numpy(), mask / 255)
+
+
 def test_soft_edges_and_jpeg_noise_are_no_photo():
     mask = ndimage.gaussian_filter(painted(60, 60).astype(float), 1.5).astype(np.uint8)
     file = io.BytesIO()
