@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 GAP = 12  # between tiles and round the sheet, pixels
-LABEL = 30  # height of the line under each tile
-TITLE = 40  # height of the line above all
+TEXT = (15, 30)  # height of letters under the tiles, least and greatest; the title's are a fifth higher
 PAPER, INK, FAINT = (250, 250, 248), (28, 28, 30), (120, 120, 124)
 HOLE = (255, 0, 110)  # a colour that is rare in photos
 TILE = (160, 760)  # a tile's least and greatest width, pixels
@@ -57,6 +56,8 @@ def contact_sheet(
     if height > 2 * widest:  # a tall strip: keep the sheet in proportion
         width, height = max(1, round(2 * widest * photo.width / photo.height)), 2 * widest
     cell = max(width, TILE[0])  # room for the label under a narrow tile
+    size = min(max(round(cell / 24), TEXT[0]), TEXT[1])
+    below, above = 2 * size, 2 * size + 10  # lines for label and title
 
     whole = Box(0, 0, photo.height, photo.width)
     pictures = [_tile(photo, whole, width, height)]
@@ -69,14 +70,14 @@ def contact_sheet(
 
     rows = math.ceil(tiles / columns)
     sheet_width = GAP + columns * (cell + GAP)
-    sheet = Image.new("RGB", (sheet_width, TITLE + rows * (height + LABEL + GAP)), PAPER)
+    sheet = Image.new("RGB", (sheet_width, above + rows * (height + below + GAP)), PAPER)
     draw = ImageDraw.Draw(sheet)
-    _write(draw, (GAP, 8), title, size=20, colour=INK, room=sheet_width - 2 * GAP)
+    _write(draw, (GAP, size // 2), title, size=round(1.2 * size), colour=INK, room=sheet_width - 2 * GAP)
     for index, (picture, text) in enumerate(zip(pictures, texts, strict=True)):
         left = GAP + (index % columns) * (cell + GAP)
-        top = TITLE + (index // columns) * (height + LABEL + GAP)
+        top = above + (index // columns) * (height + below + GAP)
         sheet.paste(picture, (left, top))
-        _write(draw, (left, top + height + 5), text, size=16, colour=INK if index > 1 else FAINT, room=cell)
+        _write(draw, (left, top + height + size // 3), text, size=size, colour=INK if index > 1 else FAINT, room=cell)
     return sheet
 
 

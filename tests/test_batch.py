@@ -87,20 +87,20 @@ def test_the_same_job_again_skips_what_is_done(completer: Completer, tmp_path: P
 
 @pytest.mark.parametrize("change", ["options", "photo", "mask", "output gone"])
 def test_what_changed_is_done_anew(completer: Completer, tmp_path: Path, change: str) -> None:
-    job = small_job(tmp_path)
+    job = small_job(tmp_path, ("a.bmp", "sub/b.jpg"))  # two BMPs of one size have one length
     batch.complete_folder(completer, job)
     expected: list[type] = [Done, Skipped]
     if change == "options":
         job = dataclasses.replace(job, options=dataclasses.replace(job.options, seed=9))
         expected = [Done, Done]
     elif change == "photo":
-        write_photo(job.photos / "a.png", seed=99)
+        write_photo(job.photos / "a.bmp", seed=99)
     elif change == "mask":
         pixels = np.zeros((28, 40), dtype=np.uint8)
         pixels[2:5, 2:6] = 255
         Image.fromarray(pixels).save(tmp_path / "masks/a.png")
     else:
-        (job.out / "a_1.png").unlink()
+        (job.out / "a_1.bmp").unlink()
     assert [type(fate) for fate in fates(completer, job)] == expected
 
 
