@@ -13,7 +13,9 @@ from the border, so every patch lies inside the picture and every pixel lies in 
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import cv2
@@ -72,9 +74,8 @@ def synthesize(
     result = Synthesis(image.copy(), np.zeros(hole.shape, np.float32), np.full(hole.shape, -1, np.int32))
     if not hole.any():
         return result
-    top, left, bottom, right = _surroundings(hole)
-    near = np.s_[top:bottom, left:right]
-    levels = _levels(image[near], hole[near])
+    top, left, bottom, right = near = _surroundings(hole)
+    levels = _levels(image[top:bottom, left:right], hole[top:bottom, left:right])
     if guide is None and not levels:
         guide = np.full((1, 1, 3), image[~hole].mean(0) if not hole.all() else 0.5, np.float32)
     if not levels or strength <= 0:
@@ -82,6 +83,45 @@ def synthesize(
         result.image[hole] = np.clip(_enlarge(guide, hole.shape, (0, 0, *hole.shape))[hole], 0, 1)
         return result
 
+    with _one_thread():
+        _solve(result, levels, near, guide, strength, seed, working, coherence, guide_weight)
+    return result
+
+
+_calls = threading.Lock()
+_state = {"calls": 0, "threads": 1}
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Thousands of small steps: on a busy machine, threads that wait for each other cost ten times what they save."""
+    with _calls:
+        if not _state["calls"]:
+            _state["threads"] = torch.get_num_threads()
+            torch.set_num_threads(1)
+        _state["calls"] += 1
+    try:
+        yield
+    finally:
+        with _calls:
+            _state["calls"] -= 1
+            if not _state["calls"]:
+                torch.set_num_threads(_state["threads"])
+
+
+def _solve(
+    result: Synthesis,
+    levels: list[_Level],
+    near: Window,
+    guide: Pixels | None,
+    strength: float,
+    seed: int,
+    working: int,
+    coherence: float,
+    guide_weight: float,
+) -> None:
+    """Find the field, coarse to fine, and write the fill."""
+    shape = result.confidence.shape
     rng = torch.Generator().manual_seed(seed)
     first = len(levels) - 1
     last_whole = next(
@@ -93,7 +133,7 @@ def synthesize(
         wanted = _vote(coarsest, field, (0, 0, *coarsest.hole.shape))[0]
         lows = _low_pass(coarsest, wanted, guide_weight)
     else:
-        wanted = _wanted(guide, hole.shape, (top, left, bottom, right), levels, last_whole)
+        wanted = _wanted(guide, shape, near, levels, last_whole)
         lows = _low_pass(coarsest, wanted, guide_weight)
         field = _peel(coarsest, lows, rng)
     trust: Tensor | None = None
@@ -109,8 +149,7 @@ def synthesize(
                 _improve(scale, field, window, coherence, rng)
         if number == last_whole and guide is not None:
             trust = _trust(scale, field, lows, first - number)
-    _write(result, scale, field, (top, left), guide, trust, strength)
-    return result
+    _write(result, scale, field, near[:2], guide, trust, strength)
 
 
 # ── scales ──────────────────────────────────────────────────────────────────────────────────────────
@@ -171,8 +210,8 @@ def _levels(image: Pixels, hole: Mask) -> list[_Level]:
     while min(hole.shape) >= SIDE and thickness >= 6:
         h, w = hole.shape[0] // 2, hole.shape[1] // 2
         even = np.s_[: 2 * h, : 2 * w]
-        hole = cv2.resize(hole[even].astype(np.float32), (w, h), interpolation=cv2.INTER_AREA) > 0
-        image = cv2.resize(image[even], (w, h), interpolation=cv2.INTER_AREA)
+        hole = _resize(hole[even].astype(np.float32), h, w) > 0
+        image = _resize(image[even], h, w)
         image[hole] = 0
         level = _level(image, hole)
         if level is None or int(level.valid.sum()) < 200:
@@ -202,7 +241,8 @@ def _enlarge(guide: Pixels, shape: tuple[int, int], window: Window) -> Pixels:
     sy, sx = guide.shape[0] / shape[0], guide.shape[1] / shape[1]
     y = ((np.arange(top, bottom, dtype=np.float32) + 0.5) * sy - 0.5)[:, None].repeat(right - left, 1)
     x = ((np.arange(left, right, dtype=np.float32) + 0.5) * sx - 0.5)[None].repeat(bottom - top, 0)
-    return cv2.remap(guide, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).reshape(*x.shape, 3)
+    wide = cv2.remap(guide, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(wide, np.float32).reshape(*x.shape, 3)
 
 
 def _wanted(guide: Pixels, shape: tuple[int, int], near: Window, levels: list[_Level], start: int) -> Pixels:
@@ -212,30 +252,63 @@ def _wanted(guide: Pixels, shape: tuple[int, int], near: Window, levels: list[_L
     top, left = near[:2]
     if guide.shape[:2] == shape:
         part = guide[top : top + h * factor, left : left + w * factor]
-        wanted = cv2.resize(part, (w, h), interpolation=cv2.INTER_AREA) if start else part
+        wanted = _resize(part, h, w) if start else part
     else:
         small = (math.ceil(shape[0] / factor), math.ceil(shape[1] / factor))
         wanted = _enlarge(guide, small, (top // factor, left // factor, top // factor + h, left // factor + w))
     wanted = np.where(levels[start].hole[..., None], wanted, levels[start].image).astype(np.float32)
     for level in levels[start + 1 :]:
         h, w = level.hole.shape
-        wanted = cv2.resize(wanted[: 2 * h, : 2 * w], (w, h), interpolation=cv2.INTER_AREA)
+        wanted = _resize(wanted[: 2 * h, : 2 * w], h, w)
     return wanted
 
 
-def _low_pass(level: _Level, wanted: Pixels, weight: float) -> tuple[Tensor, Tensor]:
-    """Colour, slope and curvature of the blurred photo (known pixels only) and of the blurred guide: (1, 8, h, w) each."""
+@dataclass(frozen=True, eq=False)
+class _Lows:
+    """Colour, slope and curvature of the blurred photo (known pixels only) and of the blurred guide, coarsest scale."""
+
+    known: Tensor  # (1, 8, h, w)
+    guide: Tensor  # (1, 8, h, w)
+    sigma: float  # the blur that makes the photo as soft as the guide, in coarsest pixels
+
+
+def _low_pass(level: _Level, wanted: Pixels, weight: float) -> _Lows:
+    """Blur both until they can be compared.
+
+    The photo is blurred more, until its slopes near the hole are no steeper than the guide's in the hole: what a soft
+    net left out must not count against a patch.
+    """
+    near = cv2.dilate(level.hole.astype(np.uint8), np.ones((17, 17), np.uint8)).astype(bool) & ~level.hole
+    soft = _blur(wanted, 1.0)
+    wanted_slope = _slope(soft, level.hole)
+    for sigma in (1.0, 1.4, 2.0, 2.8):
+        low = _blur_known(level, sigma)
+        if not near.any() or _slope(low, near) <= 1.3 * wanted_slope:
+            break
+    return _Lows(_structure(low, weight), _structure(soft, weight), sigma)
+
+
+def _blur_known(level: _Level, sigma: float) -> Pixels:
     known = (~level.hole).astype(np.float32)
-    seen = np.where(level.hole[..., None], 0, level.image).astype(np.float32)
-    near, total = _blur(seen, 1.0), _blur(known, 1.0)[..., None]
-    far, far_total = _blur(seen, 4.0), _blur(known, 4.0)[..., None]
+    seen = np.where(level.hole[..., None], np.float32(0), level.image)
+    near, total = _blur(seen, sigma), _blur(known, sigma)[..., None]
+    far, far_total = _blur(seen, 4 * sigma), _blur(known, 4 * sigma)[..., None]
     low = (near + 1e-3 * far + 1e-9) / (total + 1e-3 * far_total + 1e-9)
-    return _structure(low, weight), _structure(_blur(wanted, 1.0), weight)
+    return low.astype(np.float32)
+
+
+def _slope(low: Pixels, where: Mask) -> float:
+    """Root mean square of the slope."""
+    dy, dx = np.gradient(low.mean(2)) if min(low.shape[:2]) > 1 else (np.zeros(1), np.zeros(1))
+    return float(np.sqrt(np.mean((dy**2 + dx**2)[where]))) if where.any() else 0.0
+
+
+def _resize(x: Pixels, height: int, width: int, how: int = cv2.INTER_AREA) -> Pixels:
+    return np.asarray(cv2.resize(x, (width, height), interpolation=how), np.float32)
 
 
 def _blur(x: Pixels, sigma: float) -> Pixels:
-    out: Pixels = cv2.GaussianBlur(x, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-    return out
+    return np.asarray(cv2.GaussianBlur(x, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
 def _structure(low: Pixels, weight: float) -> Tensor:
@@ -257,10 +330,10 @@ def _structure(low: Pixels, weight: float) -> Tensor:
 class _Scale:
     """One scale with what patches are compared by: band-passed means, principal components, low-passed structure."""
 
-    def __init__(self, level: _Level, lows: tuple[Tensor, Tensor], doublings: int, whole: bool, rng: torch.Generator):
+    def __init__(self, level: _Level, lows: _Lows, doublings: int, whole: bool, rng: torch.Generator):
         self.level = level
         self.height, self.width = level.hole.shape
-        self.low_known, self.low_guide = lows
+        self.low_known, self.low_guide = lows.known, lows.guide
         self.shrink = 2.0**doublings  # coarsest pixels per pixel of this scale
         self.image = torch.from_numpy(np.ascontiguousarray(level.image)).view(-1, 3)
         dy, dx = np.mgrid[-RADIUS : RADIUS + 1, -RADIUS : RADIUS + 1]
@@ -312,7 +385,7 @@ class _Scale:
             return self.table.index_select(0, positions)
         parts = []
         flat = self.basis.permute(2, 3, 1, 0).reshape(-1, 3 + DETAIL)
-        for some in positions.split(16_384):
+        for some in torch.split(positions, 16_384):
             parts.append(self.image[some[:, None] + self.near].view(len(some), -1) @ flat)
         low = self.at(self.low_known, positions)
         rows = torch.cat([torch.cat(parts), low], dim=1)
@@ -334,7 +407,7 @@ def _empty(level: _Level) -> tuple[_Field, Tensor]:
 def _nearest(wanted: Tensor, rows: Tensor) -> Tensor:
     """Row nearest to each wanted one, by brute force."""
     norms = 0.5 * (rows**2).sum(1)
-    return torch.cat([torch.addmm(norms, some, rows.T, alpha=-1).argmin(1) for some in wanted.split(1024)])
+    return torch.cat([torch.addmm(norms, some, rows.T, alpha=-1).argmin(1) for some in torch.split(wanted, 1024)])
 
 
 def _inherit(coarse: _Field, above: _Level, scale: _Scale, rng: torch.Generator) -> _Field:
@@ -355,7 +428,7 @@ def _inherit(coarse: _Field, above: _Level, scale: _Scale, rng: torch.Generator)
     return field
 
 
-def _peel(level: _Level, lows: tuple[Tensor, Tensor] | None, rng: torch.Generator) -> _Field:
+def _peel(level: _Level, lows: _Lows | None, rng: torch.Generator) -> _Field:
     """Coarsest start, from the rim inwards: each patch takes a source that fits its known pixels and the blurred guide.
 
     Efros, Leung 1999; without a guide the known pixels decide alone.
@@ -372,7 +445,7 @@ def _peel(level: _Level, lows: tuple[Tensor, Tensor] | None, rng: torch.Generato
         sources = sources[torch.randperm(len(sources), generator=rng)[:6000]]
     patches = picture[sources[:, None] + near].view(len(sources), -1)
     squares = (patches**2).view(len(sources), -1, 3).sum(2)
-    low_known, low_guide = (x[0].flatten(1).T for x in lows) if lows else (None, None)
+    low_known, low_guide = (x[0].flatten(1).T for x in (lows.known, lows.guide)) if lows else (None, None)
     waiting = torch.from_numpy(np.flatnonzero(level.touched))
     while len(waiting):
         seen = known[waiting[:, None] + near].float() * window
@@ -530,38 +603,37 @@ def _vote(
 # ── the result ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _trust(scale: _Scale, field: _Field, lows: tuple[Tensor, Tensor], doublings: int) -> Tensor:
+def _trust(scale: _Scale, field: _Field, lows: _Lows, doublings: int) -> Tensor:
     """(1, 1, h, w): how near the blurred fill comes to the blurred guide, smooth, at the coarsest scale."""
     picture = _vote(scale.level, field, (0, 0, scale.height, scale.width), scale)[0]
-    h, w = lows[1].shape[2:]
+    h, w = lows.guide.shape[2:]
     for _ in range(doublings):
-        half = (picture.shape[1] // 2, picture.shape[0] // 2)
-        picture = cv2.resize(picture[: 2 * half[1], : 2 * half[0]], half, interpolation=cv2.INTER_AREA)
-    wrong = np.abs(_blur(picture, 1.0) - lows[1][0, :3].permute(1, 2, 0).numpy()).max(2)
+        half = (picture.shape[0] // 2, picture.shape[1] // 2)
+        picture = _resize(picture[: 2 * half[0], : 2 * half[1]], *half)
+    wrong = np.abs(_blur(picture, lows.sigma) - lows.guide[0, :3].permute(1, 2, 0).numpy()).max(2)
     trust = _blur(np.exp(-((wrong / TOLERANCE) ** 2)), 1.5)
     return torch.from_numpy(trust).view(1, 1, h, w)
 
 
-def _close(error: Pixels, hole: Mask, decay: float = 0.02, sweeps: int = 30) -> Pixels:
-    """Screened Poisson: minus the error at the rim, spread smoothly into the hole and fading with the distance."""
-    if min(hole.shape) >= 16:
-        rim = (np.abs(error).max(2) > 0).astype(np.float32)
-        size = (hole.shape[1] // 2, hole.shape[0] // 2)
-        count = cv2.resize(rim, size, interpolation=cv2.INTER_AREA)
-        coarse = cv2.resize(error, size, interpolation=cv2.INTER_AREA) / np.maximum(count, 1e-6)[..., None]
-        inside = (cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0) & (count == 0)
-        coarse = np.where(inside[..., None] | (count == 0)[..., None], 0, coarse).astype(np.float32)
-        u = cv2.resize(
-            -_close(coarse, inside, min(1.0, 4 * decay), sweeps), hole.shape[::-1], interpolation=cv2.INTER_LINEAR
-        )
-    else:
-        u = np.zeros_like(error)
+def _close(error: Pixels, hole: Mask, decay: float = 0.001, sweeps: int = 20) -> Pixels:
+    """Screened Poisson: minus the error at the rim, spread smoothly into the hole and fading over some 16 pixels."""
+    height, width = hole.shape
     known = ~hole[..., None]
+    if min(height, width) >= 16:
+        near = cv2.dilate(hole.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).astype(bool)
+        rim = _resize((near & ~hole).astype(np.float32), height // 2, width // 2)
+        inside = (_resize(hole.astype(np.float32), height // 2, width // 2) > 0) & (rim == 0)
+        coarse = _resize(error, height // 2, width // 2) / np.maximum(rim, np.float32(1e-6))[..., None]
+        coarse[rim == 0] = 0
+        spread = -_resize(_close(coarse.astype(np.float32), inside, 4 * decay, sweeps), height, width, cv2.INTER_LINEAR)
+        spread = np.where(known, error, spread)
+    else:
+        spread = np.where(known, error, 0).astype(np.float32)
     kernel = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32) / (4 + 4 * decay)
-    u = np.where(known, error, u)
     for _ in range(sweeps):
-        u = np.where(known, error, cv2.filter2D(u, -1, kernel, borderType=cv2.BORDER_REPLICATE))
-    return -u
+        mean = np.asarray(cv2.filter2D(spread, -1, kernel, borderType=cv2.BORDER_REPLICATE), np.float32)
+        spread = np.where(known, error, mean)
+    return -spread
 
 
 def _write(
@@ -589,16 +661,15 @@ def _write(
         core = np.s_[top - wide[0] : bottom - wide[0], left - wide[1] : right - wide[1]]
         there = (top + corner[0], left + corner[1], bottom + corner[0], right + corner[1])
         out = np.s_[there[0] : there[2], there[1] : there[3]]
-        fill, missing = picture[core], hole[core]
-        if trust is None:
-            share = np.full(missing.shape, 1.0, np.float32)
-        else:
-            assert guide is not None
-            grid = torch.from_numpy(
-                (np.mgrid[top:bottom, left:right][0] * scale.width + np.mgrid[top:bottom, left:right][1]).ravel()
-            )
-            share = scale.at(trust, grid).numpy().reshape(missing.shape) * strength
-            fill = share[..., None] * fill + (1 - share[..., None]) * _enlarge(guide, shape, there)
+        missing = hole[core]
+        fill: Pixels = picture[core]
+        share = np.ones(missing.shape, np.float32)
+        if trust is not None and guide is not None:
+            rows, columns = np.mgrid[top:bottom, left:right]
+            share = scale.at(trust, torch.from_numpy((rows * scale.width + columns).ravel())).numpy()
+            share = share.reshape(missing.shape) * strength
+            drawn = _enlarge(guide, shape, there)
+            fill = np.asarray(drawn + share[..., None] * (fill - drawn), np.float32)
         result.image[out][missing] = np.clip(fill[missing], 0, 1)
         result.confidence[out][missing] = share[missing]
         y, x = np.nonzero(missing)

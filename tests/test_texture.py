@@ -1,0 +1,179 @@
+"""Texture synthesis: exact on what repeats, honest where nothing fits, and never a look into the hole."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from manyfill import texture
+from manyfill.texture import MAX_BIAS, MAX_GAIN, Pixels, Synthesis, synthesize
+
+RNG = np.random.default_rng(0)
+
+
+def noise(height: int, width: int, seed: int = 0) -> Pixels:
+    return np.random.default_rng(seed).random((height, width, 3), dtype=np.float32)
+
+
+def periodic(height: int, width: int, period: int = 12) -> Pixels:
+    tile = noise(period, period, 5)
+    tile = (tile + np.roll(tile, 1, 0) + np.roll(tile, 1, 1)) / 3
+    return np.tile(tile, (height // period + 1, width // period + 1, 1))[:height, :width].copy()
+
+
+def box(height: int, width: int, top: int, left: int, bottom: int, right: int) -> NDArray[np.bool_]:
+    hole = np.zeros((height, width), bool)
+    hole[top:bottom, left:right] = True
+    return hole
+
+
+def soften(image: Pixels, hole: NDArray[np.bool_], sigma: float = 4.0) -> Pixels:
+    """What an ideal soft net would draw."""
+    taps = np.exp(-0.5 * (np.arange(-12, 13) / sigma) ** 2)
+    taps /= taps.sum()
+    out = image.astype(np.float64)
+    for axis in (0, 1):
+        pad = [(12, 12) if a == axis else (0, 0) for a in range(3)]
+        wide = np.pad(out, pad, mode="edge")
+        out = sum(t * np.take(wide, np.arange(out.shape[axis]) + k, axis) for k, t in enumerate(taps))
+    return np.where(hole[..., None], out, image).astype(np.float32)
+
+
+def psnr(a: Pixels, b: Pixels, where: NDArray[np.bool_]) -> float:
+    return float(-10 * np.log10(np.mean((a[where] - b[where]) ** 2) + 1e-12))
+
+
+def poisoned(image: Pixels, hole: NDArray[np.bool_]) -> Pixels:
+    out = image.copy()
+    out[hole] = np.nan
+    return out
+
+
+def run(image: Pixels, hole: NDArray[np.bool_], guide: Pixels | None = None, **options: float) -> Synthesis:
+    """Synthesis of a photo whose hole holds NaN: whoever reads it is seen."""
+    result = synthesize(poisoned(image, hole), hole, guide, **options)  # type: ignore[arg-type]
+    assert np.isfinite(result.image).all(), "something read the hole"
+    assert (result.image[~hole] == image[~hole]).all()
+    assert (result.confidence[~hole] == 0).all()
+    assert (result.sources[~hole] == -1).all()
+    return result
+
+
+@pytest.mark.parametrize("guided", [True, False])
+def test_a_periodic_texture_is_restored_to_more_than_30_db(guided: bool) -> None:
+    image, hole = periodic(120, 132), box(120, 132, 40, 44, 80, 90)
+    result = run(image, hole, soften(image, hole) if guided else None)
+    assert psnr(result.image, image, hole) > 30
+
+
+@pytest.mark.parametrize("guided", [True, False])
+def test_a_linear_ramp_stays_a_ramp(guided: bool) -> None:
+    ramp = np.linspace(0.1, 0.9, 128, dtype=np.float32)
+    image = np.stack([np.tile(ramp, (112, 1)), np.tile(ramp[::-1], (112, 1)), np.full((112, 128), 0.5)], 2).astype(
+        np.float32
+    )
+    hole = box(112, 128, 30, 40, 80, 90)
+    result = run(image, hole, soften(image, hole) if guided else None)
+    assert np.abs(result.image - image)[hole].max() < 0.03
+
+
+@pytest.mark.parametrize("guided", [True, False])
+def test_a_checkerboard_keeps_its_phase(guided: bool) -> None:
+    y, x = np.mgrid[:128, :128]
+    image = np.repeat(((y // 8 + x // 8) % 2 * 0.8 + 0.1)[..., None], 3, 2).astype(np.float32)
+    hole = box(128, 128, 44, 44, 84, 84)
+    result = run(image, hole, soften(image, hole) if guided else None)
+    assert psnr(result.image, image, hole) > 25
+
+
+@pytest.mark.parametrize("window", [(0, 0, 30, 20), (40, 60, 70, 80), (0, 30, 70, 42), (30, 0, 42, 80)])
+def test_a_hole_at_the_border_is_filled_from_known_patches_only(window: tuple[int, int, int, int]) -> None:
+    image, hole = noise(70, 80), box(70, 80, *window)
+    result = run(image, hole, soften(image, hole))
+    source = result.sources[hole]
+    assert (source >= 0).all()
+    assert not hole.ravel()[source].any()
+
+
+def test_the_same_seed_gives_the_same_picture_and_another_seed_another() -> None:
+    image, hole = noise(80, 80), box(80, 80, 30, 30, 50, 50)
+    first, again, other = run(image, hole, seed=3), run(image, hole, seed=3), run(image, hole, seed=4)
+    assert (first.image == again.image).all()
+    assert (first.sources == again.sources).all()
+    assert (first.image != other.image).any()
+
+
+def test_a_hole_larger_than_any_known_region_is_still_filled_with_texture() -> None:
+    image = periodic(110, 110, 5)
+    hole = box(110, 110, 10, 10, 100, 100)
+    result = run(image, hole, soften(image, hole, 1.5))
+    assert (result.sources[hole] >= 0).all()
+    assert result.image[hole].std() > 0.5 * image.std()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (6, 40), (7, 7), (7, 8), (9, 300), (20, 15)])
+@pytest.mark.parametrize("guided", [True, False])
+def test_tiny_photos_are_filled(shape: tuple[int, int], guided: bool) -> None:
+    image, hole = noise(*shape), np.zeros(shape, bool)
+    hole[-1, -1] = True
+    result = run(image, hole, np.full_like(image, 0.25) if guided else None)
+    assert 0 <= result.image.min() <= result.image.max() <= 1
+
+
+def test_a_photo_that_is_all_hole_returns_the_guide() -> None:
+    guide = noise(50, 60)
+    result = synthesize(np.full((50, 60, 3), np.nan, np.float32), np.ones((50, 60), bool), guide)
+    assert (result.image == guide).all()
+    assert (result.confidence == 0).all()
+    assert np.isfinite(synthesize(guide, np.ones((50, 60), bool)).image).all()
+
+
+def test_an_empty_hole_returns_the_photo() -> None:
+    image = noise(40, 40)
+    assert (synthesize(image, np.zeros((40, 40), bool), image).image == image).all()
+
+
+def test_strength_zero_returns_the_guide_and_arguments_are_left_alone() -> None:
+    image, hole = noise(90, 90), box(90, 90, 20, 20, 60, 60)
+    guide = soften(image, hole)
+    before = image.copy(), hole.copy(), guide.copy()
+    result = synthesize(image, hole, guide, strength=0)
+    assert (result.image[hole] == guide[hole]).all()
+    synthesize(image, hole, guide)
+    assert all((a == b).all() for a, b in zip(before, (image, hole, guide), strict=True))
+
+
+def test_where_the_photo_has_nothing_like_the_guide_the_guide_is_kept() -> None:
+    image, hole = noise(128, 128) * 0.2, box(128, 128, 30, 30, 100, 100)
+    guide = image.copy()
+    guide[hole] = (0.1, 0.1, 0.1)
+    guide[50:80, 50:80] = (1.0, 0.1, 0.9)
+    result = run(image, hole, guide)
+    assert result.confidence[60:70, 60:70].max() < 0.2
+    assert np.abs(result.image - guide)[60:70, 60:70].max() < 0.2
+    assert result.confidence[34:38, 34:96].min() > 0.7
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(0, 1000), st.integers(30, 90), st.integers(30, 90), st.booleans())
+def test_colours_lie_in_the_hull_of_net_and_photo_up_to_the_gain_limits(seed: int, h: int, w: int, flat: bool) -> None:
+    rng = np.random.default_rng(seed)
+    image = (0.3 + 0.2 * rng.random((h, w, 3))).astype(np.float32)
+    hole = rng.random((h // 6 + 1, w // 6 + 1)) < 0.3
+    hole = np.kron(hole, np.ones((6, 6), bool))[:h, :w].astype(bool)
+    guide = np.full_like(image, rng.random()) if flat else (0.3 + 0.2 * rng.random(image.shape)).astype(np.float32)
+    result = run(image, hole, guide)
+    if hole.any():
+        both = np.concatenate([image[~hole], guide[hole]])
+        assert result.image[hole].max() <= both.max() * MAX_GAIN + MAX_BIAS + 1e-5
+        assert result.image[hole].min() >= both.min() / MAX_GAIN - MAX_BIAS - 1e-5
+
+
+def test_a_big_photo_is_refined_in_windows_and_stays_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, hole = periodic(240, 260, 16), box(240, 260, 80, 90, 150, 170)
+    monkeypatch.setattr(texture, "TILE", 64)
+    result = run(image, hole, soften(image, hole, 5), working=130)
+    assert psnr(result.image, image, hole) > 25
+    small = soften(image, hole, 5)[::2, ::2].copy()
+    assert psnr(run(image, hole, small, working=130).image, image, hole) > 25
