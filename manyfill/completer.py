@@ -1,6 +1,6 @@
 """The one way from a photo with a hole to finished fills; the command line, the server and batches all go through here.
 
-photo, mask -> windows around the hole -> encode once -> decode once per fill -> seam, texture -> paste -> rank.
+photo, mask -> windows around the hole -> encode once -> decode once per fill -> seam -> rank, pick -> texture -> paste.
 Known pixels are copied at source depth and never touched; what changes lives in patches the size of the hole until
 the end.
 """
@@ -33,6 +33,7 @@ Progress = Callable[[str, int, int], None]  # (stage, done, total)
 MOST = 64  # fills per call
 SCORED = 4  # windows, those with most of the hole, that a fill's score is the mean of
 MARGIN = 16  # known pixels around a core that its seam is closed against
+TEXTURE_SIDE = 512  # least side in pixels of the part of the photo that the texture stage takes patches from
 TEXTURE = {"net": 0.0, "photo": 1.0, "auto": 1.0}
 
 
@@ -109,7 +110,6 @@ class _Task:
     blind: Bools | None  # fully transparent: neither seen nor touched
     band: int
     diversity: float
-    texture: float  # strength
 
 
 class Completer:
@@ -189,7 +189,7 @@ class Completer:
         drawn = count + max(2, count // 2) if count > 1 else 1
         _check_memory(source, count, max_memory)
 
-        task = _Task(source, hole, blind, band, diversity, strength)
+        task = _Task(source, hole, blind, band, diversity)
         windows = resolution.plan(hole, working_size=self.net.working_size, multiple=self.net.multiple)
         with torch.inference_mode():
             drafts = self._draw(task, windows, range(seed, seed + drawn), progress)
@@ -200,6 +200,9 @@ class Completer:
                 if progress is not None:
                     progress("rank", index + 1, drawn)
         best = ranking.pick(scores, ranking.distances(thumbnails), count)
+        chosen = [drafts[index] for index in best]
+        if strength > 0:
+            _add_texture(task, chosen, strength, progress)
         return [Completion(_paste(source, drafts[i]), drafts[i].seed, scores[i], hole) for i in best]
 
     def _draw(
@@ -225,7 +228,7 @@ class Completer:
                 prediction = self.net.decode(encoded, noise)
                 if not torch.isfinite(prediction.image).all():
                     raise BadWeights(f"model '{self.name}' drew values that are no numbers: its weights are damaged.")
-                draft.patches.append(_finish(task, window, view, missing, own, prediction, draft.seed))
+                draft.patches.append(_finish(task, window, view, missing, own, prediction))
             unfilled[window.core.part] = False
         if progress is not None:
             progress("fill", total, total)
@@ -236,8 +239,7 @@ class Completer:
         shape = self.net.noise_shape(*window.padded)
         if shape is None:
             return None
-        entropy = np.random.SeedSequence([seed % 2**64, number]).generate_state(1, np.uint64)
-        generator = torch.Generator().manual_seed(int(entropy[0]) >> 1)
+        generator = torch.Generator().manual_seed(_seed(seed, number))
         return (torch.randn(1, *shape, generator=generator) * diversity).to(self.device)
 
     def _score(self, task: _Task, windows: Sequence[Window], draft: _Draft) -> float:
@@ -259,11 +261,10 @@ class Completer:
 
 
 def _finish(
-    task: _Task, window: Window, view: NDArray[Any], missing: Bools, own: Bools, prediction: Prediction, seed: int
+    task: _Task, window: Window, view: NDArray[Any], missing: Bools, own: Bools, prediction: Prediction
 ) -> _Patch:
     """What the network drew, joined to the photo: `view` and `missing` are of `window.box`, `own` of its core."""
-    textured = task.texture > 0 and not missing.all()
-    region = window.box if textured else window.core.grown(MARGIN + task.band, window.box)
+    region = window.core.grown(MARGIN + task.band, window.box)
     here = region.inside(window.box).part
     seen, gap = _as_float(view[here]), missing[here]
     fill = resolution.from_net(prediction.image, window, region)
@@ -272,8 +273,6 @@ def _finish(
     wide = _near(gap, task.band) <= task.band if task.band else gap
     correction = resolution.close_seam(drawn, seen, wide) - drawn
     fill = fill + correction
-    if textured:
-        fill = _synthesize(seen, gap, fill, task.texture, seed if task.diversity > 0 else 0)
     box = window.core.grown(task.band, window.box)
     part, core = box.inside(region).part, window.core.inside(box).part
     painted = np.zeros((box.height, box.width), bool)
@@ -289,12 +288,35 @@ def _finish(
     return _Patch(box, _round(result, task.photo), painted)
 
 
-def _synthesize(seen: Floats, gap: Bools, guide: Floats, strength: float, seed: int) -> Floats:
-    """The texture stage: the photo's own patches, guided by the fill."""
+def _add_texture(task: _Task, drafts: Sequence[_Draft], strength: float, progress: Progress | None) -> None:
+    """The texture stage: the photo's own patches, guided by the finished fill; patches are appended to the drafts."""
     from manyfill import texture
 
-    made = texture.synthesize(seen, gap, guide.clip(0, 1), strength=strength, seed=seed % 2**63)
-    return np.asarray(np.where(gap[..., None], made.image, guide), np.float32)
+    parts = resolution.plan(task.hole, working_size=TEXTURE_SIDE, multiple=1)
+    unfilled = task.hole.copy()
+    for number, part in enumerate(parts):
+        own = unfilled[part.core.part].copy()
+        unfilled[part.core.part] = False
+        gap = task.hole[part.box.part] if task.blind is None else (task.hole | task.blind)[part.box.part]
+        for index, draft in enumerate(drafts):
+            if progress is not None:
+                progress("texture", number * len(drafts) + index, len(parts) * len(drafts))
+            if gap.all():  # nothing to take patches from
+                continue
+            guide = _as_float(draft.look(task.photo.pixels, part.box))
+            if task.blind is not None:
+                guide = resolution.fill_smoothly(guide, task.blind[part.box.part])
+            seed = _seed(draft.seed if task.diversity > 0 else 0, number, 1)
+            made = texture.synthesize(guide, gap, guide, strength=strength, seed=seed)
+            core = part.core.inside(part.box).part
+            draft.patches.append(_Patch(part.core, _round(made.image[core], task.photo), own))
+    if progress is not None:
+        progress("texture", len(parts) * len(drafts), len(parts) * len(drafts))
+
+
+def _seed(seed: int, *numbers: int) -> int:
+    """63 bits that depend on all of the seed and the numbers."""
+    return int(np.random.SeedSequence([seed % 2**64, *numbers]).generate_state(1, np.uint64)[0]) >> 1
 
 
 def _near(hole: Bools, pixels: int) -> Floats:
@@ -343,7 +365,7 @@ def _see_through(photo: Photo, hole: Bools, *, fill_transparent: bool) -> tuple[
         alpha = photo.alpha.copy()
         alpha[hole] = np.iinfo(alpha.dtype).max
         photo = replace(photo, alpha=alpha)
-    blind = photo.alpha == 0
+    blind = np.asarray(photo.alpha == 0)
     return (photo, hole & ~blind, blind) if blind.any() else (photo, hole, None)
 
 

@@ -306,10 +306,7 @@ def to_net(pixels: NDArray[Any], hole: Bools, window: Window) -> tuple[Tensor, T
     else:
         # Enlarging reads neighbours: what lies under the hole is replaced by a smooth continuation first.
         source = _as_float(pixels)
-        source = (
-            close_seam(np.zeros_like(source), source, hole, reach=float("inf")) * hole[..., None]
-            + source * ~hole[..., None]
-        )
+        source = fill_smoothly(source, hole)
         image = np.asarray(cv2.resize(source, (width, height), interpolation=cv2.INTER_CUBIC)).clip(0, 1)
         missing = _shrink_hole(hole, window.inner)
     image = image * ~missing[..., None]
@@ -404,6 +401,12 @@ def close_seam(fill: Floats, photo: Floats, hole: Bools, *, reach: float | None 
     corrected = fill.copy()
     corrected[view.part] += _continue(step, rim, 1 / reach**2) * missing[..., None]
     return corrected
+
+
+def fill_smoothly(photo: Floats, hole: Bools) -> Floats:
+    """Photo (h,w,3) with the hole filled by a membrane that hangs from its rim; black where nothing is known."""
+    hung = close_seam(np.zeros_like(photo), photo, hole, reach=float("inf"))
+    return np.where(hole[..., None], hung, photo)
 
 
 def _continue(values: Floats, given: Floats, screen: float) -> Floats:

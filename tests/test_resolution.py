@@ -20,6 +20,7 @@ from manyfill.resolution import (
     _mirror,
     _shrink_hole,
     close_seam,
+    fill_smoothly,
     from_net,
     net_size,
     plan,
@@ -268,6 +269,13 @@ def test_any_hole_gives_finite_values_within_the_step(hole: Bools) -> None:
     fill = np.full((*hole.shape, 3), 0.3, np.float32)
     closed = close_seam(fill, np.full_like(fill, 0.7), hole)
     assert closed.min() >= 0.3 - 1e-4 and closed.max() <= 0.7 + 1e-4
+
+
+def test_a_smooth_fill_continues_the_rim_and_reads_nothing_under_the_hole() -> None:
+    hole = boxes_hole(40, 50, (10, 10, 20, 20))
+    photo = np.full((40, 50, 3), 0.3, np.float32)
+    photo[hole] = 1
+    assert np.abs(fill_smoothly(photo, hole) - 0.3).max() < 1e-4
 
 
 @pytest.mark.parametrize("screen", [0.0, 1 / 10**2])

@@ -1,0 +1,445 @@
+"""The completer with tiny untrained networks: what it promises does not depend on how well a network draws."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from manyfill import photos, weights
+from manyfill.completer import Completer, Completion, uncertainty
+from manyfill.errors import BadMask, BadWeights, ManyfillError, TooLarge
+from manyfill.nets import Prediction
+from manyfill.nets.dfnet import DFNet, DFNetConfig
+from manyfill.nets.discriminators import Critic, CriticConfig
+from manyfill.nets.picnet import PICNet, PICNetConfig
+
+
+class Sketch(nn.Module):
+    """The smallest network of its kind: two convolutions, noise at an eighth of the size, fusion if asked for."""
+
+    multiple = 8
+    working_size = 32
+
+    def __init__(self, *, noisy: bool = True, fused: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.config: Any = None
+        self.noisy, self.fused = noisy, fused
+        self.see = nn.Conv2d(4, 6, 5, padding=2)
+        self.draw = nn.Conv2d(8, 4, 3, padding=1)
+        self.encoded = 0
+
+    def noise_shape(self, height: int, width: int) -> tuple[int, ...] | None:
+        return (2, height // 8, width // 8) if self.noisy else None
+
+    def encode(self, image: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
+        assert image.shape[-2] % 8 == image.shape[-1] % 8 == 0
+        self.encoded += 1
+        masked = image * (1 - hole)
+        return self.see(torch.cat([masked, hole], 1)).relu(), masked
+
+    def decode(self, encoded: tuple[Tensor, Tensor], noise: Tensor | None) -> Prediction:
+        features, masked = encoded
+        size = features.shape[-2:]
+        if noise is None:
+            noise = torch.zeros(1, 2, size[0] // 8, size[1] // 8)
+        drawn = self.draw(torch.cat([features, nn.functional.interpolate(noise, size=size)], 1)).sigmoid()
+        raw, alpha = drawn[:, :3], drawn[:, 3:]
+        return Prediction(alpha * raw + (1 - alpha) * masked, alpha, raw) if self.fused else Prediction(raw)
+
+
+class Brightness(nn.Module):
+    """A critic whose taste is known: bright pictures."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return nn.functional.avg_pool2d(image.mean(1, keepdim=True), 8)
+
+
+def sketch(*, critic: bool = True, **options: bool) -> Completer:
+    return Completer(Sketch(**options).eval(), critic=Brightness() if critic else None, name="sketch")
+
+
+NETS = {
+    "sketch": sketch(),
+    "fused sketch": sketch(fused=True),
+    "picnet": Completer(
+        PICNet(PICNetConfig(size=64, width=4, max_width=8, latent=4, infer_blocks=1)).eval(),
+        critic=Critic(CriticConfig(width=4, max_width=8)).eval(),
+    ),
+    "flagship": Completer(
+        PICNet(
+            PICNetConfig(size=64, width=4, max_width=8, latent=4, infer_blocks=1, sees_hole=True, fusion_scales=4)
+        ).eval()
+    ),
+    "dfnet": Completer(
+        DFNet(DFNetConfig(size=32, width=4, max_width=8, kernels=(5, 3, 3), fusion_levels=(0, 1))).eval()
+    ),
+}
+
+
+def complete(completer: Completer, photo: Any, hole: Any, **options: Any) -> list[Completion]:
+    """Without the texture stage, which has its own tests and takes most of the time."""
+    return completer.complete(photo, hole, **{"texture": "net", **options})
+
+
+def photo_of(height: int, width: int, *, dtype: Any = np.uint8, channels: int = 3, seed: int = 0) -> NDArray[Any]:
+    rng = np.random.default_rng(seed)
+    small = rng.random((4, 4, channels)).astype(np.float32)
+    smooth = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, channels)
+    return np.rint(smooth * np.iinfo(dtype).max).astype(dtype)
+
+
+def box(height: int, width: int, *parts: tuple[slice, slice]) -> NDArray[np.bool_]:
+    hole = np.zeros((height, width), bool)
+    for part in parts:
+        hole[part] = True
+    return hole
+
+
+def same(one: Completion, other: Completion) -> bool:
+    return bool((one.photo.pixels == other.photo.pixels).all()) and one.seed == other.seed
+
+
+# ── what must never change ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@st.composite
+def holes(draw: st.DrawFn) -> NDArray[np.bool_]:
+    height, width = draw(st.integers(1, 120)), draw(st.integers(1, 120))
+    hole = np.zeros((height, width), bool)
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    for _ in range(draw(st.integers(1, 4))):
+        (top, bottom), (left, right) = (np.sort(rng.integers(0, side + 1, 2)) for side in (height, width))
+        hole[top:bottom, left:right] = True
+    return hole
+
+
+@given(
+    holes(),
+    st.sampled_from([np.uint8, np.uint16]),
+    st.sampled_from([3, 4]),
+    st.sampled_from(sorted(NETS)),
+    st.integers(1, 2),
+)
+@settings(max_examples=15)
+def test_known_pixels_are_never_changed(hole: NDArray[np.bool_], dtype: Any, channels: int, name: str, n: int) -> None:
+    pixels = photo_of(*hole.shape, dtype=dtype, channels=channels)
+    for fill in complete(NETS[name], pixels, hole, n=n):
+        assert fill.photo.pixels.shape == (*hole.shape, 3) and fill.photo.pixels.dtype == dtype
+        assert (fill.photo.pixels[~hole] == pixels[..., :3][~hole]).all()
+        if channels == 4:
+            assert fill.photo.alpha is not None and (fill.photo.alpha == pixels[..., 3]).all()
+
+
+@pytest.mark.parametrize("name", sorted(NETS))
+@pytest.mark.parametrize("size", [(1, 1), (1, 200), (37, 64), (300, 90)])
+def test_any_size_is_filled_by_any_network(name: str, size: tuple[int, int]) -> None:
+    hole = box(*size, (slice(0, max(1, size[0] // 2)), slice(0, max(1, size[1] // 3))))
+    (fill,) = complete(NETS[name], photo_of(*size), hole)
+    assert fill.photo.pixels.shape == (*size, 3)
+    assert (fill.hole == hole).all()
+
+
+@pytest.mark.parametrize("name", sorted(NETS))
+def test_a_full_hole_is_drawn_from_nothing(name: str) -> None:
+    black, white = np.zeros((50, 70, 3), np.uint8), np.full((50, 70, 3), 255, np.uint8)
+    fills = [complete(NETS[name], pixels, np.ones((50, 70), bool))[0].photo.pixels for pixels in (black, white)]
+    assert (fills[0] == fills[1]).all()
+
+
+@pytest.mark.parametrize(("name", "texture"), [*((name, "net") for name in sorted(NETS)), ("sketch", "auto")])
+def test_what_lies_under_the_hole_does_not_matter(name: str, texture: str) -> None:
+    hole = box(90, 110, (slice(20, 50), slice(0, 40)), (slice(70, 80), slice(60, 110)))
+    pixels = photo_of(90, 110)
+    other = np.where(hole[..., None], photo_of(90, 110, seed=1), pixels)
+    one, two = (complete(NETS[name], each, hole, texture=texture)[0] for each in (pixels, other))
+    assert same(one, two)
+    assert one.score == two.score
+
+
+def test_an_empty_hole_returns_the_photo() -> None:
+    pixels = photo_of(40, 50)
+    (fill,) = complete(sketch(), pixels, np.zeros((40, 50), bool), n=3, seed=9)
+    assert (fill.photo.pixels == pixels).all()
+    assert (fill.seed, fill.score) == (9, None) and not fill.hole.any()
+
+
+def test_every_hole_of_several_is_filled() -> None:
+    hole = box(
+        200, 300, (slice(0, 20), slice(0, 30)), (slice(90, 110), slice(140, 160)), (slice(180, 200), slice(290, 300))
+    )
+    pixels = np.full((200, 300, 3), 255, np.uint8)
+    pixels[hole] = 0
+    (fill,) = complete(sketch(), pixels, hole)
+    assert (fill.photo.pixels[hole] > 0).all()
+
+
+def test_sixteen_bits_hold_more_than_256_values() -> None:
+    (fill,) = complete(sketch(), photo_of(80, 80, dtype=np.uint16), box(80, 80, (slice(20, 60), slice(20, 60))))
+    assert len(np.unique(fill.photo.pixels[fill.hole])) > 1000
+
+
+def test_grey_photos_get_grey_fills() -> None:
+    (fill,) = complete(sketch(), photo_of(60, 70, channels=1)[..., 0], box(60, 70, (slice(9, 40), slice(20, 45))))
+    assert (fill.photo.pixels == fill.photo.pixels[..., :1]).all()
+
+
+def test_transparent_pixels_stay_as_they_were_and_are_not_looked_at() -> None:
+    pixels = photo_of(60, 70, channels=4) | 1
+    pixels[:, :30, 3] = 0
+    hole = box(60, 70, (slice(20, 40), slice(20, 50)))
+    (fill,) = complete(sketch(), pixels, hole)
+    clear = pixels[..., 3] == 0
+    assert fill.photo.alpha is not None and (fill.photo.alpha == pixels[..., 3]).all()
+    assert (fill.photo.pixels[clear] == pixels[clear][:, :3]).all()
+    assert (fill.hole == (hole & ~clear)).all()
+    other = np.where(clear[..., None], pixels ^ np.array([255, 255, 255, 0], np.uint8), pixels)
+    assert (complete(sketch(), other, hole)[0].photo.pixels[~clear] == fill.photo.pixels[~clear]).all()
+
+
+def test_what_was_erased_becomes_opaque_where_transparency_is_the_mask() -> None:
+    pixels = photo_of(60, 70, channels=4)
+    pixels[..., 3] = 255
+    pixels[10:30, 10:30] = 0
+    (fill,) = complete(sketch(), pixels, pixels, polarity="alpha")
+    assert fill.photo.alpha is not None
+    assert (fill.photo.alpha[10:30, 10:30] == 255).all()
+    assert (fill.photo.pixels[10:30, 10:30] > 0).any()
+    assert (fill.photo.pixels[~fill.hole] == pixels[~fill.hole][:, :3]).all()
+
+
+# ── seeds, order, diversity ───────────────────────────────────────────────────────────────────────────────────────
+
+HOLE = box(90, 120, (slice(20, 70), slice(30, 90)))
+SMALL = box(40, 50, (slice(10, 24), slice(20, 36)))
+SCATTERED = box(
+    150, 120, (slice(20, 30), slice(10, 100)), (slice(60, 64), slice(0, 120)), (slice(120, 140), slice(90, 110))
+)
+
+
+@pytest.mark.parametrize("hole", [HOLE, SCATTERED])
+@pytest.mark.parametrize("name", ["sketch", "fused sketch", "picnet", "flagship"])
+def test_every_fill_can_be_drawn_again_alone_by_its_seed(name: str, hole: NDArray[np.bool_]) -> None:
+    pixels = photo_of(*hole.shape)
+    fills = complete(NETS[name], pixels, hole, n=3, seed=5)
+    assert len({fill.seed for fill in fills}) == 3 and all(5 <= fill.seed < 10 for fill in fills)
+    for fill in fills:
+        (again,) = complete(NETS[name], pixels, hole, n=1, seed=fill.seed)
+        assert same(again, fill) and again.score == fill.score
+
+
+def test_texture_is_drawn_again_by_its_seed() -> None:
+    for fill in complete(sketch(), photo_of(40, 50), SMALL, n=2, texture=0.7):
+        assert same(complete(sketch(), photo_of(40, 50), SMALL, seed=fill.seed, texture=0.7)[0], fill)
+
+
+def test_one_fill_draws_from_exactly_its_seed() -> None:
+    assert [fill.seed for fill in complete(sketch(), photo_of(90, 120), HOLE, seed=-7)] == [-7]
+
+
+def test_fills_of_different_seeds_differ() -> None:
+    fills = complete(sketch(), photo_of(90, 120), HOLE, n=4)
+    assert len({fill.photo.pixels.tobytes() for fill in fills}) == 4
+    assert uncertainty(fills)[HOLE].mean() > 0.001
+    assert not uncertainty(fills)[~HOLE].any()
+
+
+def test_best_first_and_better_than_what_was_passed_over() -> None:
+    completer = sketch()
+    scores = [fill.score for fill in complete(completer, photo_of(90, 120), HOLE, n=3)]
+    assert None not in scores and scores == sorted(scores, reverse=True)  # type: ignore[type-var]
+    drawn = [complete(completer, photo_of(90, 120), HOLE, seed=seed)[0].score for seed in range(5)]
+    assert scores[0] == max(drawn)  # type: ignore[type-var]
+
+
+def test_without_a_critic_the_seam_decides() -> None:
+    scores = [fill.score for fill in complete(sketch(critic=False), photo_of(90, 120), HOLE, n=3)]
+    assert scores == sorted(scores, reverse=True) and all(score is not None and score <= 0 for score in scores)
+
+
+def test_without_diversity_every_seed_gives_the_same_picture() -> None:
+    for name in ("sketch", "picnet", "flagship"):
+        fills = [
+            complete(NETS[name], photo_of(90, 120), SCATTERED[:90], seed=seed, diversity=0)[0] for seed in (0, 1, 2)
+        ]
+        assert len({fill.photo.pixels.tobytes() for fill in fills}) == 1
+    assert len(complete(sketch(), photo_of(90, 120), HOLE, n=4, diversity=0)) == 1
+
+
+def test_more_diversity_spreads_the_fills() -> None:
+    spreads = [
+        uncertainty(complete(sketch(), photo_of(90, 120), HOLE, n=4, diversity=diversity))[HOLE].mean()
+        for diversity in (0.2, 1, 2)
+    ]
+    assert spreads[0] < spreads[1] < spreads[2]
+
+
+def test_a_network_without_noise_gives_the_one_fill_it_has() -> None:
+    assert len(complete(NETS["dfnet"], photo_of(90, 120), HOLE, n=4)) == 1
+    one, two = (complete(NETS["dfnet"], photo_of(90, 120), HOLE, seed=seed)[0] for seed in (0, 1))
+    assert (one.photo.pixels == two.photo.pixels).all()
+
+
+def test_a_window_is_encoded_once_for_all_fills() -> None:
+    net = Sketch().eval()
+    complete(Completer(net), photo_of(90, 120), HOLE, n=4)
+    assert net.encoded == 1
+
+
+def test_the_global_generator_is_neither_used_nor_moved() -> None:
+    completer = sketch()
+    torch.manual_seed(1)
+    (one,) = complete(completer, photo_of(90, 120), HOLE)
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    (two,) = complete(completer, photo_of(90, 120), HOLE)
+    assert same(one, two)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+# ── seams, band, texture ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_fill_joins_the_photo_without_a_step() -> None:
+    pixels = np.full((90, 120, 3), 200, np.uint8)
+    (fill,) = complete(sketch(), pixels, HOLE)
+    rim = HOLE & ~cv2.erode(HOLE.astype(np.uint8), np.ones((3, 3))).astype(bool)
+    drawn = Sketch().eval()
+    with torch.inference_mode():
+        known = torch.full((1, 3, 32, 32), 200 / 255), torch.zeros(1, 1, 32, 32)
+        step = (drawn.decode(drawn.encode(*known), None).image - 200 / 255).abs()
+    assert float(step.mean()) > 0.2  # this network would draw a visible patch
+    assert np.abs(fill.photo.pixels[rim] / 255 - 200 / 255).mean() < 0.05
+
+
+def test_a_line_cut_by_two_windows_shows_no_step_between_them() -> None:
+    pixels = np.full((64, 400, 3), 150, np.uint8)
+    hole = box(64, 400, (slice(28, 34), slice(0, 400)))
+    (fill,) = complete(sketch(), pixels, hole, diversity=0)
+    jumps = np.abs(np.diff(fill.photo.pixels[28:34].astype(int), axis=1))
+    assert jumps.max() <= 25
+
+
+@pytest.mark.parametrize("name", ["sketch", "fused sketch", "flagship", "dfnet"])
+def test_the_band_reaches_as_far_as_it_says(name: str) -> None:
+    pixels = photo_of(90, 120)
+    (fill,) = complete(NETS[name], pixels, HOLE, band=6)
+    distance = cv2.distanceTransform((~HOLE).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    changed = (fill.photo.pixels != pixels).any(2)
+    assert not changed[distance > 6].any()
+    assert changed[(distance > 0) & (distance <= 3)].mean() > 0.5
+    assert (fill.hole == HOLE).all()
+
+
+def test_texture_from_zero_to_one() -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (40, 50, 3), np.uint8)
+    ours, net, half, theirs = (
+        complete(sketch(), pixels, SMALL, texture=texture)[0].photo.pixels[SMALL].astype(float)
+        for texture in (0.0, "net", 0.5, "photo")
+    )
+    assert (ours == net).all()
+    assert net.std() < half.std() < theirs.std()
+
+
+def test_a_grown_hole_is_filled_wider() -> None:
+    (fill,) = complete(sketch(), photo_of(90, 120), HOLE, grow=4)
+    assert fill.hole[HOLE].all() and fill.hole[16:20, 50].all() and not fill.hole[15, 50]
+
+
+# ── edges of the interface ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_progress_counts_every_fill_of_every_window() -> None:
+    calls: list[tuple[str, int, int]] = []
+    complete(sketch(), photo_of(150, 120), SCATTERED, n=2, progress=lambda *call: calls.append(call))
+    fills = [call for call in calls if call[0] == "fill"]
+    assert [done for _, done, _ in fills] == list(range(fills[-1][2] + 1))
+    assert calls[-1] == ("rank", 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"n": 0}, ManyfillError, "at least one"),
+        ({"n": 65}, TooLarge, "at most 64"),
+        ({"diversity": 3}, ManyfillError, "diversity is 3"),
+        ({"diversity": float("nan")}, ManyfillError, "diversity is nan"),
+        ({"grow": -1}, ManyfillError, "negative"),
+        ({"band": -1}, ManyfillError, "negative"),
+        ({"texture": "grain"}, ManyfillError, "'auto', 'net', 'photo'"),
+        ({"texture": 1.5}, ManyfillError, "texture is 1.5"),
+        ({"max_memory": 1000}, TooLarge, "Ask for fewer fills"),
+        ({"polarity": "grey"}, BadMask, "polarity"),
+    ],
+)
+def test_wrong_options_are_refused_in_words(options: dict[str, Any], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        complete(sketch(), photo_of(90, 120), HOLE, **options)
+
+
+def test_a_mask_of_another_size_is_refused() -> None:
+    with pytest.raises(BadMask):
+        complete(sketch(), photo_of(90, 120), HOLE.T)
+
+
+def test_a_network_that_draws_no_numbers_is_named() -> None:
+    net = Sketch().eval()
+    nn.init.constant_(net.draw.bias, float("nan"))
+    with pytest.raises(BadWeights, match="broken"):
+        complete(Completer(net, name="broken"), photo_of(90, 120), HOLE)
+
+
+def test_neither_photo_nor_mask_is_written_to() -> None:
+    pixels, hole = photo_of(90, 120), HOLE.copy()
+    before = pixels.copy()
+    complete(sketch(), pixels, hole, n=2, grow=3, band=2)
+    assert (pixels == before).all() and (hole == HOLE).all()
+
+
+def test_a_completion_is_a_picture_an_array_and_a_file(tmp_path: Path) -> None:
+    (fill,) = complete(sketch(), photo_of(90, 120), HOLE)
+    path = fill.save(tmp_path / "filled.png")
+    assert (np.asarray(Image.open(path)) == fill.array).all()
+    assert fill.image.size == (120, 90)
+    (clear,) = complete(sketch(), photo_of(90, 120, channels=4), HOLE)
+    assert clear.array.shape == (90, 120, 4)
+    assert (clear.array[..., 3] == replace(clear.photo).alpha).all()
+
+
+def test_weights_from_a_file_fill_as_the_network_that_was_saved(tmp_path: Path) -> None:
+    saved = NETS["picnet"]
+    path = weights.save(saved.net, tmp_path / "mine.safetensors", critic=saved.critic)  # type: ignore[arg-type]
+    completer = Completer.from_pretrained(path, device="cpu")
+    assert completer.name == "mine" and len(completer.sha256) == 64 and completer.critic is not None
+    fills = complete(completer, photo_of(90, 120), HOLE, n=2)
+    again = complete(Completer.from_pretrained(path, device="auto", engine="torch"), photo_of(90, 120), HOLE, n=2)
+    assert all(same(one, two) for one, two in zip(fills, again, strict=True))
+
+
+def test_unknown_devices_and_engines_are_refused() -> None:
+    with pytest.raises(ManyfillError, match="device 'abacus'"):
+        Completer.from_pretrained(device="abacus")
+    with pytest.raises(ManyfillError, match="engine 'steam'"):
+        Completer.from_pretrained(engine="steam")
+
+
+def test_uncertainty_of_nothing_is_refused() -> None:
+    with pytest.raises(ManyfillError):
+        uncertainty([])
+
+
+def test_a_photo_object_is_taken_as_it_is() -> None:
+    photo = photos.read(photo_of(90, 120))
+    assert same(complete(sketch(), photo, HOLE)[0], complete(sketch(), photo_of(90, 120), HOLE)[0])
