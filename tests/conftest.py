@@ -1,4 +1,4 @@
-"""What every test relies on: one thread per worker, an own cache folder, no network, patient property tests."""
+"""What every test relies on: one thread, an own cache folder, no network, patient property tests."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-if (
-    "PYTEST_XDIST_WORKER" in os.environ
-):  # before torch is imported: workers share the cores instead of fighting for them
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
+# Before torch is imported. Tests run on every core at once, with tiny nets: a second thread only waits for the first.
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
 
 # A busy machine is slow, not wrong. In CI the same examples are tried every time.
 settings.register_profile("manyfill", deadline=None, suppress_health_check=[HealthCheck.too_slow])

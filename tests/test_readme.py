@@ -53,9 +53,10 @@ def test_the_shell_lines_of_the_readme_run(desk: Path) -> None:
         if any(word in line for word in ELSEWHERE):
             continue
         line = line.replace("--count 100 --size 512", "--count 3 --size 64")
+        line = re.sub(r"-n \d+", "-n 2", line)  # the same, sooner
         assert run(shlex.split(line)[1:]) == 0, line
     assert (desk / "photo_filled.jpg").is_file()
-    assert len(list((desk / "fills").glob("photo_[1-6].jpg"))) == 6
+    assert len(list((desk / "fills").glob("photo_[12].jpg"))) == 2
     assert (desk / "again" / "photo_1.jpg").read_bytes() == (desk / "fills" / "photo_1.jpg").read_bytes()
 
 
