@@ -71,6 +71,7 @@ LONGEST_SIDE = {"jpeg": 65_500, "webp": 16_383, "avif": 65_536, "heic": 16_384}
 QUALITY = {"jpeg": 95, "webp": 90, "heic": 90, "avif": 90}  # where the user names none and the source gives no hint
 PNG_LEVEL = 4  # zlib: as small as Pillow's default of 6 on photos and a quarter faster
 TIFF_LEVEL = 4
+TIFF_COMPRESSIONS = (1, 5, 8, 32773, 32946)  # none, LZW, Deflate, PackBits, old Deflate
 STRIP_BYTES = 1 << 20
 PREMULTIPLIED = "Premultiplied alpha was made straight; dark, nearly transparent colours are rounded."
 METRE = 0.0254  # of an inch, for PNG's pixels per metre
@@ -668,6 +669,8 @@ def _tiff16(data: bytes, page: containers.Directory, name: str) -> NDArray[np.ui
         raise ValueError("the file is cut off")
     wide = containers.TILE_WIDTH if tiled else containers.IMAGE_WIDTH
     compression = page.number(containers.COMPRESSION, 1)
+    if compression not in TIFF_COMPRESSIONS:
+        raise BadImage(f"{name} is a 16-bit TIFF of compression {compression}. Save it with LZW, Deflate or none.")
     predicted = page.number(containers.PREDICTOR, 1) == 2 and compression not in (1, 32773)
 
     def grey_or_rgb(offsets: tuple[int, ...], counts: tuple[int, ...], samples: int, *, factor: int = 1) -> Any:

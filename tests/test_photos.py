@@ -547,6 +547,8 @@ def test_to_pil_keeps_the_mode_and_narrows_16_bits_by_rounding() -> None:
         array = noise(5, 7, channels)
         image = photos.to_pil(photos.read(array))
         assert image.mode == mode and np.array_equal(np.asarray(image), array)
+    kept = replace(photos.read(smooth()), icc=SRGB, exif=exif_block(), dpi=(72.0, 72.0))
+    assert photos.to_pil(kept).info == {"icc_profile": SRGB, "exif": kept.exif, "dpi": (72.0, 72.0)}
     deep = np.array([[[0, 128, 129], [65535, 65407, 65406]]], np.uint16)
     assert np.asarray(photos.to_pil(photos.read(deep))).tolist() == [[[0, 0, 1], [255, 255, 254]]]
     assert np.array_equal(np.asarray(photos.to_pil(photos.read(deep[..., 0]))), deep[..., 0])
@@ -666,6 +668,11 @@ def test_what_is_not_one_whole_still_photo_is_one_clear_line(what: str, tmp_path
     assert text.startswith(str(path)) and text.endswith(".") and "\n" not in text and len(text) - len(str(path)) < 260
     with pytest.raises(BadImage):
         photos.read(DAMAGED[what])
+
+
+def test_a_flipped_byte_in_a_png_is_found_before_it_reaches_a_decoder() -> None:
+    with pytest.raises(BadImage, match="checksum of its IDAT chunk is wrong"):
+        photos.read(DAMAGED["a 16-bit png with a flipped byte"])
 
 
 def test_missing_files_folders_and_unknown_things_are_named(tmp_path: Path) -> None:
