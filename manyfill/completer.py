@@ -268,11 +268,15 @@ def _finish(
     here = region.inside(window.box).part
     seen, gap = _as_float(view[here]), missing[here]
     fill = resolution.from_net(prediction.image, window, region)
-    # On known pixels a fused picture copies the photo; what the network would have drawn there is in `raw`.
-    drawn = fill if prediction.raw is None else resolution.from_net(prediction.raw, window, region)
-    wide = _near(gap, task.band) <= task.band if task.band else gap
-    correction = resolution.close_seam(drawn, seen, wide) - drawn
-    fill = fill + correction
+    if prediction.raw is None:  # the network drew the known pixels too, so it is seen there how far it is off
+        wide = _near(gap, task.band) <= task.band if task.band else gap
+        fill = beside = resolution.close_seam(fill, seen, wide)
+    else:  # a fused picture copies the known pixels, and `raw` need not fit them: what was drawn is continued outwards
+        continued = resolution.continue_outwards(fill, gap)
+        correction = resolution.close_seam(continued, seen, gap) - continued
+        fill = fill + correction
+        raw = resolution.from_net(prediction.raw, window, region)
+        beside = raw + resolution.continue_outwards(correction, gap, sigma=1 + task.band / 2)
     box = window.core.grown(task.band, window.box)
     part, core = box.inside(region).part, window.core.inside(box).part
     painted = np.zeros((box.height, box.width), bool)
@@ -282,7 +286,7 @@ def _finish(
         distance = _near(painted, task.band)
         ramp = np.clip(1 - distance / (task.band + 1), 0, 1)[..., None]
         share = 1.0 if prediction.alpha is None else resolution.from_net(prediction.alpha, window, box)
-        blend = seen[part] + ramp * ramp * (3 - 2 * ramp) * share * (drawn[part] + correction[part] - seen[part])
+        blend = seen[part] + ramp * ramp * (3 - 2 * ramp) * share * (beside[part] - seen[part])
         result = np.where(painted[..., None], result, blend)
         painted = (distance <= task.band) & (painted | ~gap[part])
     return _Patch(box, _round(result, task.photo), painted)

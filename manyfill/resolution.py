@@ -403,6 +403,17 @@ def close_seam(fill: Floats, photo: Floats, hole: Bools, *, reach: float | None 
     return corrected
 
 
+def continue_outwards(values: Floats, hole: Bools, *, sigma: float = _RING) -> Floats:
+    """Values (h,w,C) of the hole (h,w) continued to the known pixels beside it: weighted means, `sigma` in pixels.
+
+    Beyond some three sigma, where nothing of the hole can be felt, and in the hole itself the values stay.
+    """
+    inside = hole.astype(np.float32)
+    weight = np.asarray(cv2.GaussianBlur(inside, (0, 0), sigma))
+    mean = np.asarray(cv2.GaussianBlur(values * inside[..., None], (0, 0), sigma)) / np.maximum(weight, 1e-6)[..., None]
+    return np.asarray(np.where((hole | (weight < 1e-4))[..., None], values, mean), np.float32)
+
+
 def fill_smoothly(photo: Floats, hole: Bools) -> Floats:
     """Photo (h,w,3) with the hole filled by a membrane that hangs from its rim; black where nothing is known."""
     hung = close_seam(np.zeros_like(photo), photo, hole, reach=float("inf"))

@@ -311,13 +311,14 @@ def test_the_global_generator_is_neither_used_nor_moved() -> None:
 # ── seams, band, texture ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_fill_joins_the_photo_without_a_step() -> None:
+@pytest.mark.parametrize("fused", [False, True])
+def test_the_fill_joins_the_photo_without_a_step(fused: bool) -> None:
     pixels = np.full((90, 120, 3), 200, np.uint8)
-    (fill,) = complete(sketch(), pixels, HOLE)
+    (fill,) = complete(sketch(fused=fused), pixels, HOLE)
     rim = HOLE & ~cv2.erode(HOLE.astype(np.uint8), np.ones((3, 3))).astype(bool)
-    drawn = Sketch().eval()
+    drawn = Sketch(fused=fused).eval()
     with torch.inference_mode():
-        known = torch.full((1, 3, 32, 32), 200 / 255), torch.zeros(1, 1, 32, 32)
+        known = torch.full((1, 3, 32, 32), 200 / 255), torch.ones(1, 1, 32, 32)
         step = (drawn.decode(drawn.encode(*known), None).image - 200 / 255).abs()
     assert float(step.mean()) > 0.2  # this network would draw a visible patch
     assert np.abs(fill.photo.pixels[rim] / 255 - 200 / 255).mean() < 0.05

@@ -20,6 +20,7 @@ from manyfill.resolution import (
     _mirror,
     _shrink_hole,
     close_seam,
+    continue_outwards,
     fill_smoothly,
     from_net,
     net_size,
@@ -269,6 +270,14 @@ def test_any_hole_gives_finite_values_within_the_step(hole: Bools) -> None:
     fill = np.full((*hole.shape, 3), 0.3, np.float32)
     closed = close_seam(fill, np.full_like(fill, 0.7), hole)
     assert closed.min() >= 0.3 - 1e-4 and closed.max() <= 0.7 + 1e-4
+
+
+def test_what_was_drawn_is_continued_a_few_pixels_outwards() -> None:
+    hole = boxes_hole(40, 50, (10, 10, 20, 20))
+    values = np.where(hole[..., None], 0.3, np.full((40, 50, 3), 0.9)).astype(np.float32)
+    continued = continue_outwards(values, hole)
+    assert np.abs(continued[5:35, 5:35] - 0.3).max() < 1e-5
+    assert (continued[:, 40:] == values[:, 40:]).all() and (continued[hole] == values[hole]).all()
 
 
 def test_a_smooth_fill_continues_the_rim_and_reads_nothing_under_the_hole() -> None:
