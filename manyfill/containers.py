@@ -308,12 +308,6 @@ def upright_xmp(xmp: bytes) -> bytes:
     return xmp
 
 
-def xmp_orientation(xmp: bytes) -> int:
-    """The orientation that an XMP packet names; 1 where it names none."""
-    found = re.search(rb'tiff:Orientation\s*(?:=\s*["\']|>)\s*([1-8])', xmp)
-    return int(found[1]) if found else 1
-
-
 def iptc_only(photoshop: bytes) -> bytes:
     """From a JPEG's Photoshop segment only the IPTC captions: the other resources hold a thumbnail of the old photo."""
     signature = b"Photoshop 3.0\0"
