@@ -353,9 +353,10 @@ def _paste(photo: Photo, draft: _Draft) -> Photo:
 def _thumbnail(task: _Task, windows: Sequence[Window], draft: _Draft) -> NDArray[np.float32]:
     """All windows' thumbnails as one, each weighted by its share of the hole."""
     parts, areas = [], []
+    side = max(4, round(ranking.THUMBNAIL / len(windows) ** 0.5))
     for window in windows:
         hole = task.hole[window.core.part]
-        parts.append(ranking.thumbnail(_as_float(draft.look(task.photo.pixels, window.core)), hole))
+        parts.append(ranking.thumbnail(_as_float(draft.look(task.photo.pixels, window.core)), hole, side))
         areas.append(float(np.count_nonzero(hole)))
     shares = np.sqrt(np.array(areas, np.float32) / sum(areas))
     return np.concatenate([part * share for part, share in zip(parts, shares, strict=True)])

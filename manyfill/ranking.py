@@ -51,13 +51,13 @@ def seam_score(completed: NDArray[np.float32], hole: NDArray[np.bool_]) -> float
     return -total / count if count else 0.0
 
 
-def thumbnail(picture: NDArray[Any], hole: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """What a fill looks like from afar: its hole pixels (h,w,3) in [0,1], averaged over cells, flat and weighted.
+def thumbnail(picture: NDArray[Any], hole: NDArray[np.bool_], side: int = THUMBNAIL) -> NDArray[np.float32]:
+    """What a fill looks like from afar: its hole pixels (h,w,3) in [0,1], averaged over side x side cells, flat.
 
     The root mean square difference of two thumbnails of the same hole is their distance.
     """
     height, width = hole.shape
-    size = (min(width, THUMBNAIL), min(height, THUMBNAIL))
+    size = (min(width, side), min(height, side))
     weight = np.asarray(cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA))
     shown = np.asarray(picture, np.float32) * hole[..., None]
     mean = np.asarray(cv2.resize(shown, size, interpolation=cv2.INTER_AREA)) / np.maximum(weight, 1e-6)[..., None]
@@ -67,8 +67,11 @@ def thumbnail(picture: NDArray[Any], hole: NDArray[np.bool_]) -> NDArray[np.floa
 
 def distances(thumbnails: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
     """Distance of each pair of fills, (M,M), in [0,1]."""
-    stack = np.stack([np.asarray(one, np.float64) for one in thumbnails])
-    return np.asarray(np.sqrt(np.square(stack[:, None] - stack[None]).sum(-1)))
+    apart = np.zeros((len(thumbnails), len(thumbnails)))
+    for i, one in enumerate(thumbnails):
+        for j, other in enumerate(thumbnails[:i]):
+            apart[i, j] = apart[j, i] = np.linalg.norm(one - other)
+    return apart
 
 
 def pick(scores: Sequence[float | None], apart: NDArray[np.float64], n: int) -> list[int]:
