@@ -1,4 +1,7 @@
-"""Loss terms as pure functions: tensors in, one scalar out. Images are (B,3,H,W) in [0,1], holes (B,1,H,W) with 1 = missing."""
+"""Loss terms as pure functions: tensors in, one scalar out.
+
+Images are (B,3,H,W) in [0,1], holes (B,1,H,W) with 1 = missing.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,8 @@ def kl_normal(mean1: Tensor, std1: Tensor, mean2: Tensor, std2: Tensor) -> Tenso
 def latent_prior_std(known_ratio: Tensor) -> Tensor:
     """Standard deviation of the hole-size-dependent prior N(0, sigma^2(n) I), per picture.
 
-    1 / (1 + exp(8 (v - 0.8))) for a share v of known pixels: the release's form; the paper only says that it grows with the hole.
+    1 / (1 + exp(8 (v - 0.8))) for a share v of known pixels: the release's form; the paper only says that it grows with
+    the hole.
     """
     return 1 / (1 + torch.exp(8 * (known_ratio - 1e-5 - 0.8)))
 

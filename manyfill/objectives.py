@@ -1,7 +1,7 @@
 """What is minimised: networks, image and hole in; named, unweighted terms out.
 
-An objective runs the networks once (`forward`), then gives the critics' terms and the generator's terms of that run. Whatever
-is random comes in as `noise`, so that a step can be repeated exactly.
+An objective runs the networks once (`forward`), then gives the critics' terms and the generator's terms of that run.
+Whatever is random comes in as `noise`, so that a step can be repeated exactly.
 """
 
 from __future__ import annotations
@@ -76,10 +76,12 @@ class DualPathOutputs:
 class DualPath:
     """PICNet's objective (Zheng et al. 2019, eq. 5), both paths; terms beyond the paper have weight 0 by default.
 
-    Appearance terms are in the paper's [-1,1] units. The first KL follows the release, KL(N_m || q); `kl_as_in_paper` turns it
-    round. Ours, for the flagship: `mean_share` of the pictures decode the prior's mean on the generative path, where `mean`
-    compares the hole with the truth (samples stay free); `feature_rec` and `feature_mean` are perceptual terms of the
-    reconstruction and of the mean; `style_gen` compares Gram statistics only, so that it cannot collapse the samples.
+    Appearance terms are in the paper's [-1,1] units. The first KL follows the release, KL(N_m || q); `kl_as_in_paper`
+    turns it round. Ours, for the flagship: `hole_rec` is the reconstruction's error in the hole alone, so that the latent has much to say;
+    `mean_share` of the pictures decode the prior's mean on the generative path,
+    where `mean` compares the hole with the truth (samples stay free); `feature_rec` and `feature_mean` are perceptual
+    terms of the reconstruction and of the mean; `style_gen` compares Gram statistics only, so that it cannot collapse
+    the samples.
     """
 
     weights: Mapping[str, float] = field(
@@ -159,6 +161,8 @@ class DualPath:
             target, visible = losses.resize_corners(image, *size), losses.resize_corners(known, *size)
             terms["appearance_rec"] = terms["appearance_rec"] + 2 * losses.l1(rec.image, target)
             terms["appearance_gen"] = terms["appearance_gen"] + 2 * losses.l1(gen.image, target, visible)
+            if self.weights.get("hole_rec"):
+                terms["hole_rec"] = terms.get("hole_rec", 0) + 2 * losses.l1_inside(rec.image, target, 1 - visible)
             if self.weights.get("mean"):
                 inside = (1 - visible) * out.is_mean
                 terms["mean"] = terms.get("mean", 0) + 2 * losses.l1_inside(gen.image, target, inside)
@@ -201,8 +205,9 @@ class DualPath:
 class Deterministic:
     """The rival without sampling (Zheng et al. 2019, fig. 2a): the prior's mean is decoded and compared with the truth.
 
-    `appearance` is over the whole picture, `hole` over the hole alone, in [-1,1] units, both summed over scales; `feature` is a
-    perceptual term of the completed picture. A quick start for the encoder and decoder of the sampling networks.
+    `appearance` is over the whole picture, `hole` over the hole alone, in [-1,1] units, both summed over scales;
+    `feature` is a perceptual term of the completed picture. A quick start for the encoder and decoder of the sampling
+    networks.
     """
 
     weights: Mapping[str, float] = field(default_factory=lambda: {"appearance": 20.0, "adversarial": 1.0})
@@ -255,9 +260,10 @@ class Deterministic:
 
 @dataclass(frozen=True, kw_only=True)
 class StructureTexture:
-    """DFNet's objective (Hong et al. 2019): reconstruction on the structure levels; perceptual, style and TV on the texture levels.
+    """DFNet's objective (Hong et al. 2019).
 
-    TV acts on the prediction; `tv_as_released` computes it on the target instead, a constant without gradient, as the release does.
+    Reconstruction on the structure levels; perceptual, style and TV on the texture levels. TV acts on the prediction;
+    `tv_as_released` computes it on the target instead, a constant without gradient, as the release does.
     """
 
     weights: Mapping[str, float] = field(

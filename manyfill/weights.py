@@ -1,7 +1,8 @@
 """Weights on disk: safetensors that carry their network's config, and the import of the authors' checkpoints.
 
-A weights file holds `net.*` and, where there are any, `critic.*` tensors; its metadata holds the family, both configs as JSON
-and free text (recipe, commit, data, licence). Spectral norm is folded on saving, so a file never depends on call counts.
+A weights file holds `net.*` and, where there are any, `critic.*` tensors; its metadata holds the family, both configs
+as JSON and free text (recipe, commit, data, licence). Spectral norm is folded on saving, so a file never depends on
+call counts.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def save(
 def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Weights:
     """Network and critic of an installed model or a .safetensors file, in eval mode.
 
-    Raises UnknownModel where there is neither, BadWeights where the file is damaged or does not fit the network it names.
+    Raises UnknownModel where there is neither, BadWeights where the file is damaged or does not fit the network it
+    names.
     """
     path = _locate(name_or_path)
     try:
@@ -90,7 +92,9 @@ def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Wei
     return Weights(cast(CompletionNet, net), critic, metadata, digest, path)
 
 
-def import_picnet(encoder: Path | str, generator: Path | str, discriminator: Path | str | None, out: Path | str) -> Path:
+def import_picnet(
+    encoder: Path | str, generator: Path | str, discriminator: Path | str | None, out: Path | str
+) -> Path:
     """The authors' PICNet checkpoints (`latest_net_E.pth`, `_G.pth`, optionally `_D.pth`) as one weights file.
 
     Strict: a key that is missing, left over or of another shape raises BadWeights and names it.
@@ -98,14 +102,14 @@ def import_picnet(encoder: Path | str, generator: Path | str, discriminator: Pat
     net = PICNet(PICNetConfig())
     state = {f"encoder.{name}": value for name, value in _renamed(encoder, _ENCODER_NAMES).items()}
     state |= {f"generator.{name}": value for name, value in _renamed(generator, _GENERATOR_NAMES).items()}
-    _load_strict(net, state, f"{encoder} and {generator}")
+    _load_strict(net, state, f"{encoder} or {generator}", _RELEASED_PICNET)
     critic = None
     if discriminator is not None:
         critic = Critic(CriticConfig())
         scores = _renamed(discriminator, _CRITIC_NAMES)
         unused = ("attention.alpha", "attention.model.")  # in the release's state dict, in no computation
         scores = {name: value for name, value in scores.items() if not name.startswith(unused)}
-        _load_strict(critic, scores, str(discriminator))
+        _load_strict(critic, scores, str(discriminator), _RELEASED_CRITIC)
     return save(net, out, critic=critic, metadata={"imported": "PICNet checkpoints of the authors' release"})
 
 
@@ -122,20 +126,23 @@ def import_dfnet(checkpoint: Path | str, out: Path | str, channels: str = "bgr")
     if alpha is None:
         raise BadWeights(f"{checkpoint} has no tensor 'fuse_0.blend.blend.6.conv.bias': not a DFNet checkpoint.")
     deconv = any(".up." in name for name in state)
-    net = DFNet(
-        DFNetConfig(
+    try:
+        config = DFNetConfig(
             fusion_levels=tuple(levels),
-            alpha_channels=alpha.shape[0],
+            alpha_channels=alpha.shape[0] if alpha.ndim else 0,
             upsampling="deconv" if deconv else "nearest",
         )
-    )
+    except ValueError as error:
+        raise BadWeights(f"{checkpoint} is of no network that DFNet can be: {error}.") from error
+    with torch.device("meta"):
+        net = DFNet(config)
+    _load_strict(net, state, str(checkpoint), _RELEASED_DFNET)
     if channels == "bgr":
-        state = _bgr_to_rgb(state, levels)
-    _load_strict(net, state, str(checkpoint))
+        net.load_state_dict(_bgr_to_rgb(state, levels), assign=True)
     return save(net, out, metadata={"imported": f"DFNet checkpoint of the authors' release, {channels}"})
 
 
-# ── reading and filling ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── reading and filling ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _locate(name_or_path: str | Path) -> Path:
@@ -164,12 +171,13 @@ def _filled(
     return module.to(device).eval().requires_grad_(False)
 
 
-def _load_strict(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+def _load_strict(module: nn.Module, state: Mapping[str, Tensor], source: str, released: _Rules = ()) -> None:
+    """Fill a module; `released` turns our names back into those of the file for the message."""
     wanted = module.state_dict()
-    problems = [f"missing {name}" for name in wanted if name not in state]
-    problems += [f"left over {name}" for name in state if name not in wanted]
+    problems = [f"missing {_rename(name, released)}" for name in wanted if name not in state]
+    problems += [f"left over {_rename(name, released)}" for name in state if name not in wanted]
     problems += [
-        f"{name} is {tuple(state[name].shape)}, expected {tuple(value.shape)}"
+        f"{_rename(name, released)} is {tuple(state[name].shape)}, expected {tuple(value.shape)}"
         for name, value in wanted.items()
         if name in state and state[name].shape != value.shape
     ]
@@ -189,8 +197,9 @@ def _folded_config(config: Any) -> dict[str, Any]:
     return {**values, "spectral_norm": False} if "spectral_norm" in values else values
 
 
-# ── the authors' names ───────────────────────────────────────────────────────────────────────────────────────────────────
-# Each rule: pattern of a released name -> ours. The release registers most convolutions of PICNet twice; both names are read.
+# ── the authors' names ────────────────────────────────────────────────────────────────────────────────────────────────
+# Each rule: pattern of a released name -> ours. The release registers most convolutions of PICNet twice; both names are
+# read.
 
 _Rules = Iterable[tuple[str, str]]
 _FIRST_BLOCK = [("model.0", "conv1"), ("model.2", "conv2"), ("shortcut.1", "bypass")]
@@ -204,7 +213,11 @@ def _block(theirs: str, ours: str, layers: _Rules) -> list[tuple[str, str]]:
     return [(rf"^{theirs}\.{re.escape(a)}\.", rf"{ours}.{b}.") for a, b in layers] + [(rf"^{theirs}\.", f"{ours}.")]
 
 
-_SPECTRAL = [(r"\.module\.weight_bar$", ".weight"), (r"\.module\.weight_([uv])$", r".\1"), (r"\.module\.bias$", ".bias")]
+_SPECTRAL = [
+    (r"\.module\.weight_bar$", ".weight"),
+    (r"\.module\.weight_([uv])$", r".\1"),
+    (r"\.module\.bias$", ".bias"),
+]
 _ENCODER_NAMES = [
     *_block("block0", "blocks.0", _FIRST_BLOCK),
     *(rule for i in range(4) for rule in _block(f"encoder{i}", f"blocks.{i + 1}", _RES_BLOCK)),
@@ -240,6 +253,46 @@ _DFNET_NAMES = [
     (r"^fuse_(\d+)\.blend\.blend\.(\d)\.(conv\.)?", r"fusion.\1.to_alpha.\2."),
 ]
 
+# The way back, for messages: of two released names, the one that says what it is.
+_UNSPECTRAL = [
+    (r"(conv1|conv2|bypass|^conv)\.weight$", r"\1.module.weight_bar"),
+    (r"(conv1|conv2|bypass|^conv)\.([uv])$", r"\1.module.weight_\2"),
+    (r"(conv1|conv2|bypass|^conv)\.bias$", r"\1.module.bias"),
+]
+_RELEASED_PICNET = [
+    (r"^encoder\.blocks\.0\.", "block0."),
+    *((rf"^encoder\.blocks\.{i + 1}\.", f"encoder{i}.") for i in range(4)),
+    (r"^encoder\.infer\.(\d)\.", r"infer_prior\1."),
+    (r"^encoder\.", ""),
+    (r"^generator\.entry\.", "generator."),
+    (r"^generator\.decoders\.(\d)\.norm1\.", r"decoder\1.model.0."),
+    (r"^generator\.decoders\.(\d)\.norm2\.", r"decoder\1.model.3."),
+    (r"^generator\.decoders\.(\d)\.", r"decoder\1."),
+    *((rf"^generator\.heads\.{i - 1}\.", f"out{i}.") for i in range(1, 5)),
+    (r"^generator\.attention\.query\.", "attn1.query_conv."),
+    (r"^generator\.attention\.", "attn1."),
+    *_UNSPECTRAL,
+]
+_RELEASED_CRITIC = [
+    (r"^first\.", "block0."),
+    (r"^blocks\.(\d)\.", r"encoder\1."),
+    (r"^last\.", "block1."),
+    (r"^attention\.query\.", "attn2.query_conv."),
+    (r"^attention\.", "attn2."),
+    (r"^score\.", "conv."),
+    *_UNSPECTRAL,
+]
+_RELEASED_DFNET = [
+    (r"^encoder\.(\d+)\.conv\.", r"en_\1.encode.0.conv.1."),
+    (r"^encoder\.(\d+)\.norm\.", r"en_\1.encode.1."),
+    (r"^decoder\.(\d+)\.conv\.", r"de_\1.decode.0.conv."),
+    (r"^decoder\.(\d+)\.norm\.", r"de_\1.decode.1."),
+    (r"^decoder\.(\d+)\.up\.", r"de_\1.up.up.trans_conv."),
+    (r"^fusion\.(\d+)\.to_raw\.", r"fuse_\1.map2img.0.conv."),
+    (r"^fusion\.(\d+)\.to_alpha\.([036])\.", r"fuse_\1.blend.blend.\2.conv."),
+    (r"^fusion\.(\d+)\.to_alpha\.([14])\.", r"fuse_\1.blend.blend.\2."),
+]
+
 
 def _renamed(path: Path | str, rules: _Rules) -> dict[str, Tensor]:
     """A released state dict under our names; DataParallel's leading `module.` is stripped once."""
@@ -248,13 +301,17 @@ def _renamed(path: Path | str, rules: _Rules) -> dict[str, Tensor]:
         released = {name.removeprefix("module."): value for name, value in released.items()}
     state: dict[str, Tensor] = {}
     for theirs, value in released.items():
-        name = theirs
-        for pattern, replacement in rules:
-            name = re.sub(pattern, replacement, name)
+        name = _rename(theirs, rules)
         if name in state and not torch.equal(state[name], value):
             raise BadWeights(f"{path} holds two different tensors for {name} (one of them as {theirs!r}).")
         state[name] = value
     return state
+
+
+def _rename(name: str, rules: _Rules) -> str:
+    for pattern, replacement in rules:
+        name = re.sub(pattern, replacement, name)
+    return name
 
 
 def _read_pth(path: Path) -> dict[str, Tensor]:
@@ -262,8 +319,11 @@ def _read_pth(path: Path) -> dict[str, Tensor]:
         raise BadWeights(f"there is no checkpoint {path}.")
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise BadWeights(f"{path} cannot be read as a PyTorch checkpoint of plain tensors: {error}") from error
+    except Exception as error:  # torch's own text goes on for pages and advises to run the code in the file
+        raise BadWeights(
+            f"{path} cannot be read as a PyTorch checkpoint of plain tensors ({type(error).__name__}); pickled code is"
+            " never run. Download it again, or save its state_dict()."
+        ) from error
     for key in ("state_dict", "model", "net"):
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
             loaded = loaded[key]
@@ -277,17 +337,16 @@ def _bgr_to_rgb(state: Mapping[str, Tensor], levels: Iterable[int]) -> dict[str,
     state = dict(state)
 
     def swap(name: str, axis: int, starts: Iterable[int]) -> None:
-        value = state.get(name)
-        if value is None:
-            return  # the strict load names it
+        value = state[name]
         order = list(range(value.shape[axis]))
         for start in starts:
             order[start], order[start + 2] = order[start + 2], order[start]
         state[name] = value.index_select(axis, torch.tensor(order))
 
     swap("encoder.0.conv.weight", 1, [0])
-    skip = state["decoder.0.conv.weight"].shape[1] - 4 if "decoder.0.conv.weight" in state else 0
-    swap("decoder.0.conv.weight", 1, [skip])
+    swap(
+        "decoder.0.conv.weight", 1, [state["decoder.0.conv.weight"].shape[1] - 4]
+    )  # the skip comes after what was upsampled
     for k in levels:
         stem = f"fusion.{k}."
         swap(stem + "to_raw.weight", 0, [0])

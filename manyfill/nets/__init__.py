@@ -1,7 +1,7 @@
 """The completion networks and what they have in common.
 
-A completion network is any module with the members of `CompletionNet`; `FAMILIES` maps the family name that a weights file
-carries to its config and its module. Images are (B,3,H,W) in [0,1], holes (B,1,H,W) with 1 = missing.
+A completion network is any module with the members of `CompletionNet`; `FAMILIES` maps the family name that a weights
+file carries to its config and its module. Images are (B,3,H,W) in [0,1], holes (B,1,H,W) with 1 = missing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class CompletionNet(Protocol):
         """Shape, without the batch, of the standard normal noise for one picture; None for a deterministic network."""
 
     def encode(self, image: Tensor, hole: Tensor) -> Any:
-        """Image (B,3,H,W) in [0,1] and hole (B,1,H,W) to whatever `decode` needs of them; never looks under the hole."""
+        """Image (B,3,H,W) in [0,1] and hole (B,1,H,W) to what `decode` needs; never looks under the hole."""
 
     def decode(self, encoded: Any, noise: Tensor | None) -> Prediction:
         """One fill per picture: draws no random numbers and does not composite."""

@@ -10,18 +10,19 @@ LEAK = 0.1  # slope of PICNet's main activation; its attention block has the fra
 
 
 def _normalise(v: Tensor) -> Tensor:
-    return v / (v.norm() + 1e-12)
+    unit: Tensor = v / (v.norm() + 1e-12)
+    return unit
 
 
 class _Spectral(nn.Module):
     """Weight divided by its largest singular value (Miyato et al. 2018), one power iteration per training call.
 
-    The matrix is the weight reshaped to (shape[0], rest), as in the authors' release; for a transposed convolution axis 0 is
-    the input channel, unlike `torch.nn.utils.spectral_norm`. In eval mode u and v stand still, so that the same input always
-    gives the same output (the release iterates at every call; `fold` reproduces its first call).
+    The matrix is the weight reshaped to (shape[0], rest), as in the authors' release; for a transposed convolution axis
+    0 is the input channel, unlike `torch.nn.utils.spectral_norm`. In eval mode u and v stand still, so that the same
+    input always gives the same output (the release iterates at every call; `fold` reproduces its first call).
     """
 
-    weight: nn.Parameter
+    weight: Tensor
     u: Tensor
     v: Tensor
 
@@ -48,7 +49,9 @@ class _Spectral(nn.Module):
 class SpectralConv2d(_Spectral, nn.Conv2d):
     """Convolution with spectral norm; `fold` gives the plain one."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0
+    ) -> None:
         nn.Conv2d.__init__(self, in_channels, out_channels, kernel_size, stride, padding)
         self._add_vectors()
 
@@ -67,11 +70,11 @@ class SpectralConvTranspose2d(_Spectral, nn.ConvTranspose2d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         weight = self.normalised_weight()
-        return F.conv_transpose2d(x, weight, self.bias, self.stride, self.padding, self.output_padding)
+        return F.conv_transpose2d(x, weight, self.bias, self.stride, self.padding, self.output_padding)  # type: ignore[arg-type]
 
 
 def fold_spectral_norm(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict without u and v: each spectral weight divided by its norm after one power iteration from the stored u.
+    """A state dict without u and v: each spectral weight over its norm after one power iteration from the stored u.
 
     This is what the authors' release computes at its first call after loading.
     """
@@ -84,6 +87,14 @@ def fold_spectral_norm(state: dict[str, Tensor]) -> dict[str, Tensor]:
         u = _normalise(torch.mv(matrix, v))
         folded[stem + "weight"] = weight / torch.dot(u, torch.mv(matrix, v))
     return folded
+
+
+def settle(module: nn.Module, iterations: int = 50) -> None:
+    """Power iterations of every spectral layer until u and v fit weights that were put in without them."""
+    for layer in module.modules():
+        if isinstance(layer, _Spectral):
+            for _ in range(iterations):
+                layer.iterate()
 
 
 def conv(in_channels: int, out_channels: int, kernel_size: int, padding: int = 0, *, spectral: bool) -> nn.Conv2d:
@@ -109,7 +120,8 @@ class FirstBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         main = self.conv2(F.leaky_relu(self.conv1(x), LEAK))
-        return F.avg_pool2d(main, 2) + self.bypass(F.avg_pool2d(x, 2))
+        out: Tensor = F.avg_pool2d(main, 2) + self.bypass(F.avg_pool2d(x, 2))
+        return out
 
 
 class ResBlock(nn.Module):
@@ -135,7 +147,7 @@ class ResBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv2(F.leaky_relu(self.conv1(F.leaky_relu(x, self.leak)), self.leak))
         if self.down:  # pooling and a 1x1 convolution commute: bypass on the small map
-            return F.avg_pool2d(y, 2) + self.bypass(F.avg_pool2d(x, 2))
+            x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
         out: Tensor = y + self.bypass(x)
         return out
 

@@ -1,4 +1,4 @@
-"""DFNet (Hong et al., Deep Fusion Network for Image Completion, ACM MM 2019): a U-Net with fusion blocks at several scales."""
+"""DFNet (Hong et al., Deep Fusion Network for Image Completion, ACM MM 2019): a U-Net with fusion blocks."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ class DFNetConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kernels", tuple(self.kernels))
-        object.__setattr__(self, "fusion_levels", tuple(sorted(self.fusion_levels)))
-        if 0 not in self.fusion_levels or self.fusion_levels[-1] >= len(self.kernels):
-            raise ValueError(f"fusion_levels {self.fusion_levels} must hold 0 and stay below {len(self.kernels)} levels")
+        object.__setattr__(self, "fusion_levels", tuple(sorted(set(self.fusion_levels))))
+        if not self.fusion_levels or self.fusion_levels[0] != 0 or self.fusion_levels[-1] >= len(self.kernels):
+            raise ValueError(
+                f"fusion_levels {self.fusion_levels} must hold 0 and stay below {len(self.kernels)} levels"
+            )
 
     def encoder_width(self, level: int) -> int:
         """Channels of the input of encoder stage `level`: 4 (masked photo and known mask), then doubling."""
@@ -37,7 +39,7 @@ class DFNetConfig:
 
 
 class SameConv2d(nn.Conv2d):
-    """Stride-2 convolution with the released asymmetric zero padding: (k-2)//2 left and top, one more right and bottom."""
+    """Stride-2 convolution with the released asymmetric zero padding: (k-2)//2 left, top; one more right, bottom."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride=2)

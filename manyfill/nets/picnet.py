@@ -1,12 +1,14 @@
 """PICNet (Zheng, Cham and Cai, Pluralistic Image Completion, CVPR 2019), with plain heads or with fusion blocks.
 
-With plain heads (`fusion_scales=0`) it is the published network, numerically. With fusion blocks as heads it is Manyfill's
-flagship: each scale's `fused` picture is what goes up to the next scale. Inside, pictures are in [-1,1] and `known` = 1 - hole.
+With plain heads (`fusion_scales=0`) it is the published network, numerically. With fusion blocks as heads it is
+Manyfill's flagship: each scale's `fused` picture is what goes up to the next scale. Inside, pictures are in [-1,1] and
+`known` = 1 - hole.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -37,6 +39,14 @@ class PICNetConfig:
     fusion_scales: int = 0  # how many of the finest scales end in a fusion block
     alpha_channels: int = 3
 
+    def __post_init__(self) -> None:
+        if not 2 <= self.scales <= self.levels:
+            raise ValueError(f"scales is {self.scales}; expected 2 to levels = {self.levels}")
+        if not 0 <= self.fusion_scales <= self.scales:
+            raise ValueError(f"fusion_scales is {self.fusion_scales}; expected 0 to scales = {self.scales}")
+        if self.attention not in ATTENTIONS:
+            raise ValueError(f"attention is {self.attention!r}; expected one of {', '.join(ATTENTIONS)}")
+
     @property
     def long_term_level(self) -> int:
         """The encoder feature with the resolution of the coarsest output picture: f_e."""
@@ -44,11 +54,11 @@ class PICNetConfig:
 
     def encoder_width(self, level: int) -> int:
         """Channels of encoder feature `level`, whose side is 1 / 2^(level+1) of the picture's."""
-        return min(self.width * 2**level, self.max_width)
+        return int(min(self.width * 2**level, self.max_width))
 
     def decoder_width(self, stage: int) -> int:
         """Channels after decoder block `stage`, whose side is 1 / 2^(levels-1-stage) of the picture's."""
-        return min(self.width * 2 ** (self.levels - 1 - stage), self.max_width)
+        return int(min(self.width * 2 ** (self.levels - 1 - stage), self.max_width))
 
 
 class Normal(NamedTuple):
@@ -80,7 +90,7 @@ class Encoder(nn.Module):
         spectral = config.spectral_norm
         widths = [config.encoder_width(level) for level in range(config.levels)]
         blocks: list[nn.Module] = [FirstBlock(4 if config.sees_hole else 3, widths[0], spectral=spectral)]
-        for narrow, wide in zip(widths, widths[1:], strict=False):
+        for narrow, wide in pairwise(widths):
             blocks.append(ResBlock(narrow, wide, narrow, down=True, spectral=spectral))
         self.blocks = nn.ModuleList(blocks)
         deep = widths[-1]
@@ -182,7 +192,7 @@ class PICNet(nn.Module):
         return (self.config.latent, height // self.multiple, width // self.multiple)
 
     def see(self, image: Tensor, hole: Tensor) -> Tensor:
-        """The encoder's input: visible pixels in [-1,1] with holes at 0 (mid-grey), and the hole where the config says so."""
+        """The encoder's input: visible pixels in [-1,1], holes at 0 (mid-grey); and the hole if the config says so."""
         masked = (2 * image - 1) * (1 - hole)
         return torch.cat([masked, hole], 1) if self.config.sees_hole else masked
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from manyfill import weights
 from manyfill.errors import BadWeights
+from manyfill.nets.blocks import settle
 
 
 def write(path: Path, state: dict[str, Any]) -> None:
@@ -28,15 +29,17 @@ def read(path: Path, device: torch.device) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:
-        raise BadWeights(f"checkpoint {path} cannot be read ({error}). Remove it to start afresh.") from error
+        kind = type(error).__name__
+        raise BadWeights(f"checkpoint {path} cannot be read ({kind}). Remove it to start afresh.") from error
     return state
 
 
 def warm_start(net: nn.Module, critics: nn.ModuleDict, name_or_path: str) -> list[str]:
     """Copy every tensor that fits from a model or weights file; returns the names that stay fresh.
 
-    Where our input has more channels than theirs (the hole beside the photo), the new ones start at zero, so that the network
-    begins as what it was. A plain output head of PICNet becomes the `raw` of a fusion head.
+    Where our input has more channels than theirs (the hole beside the photo), the new ones start at zero, so that the
+    network begins as what it was. A plain output head of PICNet becomes the `raw` of a fusion head. Files hold no u and
+    v of spectral norm: power iterations find them again.
     """
     source = weights.load(name_or_path)
     theirs = source.net.state_dict()  # type: ignore[attr-defined]
@@ -44,7 +47,9 @@ def warm_start(net: nn.Module, critics: nn.ModuleDict, name_or_path: str) -> lis
     if source.critic is not None:
         for critic in critics.values():
             _copy(critic, source.critic.state_dict())
-    return fresh
+    settle(net)
+    settle(critics)
+    return [name for name in fresh if not name.endswith((".u", ".v"))]
 
 
 def _copy(module: nn.Module, theirs: dict[str, Tensor]) -> list[str]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +41,10 @@ def train(
 ) -> None:
     """Train until the clock reaches `images` (the recipe's, unless given); call again to resume or to go on further.
 
-    `data` and `val` are folders or tar shards; `start_from` a model name or weights file (fresh optimisers, clock at 0).
-    RUN holds checkpoint.pt, stats.jsonl, pictures/ and model.safetensors (the average; fp32). Ctrl-C saves before it leaves.
-    Raises BadImage for data without photos, BadWeights for a damaged checkpoint, Diverged when a loss is not finite.
+    `data` and `val` are folders or tar shards; `start_from` a model name or weights file (fresh optimisers, clock at
+    0). RUN holds checkpoint.pt, stats.jsonl, pictures/ and model.safetensors (the average; fp32). Ctrl-C saves before
+    it leaves. Raises BadImage for data without photos, BadWeights for a damaged checkpoint, Diverged when a loss is not
+    finite.
     """
     if images is not None:
         recipe = dataclasses.replace(recipe, images=images)
@@ -67,33 +71,65 @@ def train(
     started = last = time.monotonic()
     last_images = images_seen
 
+    def tell() -> None:
+        nonlocal last, last_images
+        now = time.monotonic()
+        line = stats.flush(images_seen, images_per_second=(images_seen - last_images) / max(now - last, 1e-9))
+        last, last_images = now, images_seen
+        if progress is not None:
+            progress(images_seen, recipe.images, line)
+
     def save() -> None:
+        if images_seen > last_images:
+            tell()  # so that no term waits in memory
         checkpoint.write(saved, {"images_seen": images_seen, "step": step.state()})
         export(recipe, step, images_seen, run_dir / "model.safetensors")
 
-    batches = _batches(recipe, samples, step, images_seen)
-    try:
-        for image, hole, noise in batches:
+    if images_seen >= recipe.images:
+        return
+    with _whole_steps() as interrupted:
+        for image, hole, noise in _batches(recipe, samples, step, images_seen):
             terms = step(image, hole, noise, images_seen)
             before, images_seen = images_seen, images_seen + image.shape[0]
             stats.add(terms)
             if _passed(before, images_seen, 320):
-                now = time.monotonic()
-                line = stats.flush(images_seen, images_per_second=(images_seen - last_images) / (now - last))
-                last, last_images = now, images_seen
-                if progress is not None:
-                    progress(images_seen, recipe.images, line)
+                tell()
             if _passed(before, images_seen, recipe.pictures_every):
                 picture = report.grid(step.average, *(x.to(where) for x in held_out))
                 report.write_picture(run_dir / "pictures" / f"{images_seen:09d}.jpg", picture)
             out_of_time = max_minutes is not None and time.monotonic() - started > 60 * max_minutes
-            if _passed(before, images_seen, recipe.checkpoint_every) or images_seen >= recipe.images or out_of_time:
+            done = images_seen >= recipe.images or out_of_time or interrupted()
+            if _passed(before, images_seen, recipe.checkpoint_every) or done:
                 save()
-            if images_seen >= recipe.images or out_of_time:
+            if done:
                 break
-    except KeyboardInterrupt:
-        save()
-        raise
+        if interrupted():
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def _whole_steps() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C wait for the end of a step, as half of one cannot be resumed; a second Ctrl-C does not wait.
+
+    Gives a function that says whether it came. Signals reach the main thread only: elsewhere there is nothing to hold
+    back.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    came = False
+    usual = signal.getsignal(signal.SIGINT) or signal.SIG_DFL
+
+    def note(*_: object) -> None:
+        nonlocal came
+        came = True
+        signal.signal(signal.SIGINT, usual)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: came
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def export(recipe: Recipe, step: Step, images_seen: int, path: Path, dtype: torch.dtype = torch.float32) -> Path:
@@ -116,13 +152,17 @@ def _batches(
     batch_indices = (list(range(i, i + recipe.batch)) for i in itertools.count(images_seen, recipe.batch))
     loader = DataLoader(
         samples,
-        batch_sampler=batch_indices,  # type: ignore[arg-type]
+        batch_sampler=batch_indices,
         num_workers=recipe.workers,
         prefetch_factor=4 if recipe.workers else None,
     )
-    shape = recipe.objective.noise_shape(step.nets.net, recipe.size)  # type: ignore[arg-type]
+    shape = recipe.objective.noise_shape(step.nets.net, recipe.size)
     for image, hole in loader:
-        noise = None if shape is None else torch.stack([_noise(recipe.seed, images_seen + k, shape) for k in range(len(image))])
+        noise = (
+            None
+            if shape is None
+            else torch.stack([_noise(recipe.seed, images_seen + k, shape) for k in range(len(image))])
+        )
         images_seen += len(image)
         yield image, hole, noise
 

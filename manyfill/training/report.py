@@ -20,8 +20,8 @@ class Stats:
         self.path = path
         self._sums: dict[str, float] = {}
         self._count = 0
-        if path.exists():  # after a crash, lines past the checkpoint would be told twice
-            lines = [line for line in path.read_text().splitlines() if json.loads(line)["images_seen"] <= images_seen]
+        if path.exists():  # after a crash, lines past the checkpoint would be told twice, and the last one may be cut
+            lines = [line for line in path.read_text().splitlines() if _clock(line) <= images_seen]
             path.write_text("".join(line + "\n" for line in lines))
 
     def add(self, terms: dict[str, float]) -> None:
@@ -39,8 +39,15 @@ class Stats:
         return line
 
 
+def _clock(line: str) -> float:
+    try:
+        return float(json.loads(line)["images_seen"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
+
+
 @torch.no_grad()
-def grid(net: nn.Module, image: Tensor, hole: Tensor, *, fills: int = 3) -> np.ndarray:  # type: ignore[type-arg]
+def grid(net: nn.Module, image: Tensor, hole: Tensor, *, fills: int = 3) -> np.ndarray:
     """uint8 (H,W,3) RGB: one row per photo: photo | hole | mean fill | sampled fills | alpha (where there is one)."""
     encoded = net.encode(image, hole)  # type: ignore[operator]
     shape = net.noise_shape(*image.shape[-2:])  # type: ignore[operator]
@@ -58,7 +65,7 @@ def grid(net: nn.Module, image: Tensor, hole: Tensor, *, fills: int = 3) -> np.n
     return np.asarray((picture * 255).round().to(torch.uint8).numpy())
 
 
-def write_picture(path: Path, picture: np.ndarray) -> None:  # type: ignore[type-arg]
+def write_picture(path: Path, picture: np.ndarray) -> None:
     """RGB uint8 to a JPEG or PNG file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])

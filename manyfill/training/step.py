@@ -55,7 +55,7 @@ class Step:
         self.optimiser = torch.optim.AdamW(self.nets.net.parameters(), lr=recipe.lr, **common)  # type: ignore[arg-type]
         critics = list(self.nets.critics.parameters())
         self.critic_optimiser = (
-            torch.optim.AdamW(critics, lr=recipe.lr_critic or recipe.lr, **common)  # type: ignore[arg-type]
+            torch.optim.AdamW(critics, lr=recipe.lr if recipe.lr_critic is None else recipe.lr_critic, **common)  # type: ignore[arg-type]
             if critics
             else None
         )
@@ -71,7 +71,7 @@ class Step:
         amp = torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16")
 
         with amp:
-            out = objective.forward(nets, image, hole, noise)  # type: ignore[arg-type]
+            out = objective.forward(nets, image, hole, noise)
         reported: Terms = {}
         if self.critic_optimiser is not None:
             nets.critics.requires_grad_(True)
@@ -89,7 +89,9 @@ class Step:
 
     def _update(self, optimiser: torch.optim.Optimizer, loss: Tensor, factor: float) -> None:
         if not torch.isfinite(loss):
-            raise Diverged(f"the loss became {float(loss)}: stopped. Resume from the last checkpoint with a lower rate.")
+            raise Diverged(
+                f"the loss became {loss.item()}: stopped. Resume from the last checkpoint with a lower rate."
+            )
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         for group in optimiser.param_groups:
@@ -100,7 +102,7 @@ class Step:
 
     @torch.no_grad()
     def _average(self, images_seen: int) -> None:
-        """EMA of weights and buffers; its memory is at most a tenth of the clock, so that the start is soon forgotten."""
+        """EMA of weights and buffers; its memory is at most a tenth of the clock: the start is soon forgotten."""
         keep = 0.0
         if self.recipe.ema:
             memory = min(self.recipe.ema, max((images_seen + self.recipe.batch) / 10, 1e-8))
@@ -122,8 +124,8 @@ class Step:
 
     def load(self, state: dict[str, dict[str, object]]) -> None:
         """Restore what `state` gave."""
-        self.nets.net.load_state_dict(state["nets"]["net"])  # type: ignore[arg-type]
-        self.nets.critics.load_state_dict(state["nets"]["critics"])  # type: ignore[arg-type]
+        self.nets.net.load_state_dict(state["nets"]["net"])
+        self.nets.critics.load_state_dict(state["nets"]["critics"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         if self.critic_optimiser is not None:
