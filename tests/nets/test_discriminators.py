@@ -1,0 +1,56 @@
+"""The critic; its parity with the published one is held in test_picnet.py (scores) and test_step.py (gradients)."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from manyfill.nets.blocks import settle
+from manyfill.nets.discriminators import Critic, CriticConfig
+
+TINY = CriticConfig(width=4, max_width=8, levels=4)
+
+
+def critic() -> Critic:
+    torch.manual_seed(0)
+    net = Critic(TINY)
+    settle(net, 10)  # fresh u and v would blow the scores up
+    return net
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize(("height", "width"), [(48, 48), (48, 80), (64, 48)])
+def test_each_patch_of_the_picture_gets_a_score(height: int, width: int, batch: int) -> None:
+    with torch.no_grad():
+        assert critic()(torch.rand(batch, 3, height, width)).shape == (batch, 1, height // 16 - 2, width // 16 - 2)
+
+
+def test_a_score_does_not_depend_on_the_neighbours_in_the_batch() -> None:
+    net, image = critic().eval(), torch.rand(3, 3, 48, 48)
+    with torch.no_grad():
+        assert_close(net(image)[1:2], net(image[1:2]), atol=1e-6, rtol=0)
+
+
+def test_the_critic_is_as_large_as_the_published_one() -> None:
+    with torch.device("meta"):
+        net = Critic(CriticConfig(spectral_norm=False))
+    unused = 475_521  # of the release: the long-term half of its attention, in no computation
+    assert sum(p.numel() for p in net.parameters()) == 1_575_075 - unused
+    assert net.attention.query.in_channels == 128 and net.attention_after == 1  # at 1/8 of the side
+
+
+def test_the_critic_attends_at_an_eighth_of_the_side() -> None:
+    net, seen = critic(), []
+    net.attention.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-2:]))
+    with torch.no_grad():
+        net(torch.rand(1, 3, 64, 96))
+    assert seen == [(16, 24)]  # 4 levels: one halving less, so a quarter
+
+
+def test_every_parameter_receives_a_gradient() -> None:
+    net = critic()
+    with torch.no_grad():  # at zero, its start, the query has no effect yet
+        net.attention.gamma.fill_(0.5)
+    net(torch.rand(2, 3, 64, 64)).square().sum().backward()
+    assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []

@@ -1,0 +1,364 @@
+"""DFNet's total against the authors' (fixture: parity/dfnet; tolerance 1e-5 relative), and what each term may touch.
+
+The published dual path with its gradients: training/test_step.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from parity import released
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from manyfill import losses
+from manyfill.nets.blocks import settle
+from manyfill.nets.dfnet import DFNet, DFNetConfig
+from manyfill.nets.discriminators import Critic, CriticConfig
+from manyfill.nets.perceptual import Features
+from manyfill.nets.picnet import PICNet, PICNetConfig
+from manyfill.objectives import Deterministic, DualPath, DualPathOutputs, Nets, StructureTexture, complete
+
+# ── the authors' DFNet ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def published() -> tuple[Nets, Tensor, Tensor, list[Any]]:
+    """Networks, image, hole and predictions whose pictures are leaves."""
+    nets = Nets(released.dfnet(), {}, released.StandInVGG16())
+    image, hole = released.dfnet_inputs(256)
+    with torch.no_grad():
+        out = StructureTexture().forward(nets, image, hole, None)
+    return nets, image, hole, [prediction._replace(image=prediction.image.requires_grad_()) for prediction in out]
+
+
+def number(name: str) -> float:
+    return float(released.expected("dfnet/parity_dfnet.npz", f"loss.{name}"))
+
+
+def test_the_published_total_and_its_gradient(published: tuple[Nets, Tensor, Tensor, list[Any]]) -> None:
+    objective = StructureTexture(tv_as_released=True)
+    out = published[3]
+    terms = objective.generator_terms(*published)
+    weighted = {name: objective.weights[name] * term for name, term in terms.items()}
+    released_names = {
+        "reconstruction": "reconstruction",
+        "perceptual": "perceptual",
+        "style": "style",
+        "tv": "total_variation",
+    }
+    for ours, theirs in released_names.items():
+        assert weighted[ours].item() == pytest.approx(number(f"official.{theirs}_loss"), rel=1e-5)
+    assert not terms["tv"].requires_grad, "the release computes it on the target"
+    total = torch.stack(list(weighted.values())).sum()
+    assert total.item() == pytest.approx(number("official.total"), rel=1e-5)
+    gradients = torch.autograd.grad(total, [prediction.image for prediction in out])
+    for k, gradient in enumerate(gradients):
+        assert gradient.abs().mean().item() == pytest.approx(number(f"grad_result_absmean.{k}"), rel=1e-4)
+
+
+@torch.no_grad()
+def test_each_published_term(published: tuple[Nets, Tensor, Tensor, list[Any]]) -> None:
+    nets, image, hole, out = published
+    assert nets.features is not None
+    for k, prediction in enumerate(out):
+        target = losses.resize_plain(image, *prediction.image.shape[-2:])
+        assert losses.l1(prediction.image, target).item() == pytest.approx(number(f"l1.{k}"), rel=1e-5)
+        if k < 3:
+            drawn, truth = nets.features(prediction.image), nets.features(target)
+            for j, (a, b) in enumerate(zip(drawn, truth, strict=True)):
+                assert losses.perceptual([a], [b]).item() == pytest.approx(number(f"percep.{k}.{j}"), rel=1e-5)
+                assert losses.style([a], [b]).item() == pytest.approx(number(f"style.{k}.{j}"), rel=1e-5)
+    only_tv = StructureTexture(weights={"tv": 0.1})
+    for name, region in (("known", hole), ("hole", 1 - hole)):
+        tv = 0.1 * only_tv.generator_terms(nets, image, region, out)["tv"]
+        assert tv.item() == pytest.approx(number(f"tv_on_results_{name}"), rel=1e-5)
+
+
+# ── tiny networks ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Edges(Features):
+    """Two fixed random layers."""
+
+    name = "edges"
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(5)
+        self.layers = nn.ModuleList([nn.Conv2d(3, 4, 3, stride=2), nn.Conv2d(4, 4, 3, stride=2)])
+        self._freeze()
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        first = torch.tanh(self.layers[0](image))
+        return [first, torch.tanh(self.layers[1](first))]
+
+
+EVERYTHING = {
+    **DualPath().weights,
+    **{"mean": 8.0, "feature_rec": 1.0, "feature_mean": 1.0, "style_gen": 1.0},
+}
+
+
+def dual_path(**changes: Any) -> DualPath:
+    return DualPath(**({"weights": EVERYTHING, "mean_share": 0.5} | changes))
+
+
+def picnets(fusion_scales: int = 1) -> Nets:
+    torch.manual_seed(0)
+    config = PICNetConfig(
+        size=48, width=4, max_width=8, latent=4, levels=3, scales=2, infer_blocks=1, fusion_scales=fusion_scales
+    )
+    critics = {name: Critic(CriticConfig(width=4, max_width=8, levels=4)) for name in ("gen", "rec")}
+    nets = Nets(PICNet(config), critics, Edges())
+    settle(nets, 10)
+    return nets
+
+
+def dfnets() -> Nets:
+    torch.manual_seed(0)
+    config = DFNetConfig(size=32, width=4, max_width=8, kernels=(7, 5, 3), fusion_levels=(0, 1))
+    return Nets(DFNet(config), {}, Edges())
+
+
+def sample(side: int = 48, batch: int = 2) -> tuple[Tensor, Tensor]:
+    torch.manual_seed(1)
+    hole = torch.zeros(batch, 1, side, side)
+    hole[..., side // 4 : side // 2, side // 4 : -side // 4] = 1
+    return torch.rand(batch, 3, side, side), hole
+
+
+def run(objective: DualPath, nets: Nets, batch: int = 2) -> tuple[Tensor, Tensor, DualPathOutputs]:
+    image, hole = sample(batch=batch)
+    torch.manual_seed(2)
+    noise = torch.randn(batch, *objective.noise_shape(nets.net, 48))  # type: ignore[arg-type]
+    return image, hole, objective.forward(nets, image, hole, noise)
+
+
+def gradients(term: Tensor, tensors: list[Tensor]) -> list[bool]:
+    """Which of the tensors a term moves; every gradient must be finite."""
+    found = torch.autograd.grad(term, tensors, allow_unused=True, retain_graph=True)
+    assert all(torch.isfinite(g).all() for g in found if g is not None)
+    return [g is not None and bool(g.any()) for g in found]
+
+
+# term: what it moves, of (reconstructive pictures, generative pictures, posterior, prior)
+MOVES = {
+    "kl_rec": (False, False, True, False),
+    "kl_gen": (False, False, False, True),
+    "appearance_rec": (True, False, True, False),
+    "appearance_gen": (False, True, False, True),
+    "adversarial_rec": (True, False, True, False),
+    "adversarial_gen": (False, True, False, True),
+    "mean": (False, True, False, True),
+    "feature_rec": (True, False, True, False),
+    "feature_mean": (False, True, False, True),
+    "style_gen": (False, True, False, True),
+}
+
+
+@pytest.fixture(scope="module")
+def one_run() -> tuple[Nets, Tensor, Tensor, DualPathOutputs, dict[str, Tensor]]:
+    nets, objective = picnets().eval(), dual_path()
+    nets.critics.requires_grad_(False)
+    image, hole, out = run(objective, nets)
+    return nets, image, hole, out, objective.generator_terms(nets, image, hole, out)
+
+
+@pytest.mark.parametrize("name", sorted(MOVES))
+def test_each_generator_term_alone_moves_its_path_and_no_other(
+    name: str, one_run: tuple[Nets, Tensor, Tensor, DualPathOutputs, dict[str, Tensor]]
+) -> None:
+    nets, _, _, out, terms = one_run
+    assert set(terms) == set(MOVES)
+    rec, gen = out.reconstructive[-1].image, out.generative[-1].image
+    assert tuple(gradients(terms[name], [rec, gen, out.posterior.mean, out.prior.mean])) == MOVES[name]
+    weights = [p for n, p in nets.net.named_parameters() if n == "encoder.blocks.0.conv1.weight"]
+    assert gradients(terms[name], weights) == [True]
+
+
+def test_the_generators_terms_leave_critics_and_features_alone() -> None:
+    nets, objective = picnets().eval(), dual_path()
+    nets.critics.requires_grad_(False)
+    torch.stack(list(objective.generator_terms(nets, *run(objective, nets)).values())).sum().backward()
+    assert all(p.grad is None for p in [*nets.critics.parameters(), *nets.features.parameters()])  # type: ignore[union-attr]
+
+
+def test_the_critics_terms_leave_the_network_alone() -> None:
+    nets, objective = picnets().eval(), dual_path()
+    terms = objective.discriminator_terms(nets, *run(objective, nets))
+    assert set(terms) == {"critic_gen", "critic_rec"}
+    torch.stack(list(terms.values())).sum().backward()
+    assert all(p.grad is None for p in nets.net.parameters())
+    moved = {name: p.grad is not None and bool(p.grad.any()) for name, p in nets.critics.named_parameters()}
+    # gamma starts at zero, where the query has no effect yet
+    assert {name for name in moved if not moved[name]} == {n for n in moved if ".attention.query." in n}
+
+
+@pytest.mark.parametrize("fusion_scales", [0, 2])
+@pytest.mark.parametrize("first_step", [True, False])
+def test_every_parameter_receives_a_gradient_in_one_step(fusion_scales: int, first_step: bool) -> None:
+    """But the query at the very first step, as gamma and alpha start at zero (Zheng et al. 2019, release)."""
+    nets, objective = picnets(fusion_scales).train(), DualPath()
+    if not first_step:
+        with torch.no_grad():
+            nets.net.generator.attention.gamma.fill_(0.5)
+            nets.net.generator.attention.alpha.fill_(0.5)
+    terms = objective.generator_terms(nets, *run(objective, nets))
+    torch.stack([objective.weights[name] * term for name, term in terms.items()]).sum().backward()
+    without = {name for name, p in nets.net.named_parameters() if p.grad is None or not p.grad.any()}
+    # a bias in front of an instance norm has no effect: its gradient is zero up to rounding
+    without = {name for name in without if not (".decoders." in name and name.endswith("conv1.bias"))}
+    assert without == ({f"generator.attention.query.{kind}" for kind in ("weight", "bias")} if first_step else set())
+
+
+def test_the_same_noise_gives_the_same_terms_and_another_noise_others() -> None:
+    nets, objective = picnets().eval(), dual_path()
+    with torch.no_grad():
+        first, second = (objective.generator_terms(nets, *run(objective, nets)) for _ in range(2))
+        assert all(torch.equal(first[name], second[name]) for name in first)
+        image, hole = sample()
+        other = objective.forward(nets, image, hole, torch.zeros(2, 8, 6, 6))
+        assert not torch.equal(
+            objective.generator_terms(nets, image, hole, other)["appearance_rec"], first["appearance_rec"]
+        )
+
+
+def test_the_first_kl_follows_the_release_unless_the_papers_is_asked_for() -> None:
+    nets = picnets().eval()
+    with torch.no_grad():
+        image, hole, out = run(dual_path(), nets)
+        q = torch.distributions.Normal(out.posterior.mean, out.posterior.std)
+        std = losses.latent_prior_std((1 - hole).mean((1, 2, 3))).view(-1, 1, 1, 1).expand_as(q.mean)
+        prior = torch.distributions.Normal(torch.zeros_like(std), std)
+        for as_in_paper, pair in ((False, (prior, q)), (True, (q, prior))):
+            term = dual_path(kl_as_in_paper=as_in_paper).generator_terms(nets, image, hole, out)["kl_rec"]
+            assert_close(term, torch.distributions.kl_divergence(*pair).mean(), atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_under_the_hole_is_free_on_the_generative_path() -> None:
+    nets, objective = picnets(0).eval(), DualPath()
+    with torch.no_grad():
+        image, hole, out = run(objective, nets)
+        truth = [losses.resize_corners(image, *p.image.shape[-2:]) for p in out.generative]
+        known = [losses.resize_corners(1 - hole, *p.image.shape[-2:]) for p in out.generative]
+        painted = [
+            p._replace(image=torch.where(m > 0, x, torch.rand_like(x)))
+            for p, x, m in zip(out.generative, truth, known, strict=True)
+        ]
+        terms = objective.generator_terms(nets, image, hole, replace(out, generative=painted, reconstructive=painted))
+    assert terms["appearance_gen"] == 0
+    assert terms["appearance_rec"] > 0.1
+
+
+def test_a_share_of_the_pictures_decodes_the_mean() -> None:
+    nets = picnets().eval()
+    with torch.no_grad():
+        image, hole, out = run(dual_path(mean_share=0.5), nets, batch=4)
+        mean = nets.net.decode(nets.net.encode(image, hole), None).image  # type: ignore[operator]
+    assert out.is_mean.flatten().tolist() == [1, 1, 0, 0]
+    same = [torch.allclose(a, b, atol=1e-5) for a, b in zip(out.generative[-1].image, mean, strict=True)]
+    assert same == [True, True, False, False]
+
+
+class Listening(nn.Module):
+    """A critic that keeps what it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[Tensor] = []
+
+    def forward(self, image: Tensor) -> Tensor:
+        self.shown.append(image)
+        return image.mean((1, 2, 3), keepdim=True)
+
+
+@pytest.mark.parametrize("composite", [False, True])
+def test_the_critic_sees_the_raw_picture_or_the_completed_one(composite: bool) -> None:
+    nets, objective = picnets().eval(), DualPath(composite_for_critic=composite)
+    nets.critics = nn.ModuleDict({"gen": Listening(), "rec": Listening()})
+    with torch.no_grad():
+        image, hole, out = run(objective, nets)
+        objective.discriminator_terms(nets, image, hole, out)
+    for name, pictures in (("gen", out.generative), ("rec", out.reconstructive)):
+        real, fake = nets.critics[name].shown
+        drawn = pictures[-1].image
+        assert torch.equal(real, image)
+        assert torch.equal(fake, complete(drawn, image, hole) if composite else drawn)
+
+
+def test_a_critic_whose_term_has_no_weight_is_not_there() -> None:
+    assert DualPath().critics == ("gen", "rec")
+    weights = {**DualPath().weights, "adversarial_rec": 0.0}
+    assert DualPath(weights=weights).critics == ("gen",)
+    nets, objective = picnets().eval(), DualPath(weights=weights)
+    with torch.no_grad():
+        found = run(objective, nets)
+        assert set(objective.discriminator_terms(nets, *found)) == {"critic_gen"}
+        assert "adversarial_rec" not in objective.generator_terms(nets, *found)
+
+
+def test_completed_keeps_the_known_pixels() -> None:
+    image, hole = sample()
+    drawn = torch.rand_like(image)
+    completed = complete(drawn, image, hole)
+    inside = hole.bool().expand_as(image)
+    assert torch.equal(completed[~inside], image[~inside]) and torch.equal(completed[inside], drawn[inside])
+
+
+@pytest.mark.parametrize("name", ["reconstruction", "perceptual", "style", "tv"])
+def test_each_term_of_dfnet_alone_moves_the_picture(name: str) -> None:
+    nets, objective = dfnets(), StructureTexture()
+    image, hole = sample(32)
+    out = objective.forward(nets, image, hole, None)
+    assert [p.image.shape[-1] for p in out] == [32, 16]
+    terms = objective.generator_terms(nets, image, hole, out)
+    assert set(terms) == {"reconstruction", "perceptual", "style", "tv"}
+    assert all(gradients(terms[name], [p.image for p in out]))
+    terms[name].backward()
+    assert all(p.grad is None for p in nets.features.parameters())  # type: ignore[union-attr]
+    assert objective.discriminator_terms(nets, image, hole, out) == {} and objective.critics == ()
+
+
+def test_every_parameter_of_dfnet_receives_a_gradient_in_one_step() -> None:
+    nets, objective = dfnets().train(), StructureTexture()
+    image, hole = sample(32)
+    terms = objective.generator_terms(nets, image, hole, objective.forward(nets, image, hole, None))
+    torch.stack([objective.weights[name] * term for name, term in terms.items()]).sum().backward()
+    assert [name for name, p in nets.net.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_terms_of_no_weight_need_no_features() -> None:
+    nets = dfnets()
+    nets.features = None
+    image, hole = sample(32)
+    objective = StructureTexture(weights={"reconstruction": 6.0})
+    out = objective.forward(nets, image, hole, None)
+    assert set(objective.generator_terms(nets, image, hole, out)) == {"reconstruction"}
+    with pytest.raises(AssertionError, match="need a feature network"):
+        StructureTexture().generator_terms(nets, image, hole, out)
+
+
+@pytest.mark.parametrize("name", ["appearance", "hole", "feature", "adversarial"])
+def test_each_term_of_the_deterministic_rival_alone_moves_the_picture(name: str) -> None:
+    nets = picnets().eval()
+    nets.critics.requires_grad_(False)
+    objective = Deterministic(weights={"appearance": 20.0, "hole": 5.0, "feature": 1.0, "adversarial": 1.0})
+    image, hole = sample()
+    out = objective.forward(nets, image, hole, None)
+    with torch.no_grad():
+        assert torch.equal(out[-1].image, nets.net.decode(nets.net.encode(image, hole), None).image)  # type: ignore[operator]
+    terms = objective.generator_terms(nets, image, hole, out)
+    assert set(terms) == {"appearance", "hole", "feature", "adversarial"}
+    assert gradients(terms[name], [out[-1].image]) == [True]
+    terms[name].backward()
+    assert all(p.grad is None for p in [*nets.critics.parameters(), *nets.features.parameters()])  # type: ignore[union-attr]
+    assert (
+        set(objective.discriminator_terms(nets, image, hole, out))
+        == {"critic_gen"}
+        == {"critic_" + c for c in objective.critics}
+    )
+    assert Deterministic(weights={"appearance": 1.0}).discriminator_terms(nets, image, hole, out) == {}

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from manyfill import masks
+from manyfill.errors import UnknownModel
+from manyfill.nets.perceptual import FEATURES
+from manyfill.objectives import DualPath
+from manyfill.recipes import RECIPES, Recipe, find
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_a_recipe_is_found_by_its_name(name: str) -> None:
+    assert find(name).name == name
+
+
+def test_a_name_nearly_right_gets_a_hint() -> None:
+    with pytest.raises(UnknownModel, match=r"no recipe 'picnet-randon'\. Did you mean 'picnet-random'\?"):
+        find("picnet-randon")
+    with pytest.raises(UnknownModel, match=r"There are: .*tiny.*file\.py:variable"):
+        find("zzz")
+
+
+def test_a_recipe_of_ones_own_is_read_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "my_runs.py"
+    file.write_text(
+        "import dataclasses\nfrom manyfill.recipes import RECIPES\n"
+        "mine = dataclasses.replace(RECIPES['tiny'], name='mine', lr=0.5)\nnumber = 3\n"
+    )
+    assert (find(f"{file}:mine").name, find(f"{file}:mine").lr) == ("mine", 0.5)
+    for variable in ("number", "absent"):
+        with pytest.raises(UnknownModel, match=f"no Recipe named '{variable}'"):
+            find(f"{file}:{variable}")
+    with pytest.raises(UnknownModel, match="there is no recipe file"):
+        find(f"{tmp_path / 'other.py'}:mine")
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_every_recipe_can_be_run(name: str) -> None:
+    recipe = RECIPES[name]
+    depth = getattr(recipe.net, "levels", None) or len(recipe.net.kernels)  # type: ignore[union-attr]
+    assert recipe.size % 2**depth == 0
+    assert set(recipe.masks) <= set(masks.KINDS)
+    assert recipe.features is None or recipe.features in FEATURES
+    assert recipe.schedule in ("constant", "cosine", "step") and recipe.precision in ("bf16", "fp32")
+    assert recipe.source
+    if isinstance(recipe.objective, DualPath) and recipe.objective.critics:
+        assert recipe.size // 2**recipe.critic.levels - 2 >= 1, "the critic has no score to give"
+    needs_features = {"perceptual", "style", "feature_rec", "feature_mean", "style_gen"}
+    if any(recipe.objective.weights.get(term) for term in needs_features):
+        assert recipe.features is not None
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_a_recipe_can_be_written_down(name: str) -> None:
+    text = json.dumps(dataclasses.asdict(RECIPES[name]))
+    assert json.loads(text)["name"] == name
+
+
+def test_a_recipe_is_not_changed_by_accident() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        RECIPES["tiny"].lr = 1.0  # type: ignore[misc]
+    assert isinstance(dataclasses.replace(RECIPES["tiny"], lr=1.0), Recipe)
+
+
+def test_the_published_numbers() -> None:
+    picnet, dfnet = RECIPES["picnet-random"], RECIPES["dfnet-places2"]
+    assert (picnet.lr, picnet.betas, picnet.size, picnet.weight_decay) == (1e-4, (0.0, 0.999), 256, 0.0)
+    assert picnet.objective.weights == {
+        **dict.fromkeys(("kl_rec", "kl_gen"), 80.0),
+        **dict.fromkeys(("appearance_rec", "appearance_gen"), 20.0),
+        **dict.fromkeys(("adversarial_rec", "adversarial_gen"), 1.0),
+    }
+    assert (dfnet.lr, dfnet.size, dfnet.images) == (2e-4, 512, 20 * 37_500 * 48)
+    assert dfnet.objective.weights == {"reconstruction": 6.0, "perceptual": 0.1, "style": 240.0, "tv": 0.1}

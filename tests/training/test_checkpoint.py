@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from manyfill import weights
+from manyfill.errors import BadWeights, UnknownModel
+from manyfill.nets.blocks import settle
+from manyfill.nets.dfnet import DFNet, DFNetConfig
+from manyfill.nets.discriminators import Critic, CriticConfig
+from manyfill.nets.picnet import PICNet, PICNetConfig
+from manyfill.training import checkpoint
+
+CPU = torch.device("cpu")
+PLAIN = PICNetConfig(size=32, width=4, max_width=8, latent=4, levels=3, scales=2, infer_blocks=1, spectral_norm=False)
+NO_CRITICS = nn.ModuleDict()
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    checkpoint.write(tmp_path / "a.pt", {"images_seen": 3, "step": {"x": torch.arange(3.0)}})
+    state = checkpoint.read(tmp_path / "a.pt", CPU)
+    assert state["images_seen"] == 3 and torch.equal(state["step"]["x"], torch.arange(3.0))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_a_crash_while_writing_leaves_the_previous_file(tmp_path: Path) -> None:
+    checkpoint.write(tmp_path / "a.pt", {"images_seen": 3})
+    with pytest.raises((AttributeError, TypeError, RuntimeError)):
+        checkpoint.write(tmp_path / "a.pt", {"images_seen": 4, "unsavable": (i for i in range(3))})
+    assert checkpoint.read(tmp_path / "a.pt", CPU) == {"images_seen": 3}
+
+
+class Payload:
+    """Unpickles as a call of `Path.touch`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.path,))
+
+
+@pytest.mark.parametrize("kind", ["empty", "cut", "text", "code"])
+def test_a_damaged_checkpoint_says_what_to_do_and_no_code_in_it_runs(tmp_path: Path, kind: str) -> None:
+    path, traces = tmp_path / "checkpoint.pt", tmp_path / "traces"
+    torch.save({"images_seen": Payload(traces) if kind == "code" else torch.zeros(999)}, path)
+    whole = path.read_bytes()
+    path.write_bytes({"empty": b"", "cut": whole[:900], "text": b"hello", "code": whole}[kind])
+    with pytest.raises(BadWeights, match=r"checkpoint\.pt cannot be read.*Remove it") as caught:
+        checkpoint.read(path, CPU)
+    assert "\n" not in str(caught.value)
+    assert not traces.exists()
+
+
+def tiny(**changes: Any) -> PICNet:
+    torch.manual_seed(1)
+    return PICNet(replace(PLAIN, **changes)).eval()
+
+
+def sample() -> tuple[Tensor, Tensor]:
+    torch.manual_seed(2)
+    hole = torch.zeros(1, 1, 16, 16)
+    hole[..., 4:12, 4:12] = 1
+    return torch.rand(1, 3, 16, 16), hole
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> tuple[PICNet, str]:
+    """A trained network with plain heads, and its file."""
+    torch.manual_seed(0)
+    net = PICNet(replace(PLAIN, spectral_norm=True)).eval()
+    with torch.no_grad():  # or attention would do nothing
+        net.generator.attention.gamma.fill_(0.5)
+        net.generator.attention.alpha.fill_(0.5)
+    settle(net, 100)
+    return net, str(weights.save(net, tmp_path / "source.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"spectral_norm": True}, {"sees_hole": True}, {"sees_hole": True, "spectral_norm": True}]
+)
+@torch.no_grad()
+def test_a_warm_start_begins_as_what_it_was(source: tuple[PICNet, str], changes: dict[str, Any]) -> None:
+    """Also with one more input, whose weights start at zero, and with spectral norm, not in the file (to 1e-3)."""
+    net = tiny(**changes)
+    assert checkpoint.warm_start(net, NO_CRITICS, source[1]) == []
+    image, hole = sample()
+    assert_close(net(image, hole).image, source[0](image, hole).image, atol=1e-3, rtol=0)
+    if changes.get("sees_hole"):
+        first = net.encoder.blocks[0].conv1.weight
+        assert first.shape[1] == 4 and not first[:, 3].any()
+
+
+@torch.no_grad()
+def test_a_plain_head_becomes_the_raw_picture_of_a_fusion_head(source: tuple[PICNet, str]) -> None:
+    net = tiny(fusion_scales=2)
+    fresh = checkpoint.warm_start(net, NO_CRITICS, source[1])
+    assert fresh and all(".to_alpha." in name for name in fresh)
+    for scale in range(2):
+        ours, theirs = net.generator.heads[scale].to_raw.conv1, weights.load(source[1]).net.generator.heads[scale].conv1  # type: ignore[union-attr]
+        assert torch.equal(ours.weight, theirs.weight) and torch.equal(ours.bias, theirs.bias)
+
+
+def test_what_does_not_fit_stays_fresh_and_is_named(source: tuple[PICNet, str]) -> None:
+    net = tiny(latent=6)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    fresh = checkpoint.warm_start(net, NO_CRITICS, source[1])
+    assert "encoder.prior.conv2.weight" in fresh and "encoder.blocks.0.conv1.weight" not in fresh
+    assert all(torch.equal(net.state_dict()[name], before[name]) for name in fresh)
+
+    other = DFNet(DFNetConfig(size=32, width=4, max_width=8, kernels=(3, 3), fusion_levels=(0,)))
+    assert len(checkpoint.warm_start(other, NO_CRITICS, source[1])) == len(other.state_dict())
+
+
+@torch.no_grad()
+def test_critics_start_from_the_critic_of_the_file(tmp_path: Path) -> None:
+    config = CriticConfig(width=4, max_width=8, levels=4)
+    torch.manual_seed(3)
+    critic = Critic(config).eval()
+    settle(critic, 100)
+    path = weights.save(tiny(), tmp_path / "net.safetensors", critic=critic)
+    critics = nn.ModuleDict({"gen": Critic(config), "rec": Critic(config)}).eval()
+    checkpoint.warm_start(tiny(), critics, str(path))
+    image = torch.rand(1, 3, 48, 48)
+    for other in critics.values():
+        assert_close(other(image), critic(image), atol=1e-3, rtol=0)
+
+
+def test_a_model_that_is_not_there_is_unknown() -> None:
+    with pytest.raises(UnknownModel):
+        checkpoint.warm_start(tiny(), NO_CRITICS, "nothing-of-that-name")

@@ -1,0 +1,217 @@
+"""Whole runs of the tiny recipe on a few synthetic photos."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from manyfill import weights
+from manyfill.errors import BadImage, BadWeights
+from manyfill.nets.dfnet import DFNetConfig
+from manyfill.nets.picnet import PICNet
+from manyfill.objectives import DualPath, Nets, StructureTexture
+from manyfill.recipes import RECIPES, Recipe
+from manyfill.training import train
+
+TINY = replace(RECIPES["tiny"], images=12, checkpoint_every=6, pictures_every=6)  # 2 images a step
+QUICK = replace(  # many images a second: for what happens every few hundred
+    TINY,
+    net=DFNetConfig(size=16, width=2, max_width=2, kernels=(3, 3), fusion_levels=(0,)),
+    objective=StructureTexture(weights={"reconstruction": 1.0}),
+    size=16,
+    batch=80,
+    images=960,
+    checkpoint_every=640,
+    pictures_every=10**9,
+)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for index in range(3):
+        coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+        coarse.resize((96, 72 + 8 * index), Image.Resampling.BICUBIC).save(folder / f"{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def never_killed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "never-killed"
+    train(TINY, [photos], run)
+    return run
+
+
+def same(a: Any, b: Any) -> bool:
+    """Bit-for-bit equality of nested states."""
+    if isinstance(a, Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    return bool(a == b)
+
+
+def state(run: Path) -> Any:
+    return torch.load(run / "checkpoint.pt", weights_only=True)
+
+
+def stats(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
+
+
+class Trouble(DualPath):
+    """The dual path, until something happens in the middle of its n-th step."""
+
+    steps = 0
+    when = 0
+    what: Callable[[], None]
+
+    def generator_terms(self, nets: Nets, image: Tensor, hole: Tensor, out: Any) -> dict[str, Tensor]:
+        Trouble.steps += 1
+        if Trouble.steps == Trouble.when:
+            Trouble.what()
+        return super().generator_terms(nets, image, hole, out)
+
+
+def troubled(when: int, what: Callable[[], None]) -> Recipe:
+    Trouble.steps, Trouble.when, Trouble.what = 0, when, staticmethod(what)  # type: ignore[assignment]
+    return replace(TINY, objective=Trouble())
+
+
+def crash() -> None:
+    raise OSError("no space left on device")
+
+
+def test_a_run_leaves_a_network_pictures_and_its_recipe(never_killed: Path) -> None:
+    assert sorted(path.name for path in never_killed.iterdir()) == [
+        "checkpoint.pt", "model.safetensors", "pictures", "recipe.json", "stats.jsonl",
+    ]  # fmt: skip
+    assert sorted(path.name for path in (never_killed / "pictures").iterdir()) == ["000000006.jpg", "000000012.jpg"]
+    assert json.loads((never_killed / "recipe.json").read_text())["name"] == "tiny"
+    trained = weights.load(never_killed / "model.safetensors")
+    assert isinstance(trained.net, PICNet) and trained.critic is not None
+    assert trained.metadata["images_seen"] == "12"
+    assert json.loads(trained.metadata["recipe"])["lr"] == TINY.lr
+
+
+def test_the_network_of_a_run_is_the_average(never_killed: Path) -> None:
+    trained = weights.load(never_killed / "model.safetensors").net.state_dict()  # type: ignore[attr-defined]
+    average, last = state(never_killed)["step"]["average"], state(never_killed)["step"]["nets"]["net"]
+    name = "generator.attention.gamma"
+    assert torch.equal(trained[name], average[name]) and not torch.equal(trained[name], last[name])
+
+
+@pytest.mark.parametrize("at", [6, 8])
+def test_a_run_in_two_parts_is_a_run_in_one(never_killed: Path, photos: Path, tmp_path: Path, at: int) -> None:
+    train(TINY, [photos], tmp_path, images=at)
+    assert state(tmp_path)["images_seen"] == at
+    train(TINY, [photos], tmp_path)
+    assert same(state(tmp_path), state(never_killed))
+    assert same(*(weights.load(run / "model.safetensors").net.state_dict() for run in (tmp_path, never_killed)))  # type: ignore[attr-defined]
+
+
+def test_a_crash_costs_the_steps_since_the_last_checkpoint_and_nothing_else(
+    never_killed: Path, photos: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(OSError, match="no space left"):
+        train(troubled(5, crash), [photos], tmp_path)
+    assert state(tmp_path)["images_seen"] == 6
+    train(TINY, [photos], tmp_path)
+    assert same(state(tmp_path), state(never_killed))
+
+
+def test_ctrl_c_in_the_middle_of_a_step_saves_whole_steps_only(
+    never_killed: Path, photos: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(troubled(4, lambda: signal.raise_signal(signal.SIGINT)), [photos], tmp_path)
+    assert state(tmp_path)["images_seen"] == 8
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    train(TINY, [photos], tmp_path)
+    assert same(state(tmp_path), state(never_killed))
+
+
+def test_a_second_ctrl_c_does_not_wait(photos: Path, tmp_path: Path) -> None:
+    def twice() -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(troubled(4, twice), [photos], tmp_path)
+    assert state(tmp_path)["images_seen"] == 6, "half a step must not be saved"
+
+
+def test_a_finished_run_is_left_as_it_is(photos: Path, tmp_path: Path) -> None:
+    train(TINY, [photos], tmp_path, images=4)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    train(TINY, [photos], tmp_path, images=4)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+def test_out_of_time_saves_and_the_same_call_goes_on(photos: Path, tmp_path: Path) -> None:
+    train(TINY, [photos], tmp_path, max_minutes=0)
+    assert state(tmp_path)["images_seen"] == 2
+    train(TINY, [photos], tmp_path, max_minutes=0)
+    assert state(tmp_path)["images_seen"] == 4
+
+
+def test_another_seed_gives_another_run(never_killed: Path, photos: Path, tmp_path: Path) -> None:
+    train(replace(TINY, seed=1), [photos], tmp_path, images=2)
+    assert not same(state(tmp_path)["step"]["nets"], state(never_killed)["step"]["nets"])
+
+
+def test_stats_are_valid_and_never_go_back(photos: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    train(QUICK, [photos], tmp_path, images=400, progress=lambda seen, of, terms: told.append((seen, of)))
+    assert told == [(320, 400), (400, 400)]
+    with (tmp_path / "stats.jsonl").open("a") as file:  # as a crash after the checkpoint leaves it
+        file.write('{"images_seen": 480, "reconstruction": 9.0}\n{"images_seen": 5')
+    train(QUICK, [photos], tmp_path)
+    lines = stats(tmp_path)
+    assert [line["images_seen"] for line in lines] == [320, 400, 640, 960]
+    assert all(set(line) == {"images_seen", "reconstruction", "total", "images_per_second"} for line in lines)
+    assert all(0 < line["reconstruction"] < 1 and line["images_per_second"] > 0 for line in lines)
+
+
+def test_training_learns_something(photos: Path, tmp_path: Path) -> None:
+    train(replace(QUICK, lr=1e-2), [photos], tmp_path)
+    lines = stats(tmp_path)
+    assert lines[-1]["reconstruction"] < 0.8 * lines[0]["reconstruction"]
+
+
+def test_a_run_can_start_from_another_networks_weights(never_killed: Path, photos: Path, tmp_path: Path) -> None:
+    frozen = replace(TINY, lr=0.0, lr_critic=0.0)
+    train(frozen, [photos], tmp_path, images=2, start_from=str(never_killed / "model.safetensors"))
+    ours = state(tmp_path)["step"]["nets"]["net"]
+    theirs = weights.load(never_killed / "model.safetensors").net
+    assert isinstance(theirs, PICNet) and state(tmp_path)["images_seen"] == 2
+    assert all(torch.equal(ours[name], value) for name, value in theirs.named_parameters())
+    # once there is a checkpoint, the run resumes
+    train(TINY, [photos], tmp_path, images=4, start_from=str(tmp_path / "gone.safetensors"))
+    assert state(tmp_path)["images_seen"] == 4
+
+
+def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadImage):
+        train(TINY, [tmp_path / "empty"], tmp_path / "run")
+
+
+def test_a_damaged_checkpoint_is_refused_and_kept(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"half a file")
+    with pytest.raises(BadWeights, match="Remove it"):
+        train(TINY, [photos], tmp_path)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == b"half a file"

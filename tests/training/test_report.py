@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from manyfill.nets.dfnet import DFNet, DFNetConfig
+from manyfill.nets.picnet import PICNet, PICNetConfig
+from manyfill.training import report
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_line_holds_the_mean_of_each_term_since_the_last_line(tmp_path: Path) -> None:
+    stats = report.Stats(tmp_path / "stats.jsonl", 0)
+    stats.add({"l1": 1.0, "kl": 0.5})
+    stats.add({"l1": 3.0, "kl": 0.25})
+    assert stats.flush(4, images_per_second=7.0) == {"l1": 2.0, "kl": 0.375, "images_per_second": 7.0}
+    stats.add({"l1": 1 / 3, "kl": 0.0})
+    stats.flush(8)
+    assert lines(tmp_path / "stats.jsonl") == [
+        {"images_seen": 4, "l1": 2.0, "kl": 0.375, "images_per_second": 7.0},
+        {"images_seen": 8, "l1": 0.333333, "kl": 0.0},
+    ]
+
+
+def test_a_resumed_run_forgets_what_came_after_its_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "stats.jsonl"
+    stats = report.Stats(path, 0)
+    for images_seen in (10, 20, 30):
+        stats.flush(images_seen)
+    report.Stats(path, 20).flush(25)
+    assert [line["images_seen"] for line in lines(path)] == [10, 20, 25]
+
+
+@pytest.mark.parametrize("cut", ['{"images_seen": 30, "l1', "", "[1", '{"l1": 2}', "null"])
+def test_a_line_that_a_crash_cut_short_is_dropped(tmp_path: Path, cut: str) -> None:
+    path = tmp_path / "stats.jsonl"
+    path.write_text('{"images_seen": 10}\n' + cut)
+    report.Stats(path, 40).flush(50)
+    assert [line["images_seen"] for line in lines(path)] == [10, 50]
+
+
+def test_a_grid_shows_photo_hole_and_fills_of_each_photo_in_a_row() -> None:
+    torch.manual_seed(0)
+    config = PICNetConfig(size=16, width=4, max_width=8, latent=4, levels=3, scales=2, infer_blocks=1, fusion_scales=1)
+    image, hole = torch.rand(2, 3, 16, 24), torch.zeros(2, 1, 16, 24)
+    hole[..., 4:8, 4:8] = 1
+    picture = report.grid(PICNet(config).eval(), image, hole, fills=2)
+    assert (picture.shape, picture.dtype) == ((2 * 16, 6 * 24, 3), np.uint8)  # photo, hole, mean, two fills, alpha
+    columns = picture.reshape(2, 16, 6, 24, 3).transpose(2, 0, 1, 3, 4)
+    photo = (image * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    known = (1 - hole[:, 0]).bool().numpy()
+    assert np.array_equal(columns[0], photo)
+    for column in columns[1:5]:
+        assert np.array_equal(column[known], photo[known])
+    assert (columns[1][~known] == 128).all()
+
+
+def test_a_deterministic_network_has_one_fill_and_its_alpha() -> None:
+    net = DFNet(DFNetConfig(size=16, width=4, max_width=8, kernels=(3, 3), fusion_levels=(0,), alpha_channels=1)).eval()
+    assert report.grid(net, torch.rand(1, 3, 16, 16), torch.zeros(1, 1, 16, 16)).shape == (16, 4 * 16, 3)
+
+
+def test_pictures_are_written_in_rgb_into_folders_that_need_not_exist(tmp_path: Path) -> None:
+    red = np.zeros((4, 5, 3), np.uint8)
+    red[..., 0] = 255
+    report.write_picture(tmp_path / "new" / "a.png", red)
+    with Image.open(tmp_path / "new" / "a.png") as file:
+        assert np.array_equal(np.asarray(file.convert("RGB")), red)
