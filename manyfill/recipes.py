@@ -41,6 +41,7 @@ class Recipe:
     schedule: str = "constant"  # or "cosine", down to 0 at `images`; "step": tenfold down each quarter
     ema: int = 0  # images in which the average's memory halves; 0 = no average
     clip: float | None = None  # gradient norm
+    posterior_std: float | None = None  # q(z | I_c) begins this narrow (training/step.py); None: as initialised
     precision: str = "bf16"  # or "fp32"
     seed: int = 0
     cache_side: int | None = None  # pixels; photos are kept in RAM with at most this short side
@@ -55,7 +56,8 @@ _EVERYDAY_MASKS = {
     "strokes": 1.0, "thick": 1.0, "medium": 0.5, "blobs": 1.5, "boxes": 1.0, "center": 0.5, "border": 0.3, "free_form": 0.5,
 }  # fmt: skip
 
-# The flagship, slim enough to train on a CPU and quick to run: fusion heads, no norms that a small batch or map would spoil.
+# The flagship, slim enough to train on a CPU and quick to run: fusion heads, no norms that a small batch or map would
+# spoil.
 _FLAGSHIP = PICNetConfig(
     size=128, width=16, spectral_norm=False, instance_norm=False, sees_hole=True, fusion_scales=4
 )
@@ -111,15 +113,17 @@ _open_pluralistic_fusion = Recipe(
     net=_FLAGSHIP,
     objective=DualPath(
         weights={
-            "kl_rec": 20.0,
-            "kl_gen": 20.0,
+            "kl_rec": 0.3,
+            "kl_gen": 5.0,
             "appearance_rec": 20.0,
             "appearance_gen": 20.0,
-            "mean": 8.0,
-            "feature_rec": 1.0,
-            "feature_mean": 1.0,
+            "hole_rec": 20.0,
+            "mean": 20.0,
+            "feature_rec": 0.5,
+            "feature_mean": 0.5,
         },
         gan="hinge",
+        kl_as_in_paper=True,  # the release's direction punishes a narrow posterior: the latent then says next to nothing
         composite_for_critic=True,
         mean_share=0.5,
     ),
@@ -145,6 +149,17 @@ _open_start = replace(
     size=64,
     scale=(0.1, 0.6),
     images=200_000,
+    lr=1e-3,
+)
+_open_sample = replace(
+    _open_pluralistic_fusion,
+    name="open-sample",
+    source="ours: the flagship's second lesson, sampling, on small crops; start it from open-start's weights",
+    size=64,
+    scale=(0.1, 0.6),
+    images=200_000,
+    posterior_std=0.1,
+    batch=8,
     lr=1e-3,
 )
 _open_fusion = Recipe(
@@ -186,7 +201,7 @@ _tiny = Recipe(
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
-    for recipe in (_picnet_random, _dfnet_places2, _open_fusion, _open_pluralistic, _open_start, _open_pluralistic_fusion, _tiny)
+    for recipe in (_picnet_random, _dfnet_places2, _open_fusion, _open_pluralistic, _open_start, _open_sample, _open_pluralistic_fusion, _tiny)
 }
 
 

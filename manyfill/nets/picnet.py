@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from manyfill.nets import Prediction
 from manyfill.nets.attention import ATTENTIONS
-from manyfill.nets.blocks import FirstBlock, ResBlock, ToPicture, UpBlock
+from manyfill.nets.blocks import FirstBlock, ResBlock, ToPicture, UpBlock, initialise
 from manyfill.nets.fusion import FusionBlock
 
 
@@ -176,6 +176,8 @@ class PICNet(nn.Module):
         self.config = config or PICNetConfig()
         self.encoder = Encoder(self.config)
         self.generator = Generator(self.config)
+        if not (self.config.spectral_norm or self.config.instance_norm):
+            initialise(self)
 
     @property
     def multiple(self) -> int:

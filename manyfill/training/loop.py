@@ -20,9 +20,10 @@ from torch.utils.data import DataLoader
 
 from manyfill import masks, weights
 from manyfill.data import NO_AUGMENTATION, Samples, open_photos
+from manyfill.nets.picnet import PICNet
 from manyfill.recipes import Recipe
 from manyfill.training import checkpoint, report
-from manyfill.training.step import Step, build
+from manyfill.training.step import Step, build, narrow_posterior
 
 VAL_PHOTOS = 8
 
@@ -55,6 +56,9 @@ def train(
     if start_from is not None and not saved.exists():
         fresh = checkpoint.warm_start(nets.net, nets.critics, start_from)
         print(f"started from {start_from}; fresh: {len(fresh)} tensors", file=sys.stderr)
+    if recipe.posterior_std is not None and not saved.exists():
+        assert isinstance(nets.net, PICNet), "only PICNet has a posterior"
+        narrow_posterior(nets.net, recipe.posterior_std)
     step = Step(recipe, nets, where)
     images_seen = 0
     if saved.exists():

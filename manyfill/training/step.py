@@ -12,6 +12,7 @@ from manyfill.errors import ManyfillError
 from manyfill.nets import families
 from manyfill.nets.discriminators import Critic
 from manyfill.nets.perceptual import FEATURES
+from manyfill.nets.picnet import PICNet
 from manyfill.objectives import Nets, Terms
 from manyfill.recipes import Recipe
 
@@ -28,6 +29,19 @@ def build(recipe: Recipe) -> Nets:
         critics = {name: Critic(recipe.critic) for name in recipe.objective.critics}
         net = kind(recipe.net)
     return Nets(net, critics, FEATURES[recipe.features]() if recipe.features else None)
+
+
+@torch.no_grad()
+def narrow_posterior(net: PICNet, std: float) -> None:
+    """Let q(z | I_c) begin as N(m, std^2), so that the decoder can hear the latent at once.
+
+    Under wide noise a decoder that can fill from context alone learns to ignore z, and q then collapses onto its prior.
+    """
+    head, latent = net.encoder.posterior, net.config.latent
+    for conv in (head.conv2, head.bypass):
+        conv.weight[latent:] = 0
+        conv.bias[latent:] = 0
+    head.conv2.bias[latent:] = math.log(math.expm1(std))  # softplus gives std
 
 
 def learning_rate(recipe: Recipe, images_seen: int) -> float:
