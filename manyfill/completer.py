@@ -405,11 +405,13 @@ def _check_memory(photo: Photo, count: int, max_memory: int | None) -> None:
 
 
 def _device(name: str | None) -> torch.device:
-    if name is not None and name != "auto":
-        try:
-            return torch.device(name)
-        except RuntimeError as error:
-            raise ManyfillError(f"device '{name}' is unknown; expected auto, cpu, cuda or mps.") from error
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    found = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name is None or name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if found[kind]))
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ManyfillError(f"device '{name}' is unknown; expected auto, cpu, cuda or mps.") from error
+    if not found.get(device.type, False):
+        raise ManyfillError(f"device '{name}' is not on this machine. Use auto or cpu.")
+    return device

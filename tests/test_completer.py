@@ -432,6 +432,9 @@ def test_weights_from_a_file_fill_as_the_network_that_was_saved(tmp_path: Path) 
 def test_unknown_devices_and_engines_are_refused() -> None:
     with pytest.raises(ManyfillError, match="device 'abacus'"):
         Completer.from_pretrained(device="abacus")
+    if not torch.cuda.is_available():
+        with pytest.raises(ManyfillError, match="device 'cuda' is not on this machine"):
+            Completer.from_pretrained(device="cuda")
     with pytest.raises(ManyfillError, match="engine 'steam'"):
         Completer.from_pretrained(engine="steam")
 
