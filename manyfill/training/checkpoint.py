@@ -38,7 +38,8 @@ def warm_start(net: nn.Module, critics: nn.ModuleDict, name_or_path: str) -> lis
     """Copy every tensor that fits from a model or weights file; returns the names that stay fresh.
 
     Where our input has more channels than theirs (the hole beside the photo), the new ones start at zero, so that the
-    network begins as what it was. A plain output head of PICNet becomes the `raw` of a fusion head. Files hold no u and
+    network begins as what it was; where it has fewer, theirs are dropped. A plain output head of PICNet becomes the `raw`
+    of a fusion head, and the reverse. Files hold no u and
     v of spectral norm: power iterations find them again.
     """
     source = weights.load(name_or_path)
@@ -54,19 +55,27 @@ def warm_start(net: nn.Module, critics: nn.ModuleDict, name_or_path: str) -> lis
 
 def _copy(module: nn.Module, theirs: dict[str, Tensor]) -> list[str]:
     fresh = []
-    ours = module.state_dict()
     with torch.no_grad():
-        for name, value in ours.items():
-            other = theirs.get(name)
-            if other is None:
-                other = theirs.get(name.replace(".to_raw.", "."))
-            if other is None:
+        for name, value in module.state_dict().items():
+            other = _counterpart(name, theirs)
+            if other is None or value.ndim != other.ndim:
                 fresh.append(name)
             elif other.shape == value.shape:
                 value.copy_(other)
-            elif value.ndim == other.ndim > 1 and value.shape[0] == other.shape[0] and value.shape[1] > other.shape[1]:
-                value.zero_()
-                value[:, : other.shape[1]].copy_(other)
+            elif value.ndim > 1 and (value.shape[0], value.shape[2:]) == (other.shape[0], other.shape[2:]):
+                shared = min(value.shape[1], other.shape[1])
+                value[:, shared:] = 0
+                value[:, :shared].copy_(other[:, :shared])
             else:
                 fresh.append(name)
     return fresh
+
+
+def _counterpart(name: str, theirs: dict[str, Tensor]) -> Tensor | None:
+    """Their tensor for ours of this name. A plain head ends in tanh, (tanh(x) + 1) / 2 = sigmoid(2x), a fusion head in sigmoid."""
+    if name in theirs:
+        return theirs[name]
+    if ".to_raw." in name and name.replace(".to_raw.", ".") in theirs:
+        return 2 * theirs[name.replace(".to_raw.", ".")]
+    fused = name.replace(".conv1.", ".to_raw.conv1.")
+    return theirs[fused] / 2 if ".heads." in name and fused in theirs else None
