@@ -53,13 +53,35 @@ class Recipe:
 _PICNET_MASKS_RANDOM = {"boxes": 1.0, "lines": 1.0}  # Zheng et al., release: types 1 and 2
 # Ours: strokes and blobs that a person paints, boxes, borders; 1 to 60 % of the photo.
 _EVERYDAY_MASKS = {
-    "strokes": 1.0, "thick": 1.0, "medium": 0.5, "blobs": 1.5, "boxes": 1.0, "center": 0.5, "border": 0.3, "free_form": 0.5,
-}  # fmt: skip
+    "strokes": 1.0,
+    "thick": 1.0,
+    "medium": 0.5,
+    "blobs": 1.5,
+    "boxes": 1.0,
+    "center": 0.5,
+    "border": 0.3,
+    "free_form": 0.5,
+}
 
 # The flagship, slim enough to train on a CPU and quick to run: fusion heads, no norms that a small batch or map would
 # spoil.
-_FLAGSHIP = PICNetConfig(
-    size=128, width=16, spectral_norm=False, instance_norm=False, sees_hole=True, fusion_scales=4
+_FLAGSHIP = PICNetConfig(size=128, width=16, spectral_norm=False, instance_norm=False, sees_hole=True, fusion_scales=4)
+
+_SAMPLING = DualPath(
+    weights={
+        "kl_rec": 0.3,
+        "kl_gen": 5.0,
+        "appearance_rec": 20.0,
+        "appearance_gen": 20.0,
+        "hole_rec": 20.0,
+        "mean": 20.0,
+        "feature_rec": 0.5,
+        "feature_mean": 0.5,
+    },
+    gan="hinge",
+    kl_as_in_paper=True,  # the release's direction punishes a narrow posterior: the latent then says next to nothing
+    composite_for_critic=True,
+    mean_share=0.5,
 )
 
 _picnet_random = Recipe(
@@ -89,44 +111,12 @@ _dfnet_places2 = Recipe(
     schedule="step",
     precision="fp32",
 )
-_open_pluralistic = Recipe(
-    name="open-pluralistic",
-    source="PICNet's objective with a budget for one CPU: 128-pixel crops, a higher rate, cosine, EMA",
-    net=PICNetConfig(),
-    objective=DualPath(),
-    masks=_EVERYDAY_MASKS,
-    size=128,
-    batch=16,
-    images=40_000,
-    lr=4e-4,
-    lr_critic=2e-4,
-    betas=(0.5, 0.99),
-    warmup=500,
-    schedule="cosine",
-    ema=3000,
-    clip=10.0,
-    cache_side=640,
-)
 _open_pluralistic_fusion = Recipe(
     name="open-pluralistic-fusion",
     source="ours: dual path on the fused pictures; see docs/weights.md for what was tried",
     net=_FLAGSHIP,
-    objective=DualPath(
-        weights={
-            "kl_rec": 0.3,
-            "kl_gen": 5.0,
-            "appearance_rec": 20.0,
-            "appearance_gen": 20.0,
-            "hole_rec": 20.0,
-            "mean": 20.0,
-            "feature_rec": 0.5,
-            "feature_mean": 0.5,
-        },
-        gan="hinge",
-        kl_as_in_paper=True,  # the release's direction punishes a narrow posterior: the latent then says next to nothing
-        composite_for_critic=True,
-        mean_share=0.5,
-    ),
+    objective=replace(_SAMPLING, weights={**_SAMPLING.weights, "adversarial_gen": 0.3}),
+    critic=CriticConfig(width=16),
     features="efficientnet-lite0",
     masks=_EVERYDAY_MASKS,
     size=128,
@@ -141,43 +131,47 @@ _open_pluralistic_fusion = Recipe(
     clip=10.0,
     cache_side=640,
 )
-_open_start = replace(
-    _open_pluralistic_fusion,
-    name="open-start",
-    source="ours: the flagship's first lesson, colours and structure on small crops without sampling",
-    objective=Deterministic(weights={"appearance": 10.0, "hole": 10.0, "feature": 0.5}),
-    size=64,
-    scale=(0.1, 0.6),
-    images=200_000,
-    lr=1e-3,
-)
 _open_sample = replace(
     _open_pluralistic_fusion,
     name="open-sample",
-    source="ours: the flagship's second lesson, sampling, on small crops; start it from open-start's weights",
+    source="ours: the flagship's first lesson, small crops and no critic; its weights start open-pluralistic-fusion",
+    objective=_SAMPLING,
     size=64,
     scale=(0.1, 0.6),
-    images=200_000,
     posterior_std=0.1,
     batch=8,
     lr=1e-3,
 )
+_open_pluralistic = replace(
+    _open_pluralistic_fusion,
+    name="open-pluralistic",
+    source="ours: as the flagship, with plain heads and no hole in its input; starts from the flagship's weights",
+    net=replace(_FLAGSHIP, sees_hole=False, fusion_scales=0),
+)
 _open_fusion = Recipe(
     name="open-fusion",
-    source="DFNet's objective at half width with a budget for one CPU; 7 levels, so that 128-pixel crops fit",
-    net=DFNetConfig(size=256, width=32, max_width=256, kernels=(7, 5, 5, 3, 3, 3, 3)),
-    objective=StructureTexture(weights={"reconstruction": 6.0, "perceptual": 0.3, "style": 0.0, "tv": 0.0}),
+    source="DFNet's objective at half width with a budget for one CPU; 6 levels, so that 64-pixel crops fit",
+    net=DFNetConfig(size=128, width=32, max_width=256, kernels=(7, 5, 5, 3, 3, 3)),
+    objective=StructureTexture(weights={"reconstruction": 6.0, "perceptual": 0.1, "style": 0.0, "tv": 0.0}),
     features="efficientnet-lite0",
     masks=_EVERYDAY_MASKS,
     size=128,
     batch=16,
-    images=60_000,
+    images=100_000,
     lr=1e-3,
     betas=(0.9, 0.99),
-    warmup=500,
-    schedule="cosine",
+    warmup=1000,
+    precision="fp32",
     ema=3000,
     cache_side=640,
+)
+_open_fusion_start = replace(
+    _open_fusion,
+    name="open-fusion-start",
+    source="ours: the first lesson of open-fusion, on small crops",
+    size=64,
+    scale=(0.1, 0.6),
+    lr=2e-3,
 )
 _tiny = Recipe(
     name="tiny",
@@ -201,7 +195,16 @@ _tiny = Recipe(
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
-    for recipe in (_picnet_random, _dfnet_places2, _open_fusion, _open_pluralistic, _open_start, _open_sample, _open_pluralistic_fusion, _tiny)
+    for recipe in (
+        _picnet_random,
+        _dfnet_places2,
+        _open_sample,
+        _open_pluralistic_fusion,
+        _open_pluralistic,
+        _open_fusion_start,
+        _open_fusion,
+        _tiny,
+    )
 }
 
 

@@ -38,9 +38,8 @@ def warm_start(net: nn.Module, critics: nn.ModuleDict, name_or_path: str) -> lis
     """Copy every tensor that fits from a model or weights file; returns the names that stay fresh.
 
     Where our input has more channels than theirs (the hole beside the photo), the new ones start at zero, so that the
-    network begins as what it was; where it has fewer, theirs are dropped. A plain output head of PICNet becomes the `raw`
-    of a fusion head, and the reverse. Files hold no u and
-    v of spectral norm: power iterations find them again.
+    network begins as what it was; where it has fewer, theirs are dropped. A plain output head of PICNet becomes the
+    `raw` of a fusion head, and the reverse. Files hold no u and v of spectral norm: power iterations find them again.
     """
     source = weights.load(name_or_path)
     theirs = source.net.state_dict()  # type: ignore[attr-defined]
@@ -72,7 +71,10 @@ def _copy(module: nn.Module, theirs: dict[str, Tensor]) -> list[str]:
 
 
 def _counterpart(name: str, theirs: dict[str, Tensor]) -> Tensor | None:
-    """Their tensor for ours of this name. A plain head ends in tanh, (tanh(x) + 1) / 2 = sigmoid(2x), a fusion head in sigmoid."""
+    """Their tensor for ours of this name.
+
+    A plain head ends in tanh, and (tanh(x) + 1) / 2 = sigmoid(2x); a fusion head ends in sigmoid.
+    """
     if name in theirs:
         return theirs[name]
     if ".to_raw." in name and name.replace(".to_raw.", ".") in theirs:
