@@ -5,11 +5,14 @@ Images are (B,3,H,W) in [0,1], holes (B,1,H,W) with 1 = missing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+GRADIENT_PENALTY = 10.0  # lambda of WGAN-GP (Gulrajani et al. 2017)
 
 
 def resize_corners(x: Tensor, height: int, width: int) -> Tensor:
@@ -53,12 +56,18 @@ def latent_prior_std(known_ratio: Tensor) -> Tensor:
 
 
 def gan_discriminator(real: Tensor, fake: Tensor, kind: str = "lsgan") -> Tensor:
-    """The critic's loss on raw scores of photos and of (detached) completions; lsgan, hinge or logistic."""
+    """The critic's loss on raw scores of photos and of (detached) completions.
+
+    `kind` is lsgan, hinge, logistic or wgan-gp; the last, E[D(fake)] - E[D(real)] (Gulrajani et al. 2017, eq. 3), needs
+    `gradient_penalty` beside it.
+    """
     if kind == "lsgan":
         return ((real - 1) ** 2).mean() / 2 + (fake**2).mean() / 2
     if kind == "hinge":
         return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
-    assert kind == "logistic", f"no GAN loss {kind!r}: lsgan, hinge, logistic"
+    if kind == "wgan-gp":
+        return fake.mean() - real.mean()
+    assert kind == "logistic", f"no GAN loss {kind!r}: lsgan, hinge, logistic, wgan-gp"
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 
 
@@ -66,10 +75,25 @@ def gan_generator(fake: Tensor, kind: str = "lsgan") -> Tensor:
     """What the generator minimises on the critic's raw scores of its completions; L_ad^g for lsgan."""
     if kind == "lsgan":
         return ((fake - 1) ** 2).mean()
-    if kind == "hinge":
+    if kind in ("hinge", "wgan-gp"):
         return -fake.mean()
-    assert kind == "logistic", f"no GAN loss {kind!r}: lsgan, hinge, logistic"
+    assert kind == "logistic", f"no GAN loss {kind!r}: lsgan, hinge, logistic, wgan-gp"
     return F.softplus(-fake).mean()
+
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+    """E[(|grad D(x)| - 1)^2] at x = mix * real + (1 - mix) * fake (Gulrajani et al. 2017, eq. 3), without its lambda.
+
+    `mix` (B,1,1,1), uniform in [0,1], is one share per picture; real and fake (B,3,H,W) get no gradient. D of a picture
+    is the mean of its patches' scores. Always in float32. Attention runs by plain matrix products here, as the quick
+    kernels of `scaled_dot_product_attention` cannot be differentiated twice.
+    """
+    with torch.autocast(real.device.type, enabled=False), sdpa_kernel(SDPBackend.MATH):
+        x = torch.lerp(fake.detach().float(), real.detach().float(), mix.float()).requires_grad_()
+        scores = critic(x).flatten(1).mean(1)
+        (gradient,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
+        length: Tensor = (gradient.flatten(1).square().sum(1) + 1e-16).sqrt()  # differentiable at zero
+    return ((length - 1) ** 2).mean()
 
 
 def gram(features: Tensor) -> Tensor:

@@ -77,10 +77,10 @@ class DualPath:
     """PICNet's objective (Zheng et al. 2019, eq. 5), both paths; terms beyond the paper have weight 0 by default.
 
     Appearance terms are in the paper's [-1,1] units. The first KL follows the release, KL(N_m || q); `kl_as_in_paper`
-    turns it round. Ours, for the flagship: `hole_rec` is the reconstruction's error in the hole alone, so that the latent
-    has much to say; `mean_share` of the pictures decode the prior's mean on the generative path, where `mean` compares the
-    hole with the truth (samples stay free); `feature_rec` and `feature_mean` are perceptual terms of the reconstruction and
-    of the mean; `style_gen` compares Gram statistics only, so that it cannot collapse the samples.
+    turns it round. Ours, for the flagship: `hole_rec` is the reconstruction's error in the hole alone, so that the
+    latent has much to say; `mean_share` of the pictures decode the prior's mean on the generative path, where `mean`
+    compares the hole with the truth (samples stay free); `feature_rec` and `feature_mean` are perceptual terms of the
+    reconstruction and of the mean; `style_gen` compares Gram statistics only, so that it cannot collapse the samples.
     """
 
     weights: Mapping[str, float] = field(

@@ -35,8 +35,11 @@ DETAIL = 21  # principal components that describe a patch, beside its three mean
 SIDE = 108  # scales are halved while the shorter side is at least this
 EXACT = 12_000  # scales of at most this many pixels are searched exactly
 REACH = 4  # longest stride of propagation, in pixels
-MAX_GAIN = 1.25  # light may change by this factor
-MAX_BIAS = 0.10  # and by this much besides, in [0,1]
+MAX_GAIN = 1.2  # light may change by this factor
+MAX_BIAS = 0.05  # and by this much besides, in [0,1]
+MAX_TINT = 0.02  # of which colour: a net's muddy colours must not tint the photo's
+FADE = 0.01  # how fast a guide's colour shift at the rim fades inwards, at the coarsest scale
+NEARNESS = 0.15  # price of distance: a source a whole picture away costs as much as a colour this far off
 TOLERANCE = 0.15  # low-passed difference from the guide, in [0,1], at which the photo's patches lose most of their say
 TILE = 384  # native resolution is refined in windows of this many pixels square
 
@@ -134,7 +137,7 @@ def _solve(
         lows = _low_pass(coarsest, wanted, guide_weight)
     else:
         wanted = _wanted(guide, shape, near, levels, last_whole)
-        lows = _low_pass(coarsest, wanted, guide_weight)
+        lows = _low_pass(coarsest, _meet(wanted, coarsest.hole), guide_weight)
         field = _peel(coarsest, lows, rng)
     trust: Tensor | None = None
     for number in range(first, -1, -1):
@@ -288,6 +291,17 @@ def _low_pass(level: _Level, wanted: Pixels, weight: float) -> _Lows:
     return _Lows(_structure(low, weight), _structure(soft, weight), sigma)
 
 
+def _meet(wanted: Pixels, hole: Mask) -> Pixels:
+    """The guide with its colours shifted, most near the rim, to where those of the photo beside it leave off."""
+    missing = hole.astype(np.float32)
+    seen = 1 - missing
+    drawn = _blur(wanted * missing[..., None], 1.5) / (_blur(missing, 1.5)[..., None] + np.float32(1e-6))
+    photo = _blur(wanted * seen[..., None], 1.5) / (_blur(seen, 1.5)[..., None] + np.float32(1e-6))
+    near = cv2.dilate(hole.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).astype(bool)
+    error = np.where((near & ~hole)[..., None], drawn - photo, np.float32(0))
+    return np.where(hole[..., None], wanted + _close(error, hole, decay=FADE), wanted)
+
+
 def _blur_known(level: _Level, sigma: float) -> Pixels:
     known = (~level.hole).astype(np.float32)
     seen = np.where(level.hole[..., None], np.float32(0), level.image)
@@ -321,7 +335,8 @@ def _structure(low: Pixels, weight: float) -> Tensor:
         [[0.5, 0, -0.5], [0, 0, 0], [-0.5, 0, 0.5]],
     ]
     shape = [cv2.filter2D(luma, -1, weight * np.array(k, np.float32), borderType=cv2.BORDER_REPLICATE) for k in kernels]
-    return torch.from_numpy(np.concatenate([low, np.stack(shape, 2)], 2).transpose(2, 0, 1).copy())[None]
+    place = np.mgrid[: low.shape[0], : low.shape[1]].transpose(1, 2, 0).astype(np.float32) * (NEARNESS / max(low.shape))
+    return torch.from_numpy(np.concatenate([low, np.stack(shape, 2), place], 2).transpose(2, 0, 1).copy())[None]
 
 
 # ── descriptors ─────────────────────────────────────────────────────────────────────────────────────
@@ -490,7 +505,7 @@ def _improve(scale: _Scale, field: _Field, window: Window, coherence: float, rng
     targets = torch.from_numpy((y + grown[0]) * scale.width + x + grown[1])
     low = scale.at(scale.low_guide, targets)
     wanted = torch.cat([scale.describe(current).reshape(-1, 3 + DETAIL)[torch.from_numpy(local)], low], dim=1)
-    wanted[:, :3] -= low[:, :3]
+    wanted[:, :3] -= _light(scale, targets, field.source[targets + field.pad].long())[1]
     if scale.height * scale.width <= EXACT:
         sources = scale.level.valid.nonzero()[:, 0]
         field.source[targets + field.pad] = sources[_nearest(wanted, scale.rows(sources))].int()
@@ -541,6 +556,16 @@ def _search(
     field.cost[places] = cost
 
 
+def _light(scale: _Scale, targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
+    """Gain and bias (n, 4) that bring each source's blurred colour towards the guide's, and the colour reached (n, 3)."""
+    here, there = scale.at(scale.low_guide, targets)[:, :3], scale.at(scale.low_known, sources)[:, :3]
+    gain = ((here.mean(1) + 0.05) / (there.mean(1) + 0.05)).clamp(1 / MAX_GAIN, MAX_GAIN)[:, None]
+    bias = here - gain * there
+    grey = bias.mean(1, keepdim=True)
+    bias = (bias - grey).clamp(-MAX_TINT, MAX_TINT) + grey.clamp(MAX_TINT - MAX_BIAS, MAX_BIAS - MAX_TINT)
+    return torch.cat([gain, bias], dim=1), gain * there + bias
+
+
 def _vote(
     level: _Level, field: _Field, window: Window, scale: _Scale | None = None, focus: float = 3.0
 ) -> tuple[Pixels, Pixels]:
@@ -571,10 +596,7 @@ def _vote(
     usual = torch.quantile(cost[:: max(1, len(cost) // 5000)], 0.6) + 1e-8
     weight[used] = torch.exp(-cost / usual) + 1e-6
     if scale is not None:
-        here = scale.at(scale.low_guide, used + (low - field.pad))[:, :3]
-        there = scale.at(scale.low_known, span[used].long())[:, :3]
-        gain = ((here.mean(1) + 0.05) / (there.mean(1) + 0.05)).clamp(1 / MAX_GAIN, MAX_GAIN)[:, None]
-        light[used] = torch.cat([gain, (here - gain * there).clamp(-MAX_BIAS, MAX_BIAS)], dim=1)
+        light[used] = _light(scale, used + (low - field.pad), span[used].long())[0]
     else:
         light[:, 0] = 1
     harmless = int(level.valid.nonzero()[0, 0])
@@ -655,7 +677,7 @@ def _write(
             min(scale.height, bottom + margin),
             min(scale.width, right + margin),
         )
-        picture, error = _vote(level, field, wide, scale, focus=1.0)
+        picture, error = _vote(level, field, wide, scale, focus=0.5)
         hole = level.hole[wide[0] : wide[2], wide[1] : wide[3]]
         picture = picture + _close(error, hole)
         core = np.s_[top - wide[0] : bottom - wide[0], left - wide[1] : right - wide[1]]

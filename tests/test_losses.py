@@ -73,6 +73,7 @@ REAL, FAKE = picture((0.5, 2.0)), picture((0.25, -3.0))
             + sum(math.log1p(math.exp(x)) for x in (0.25, -3.0)) / 2,
             sum(math.log1p(math.exp(-x)) for x in (0.25, -3.0)) / 2,
         ),
+        ("wgan-gp", (0.25 - 3.0) / 2 - (0.5 + 2.0) / 2, -(0.25 - 3.0) / 2),
     ],
 )
 def test_adversarial_losses_by_hand(kind: str, discriminator: float, generator: float) -> None:
@@ -80,7 +81,7 @@ def test_adversarial_losses_by_hand(kind: str, discriminator: float, generator: 
     assert losses.gan_generator(FAKE, kind).item() == pytest.approx(generator)
 
 
-@pytest.mark.parametrize("kind", ["lsgan", "hinge", "logistic"])
+@pytest.mark.parametrize("kind", ["lsgan", "hinge", "logistic", "wgan-gp"])
 def test_better_scores_are_better_losses(kind: str) -> None:
     good, bad = torch.ones(1, 1, 2, 2), -torch.ones(1, 1, 2, 2)
     assert losses.gan_generator(good, kind) < losses.gan_generator(bad, kind)
@@ -89,8 +90,47 @@ def test_better_scores_are_better_losses(kind: str) -> None:
 
 def test_an_adversarial_loss_that_does_not_exist_is_refused() -> None:
     for loss in (lambda: losses.gan_generator(FAKE, "wgan"), lambda: losses.gan_discriminator(REAL, FAKE, "wgan")):
-        with pytest.raises(AssertionError, match="lsgan, hinge, logistic"):
+        with pytest.raises(AssertionError, match="lsgan, hinge, logistic, wgan-gp"):
             loss()
+
+
+def test_the_gradient_penalty_by_hand() -> None:
+    """D(x) = sum of x^2 / 2 per picture: its gradient is x itself, and only its length counts."""
+    real, fake = torch.tensor([3.0, 0.0]).reshape(2, 1, 1, 1), torch.tensor([1.0, 4.0]).reshape(2, 1, 1, 1)
+    real, fake = real.expand(2, 3, 2, 2), fake.expand(2, 3, 2, 2)
+    mix = torch.tensor([0.5, 0.25]).reshape(2, 1, 1, 1)  # x = 2 and 3 everywhere: lengths 2 sqrt(12) and 3 sqrt(12)
+
+    def critic(x: Tensor) -> Tensor:
+        return x.square().sum((1, 2, 3), keepdim=True) / 2
+
+    found = losses.gradient_penalty(critic, real, fake, mix)
+    assert found.item() == pytest.approx(((2 * math.sqrt(12) - 1) ** 2 + (3 * math.sqrt(12) - 1) ** 2) / 2)
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        found.backward()  # a critic without parameters: nothing else may be moved
+
+
+def test_the_gradient_penalty_of_patches_is_that_of_their_mean() -> None:
+    weight = torch.tensor([0.5, -1.0, 2.0]).reshape(1, 3, 1, 1).requires_grad_()
+    real, fake, mix = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4), torch.rand(2, 1, 1, 1)
+    found = losses.gradient_penalty(lambda x: F.conv2d(x, weight), real, fake, mix)
+    length = (16 * (0.25 + 1 + 4) / 16**2) ** 0.5
+    assert found.item() == pytest.approx((length - 1) ** 2, rel=1e-5)
+    (gradient,) = torch.autograd.grad(found, weight)
+    assert_close(gradient, 2 * (length - 1) * weight.detach() / (16 * length), rtol=1e-4, atol=1e-6)
+
+
+def test_the_gradient_penalty_goes_through_attention_and_flat_critics() -> None:
+    def attend(x: Tensor) -> Tensor:
+        flat = x.flatten(2).transpose(1, 2).unsqueeze(1)
+        return F.scaled_dot_product_attention(weight * flat, flat, flat).mean((2, 3))
+
+    weight = torch.ones(1, requires_grad=True)
+    pictures = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4), torch.rand(2, 1, 1, 1)
+    losses.gradient_penalty(attend, *pictures).backward()
+    assert weight.grad is not None and torch.isfinite(weight.grad).all() and weight.grad.any()
+    flat = torch.zeros(1, requires_grad=True)  # a gradient of length 0 has no direction
+    losses.gradient_penalty(lambda x: flat * x, *pictures).backward()
+    assert flat.grad is not None and torch.isfinite(flat.grad).all()
 
 
 def test_gram_by_hand() -> None:
@@ -142,6 +182,7 @@ PAIRS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "lsgan": lambda a, b: losses.gan_generator(a, "lsgan"),
     "hinge": lambda a, b: losses.gan_generator(a, "hinge"),
     "logistic": lambda a, b: losses.gan_generator(a, "logistic"),
+    "wgan-gp": lambda a, b: losses.gan_generator(a, "wgan-gp"),
     "kl": lambda a, b: losses.kl_normal(a, torch.ones_like(a), b, torch.full_like(a, 0.5)).mean(),
     "kl of the spread": lambda a, b: losses.kl_normal(b, 1 + a, b, torch.ones_like(a)).mean(),
 }

@@ -69,8 +69,8 @@ class SpectralConvTranspose2d(_Spectral, nn.ConvTranspose2d):
         self._add_vectors()
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        weight = self.normalised_weight()
-        return F.conv_transpose2d(x, weight, self.bias, self.stride, self.padding, self.output_padding)  # type: ignore[arg-type]
+        weight = self.normalised_weight() return F.conv_transpose2d(x, weight, self.bias, self.stride, self.padding,
+        self.output_padding)  # type: ignore[arg-type]
 
 
 def fold_spectral_norm(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -113,8 +113,8 @@ def up_conv(in_channels: int, out_channels: int, *, spectral: bool) -> nn.ConvTr
 def initialise(module: nn.Module) -> None:
     """Initial values for residual blocks without any normalisation (after He et al. 2015): every block keeps the scale.
 
-    PyTorch's default shrinks a signal to about 0.6 of itself at each bypass; five levels down next to nothing is left of the
-    photo's layout and of the latent, and a decoder that no instance norm lifts learns to do without them.
+    PyTorch's default shrinks a signal to about 0.6 of itself at each bypass; five levels down next to nothing is left
+    of the photo's layout and of the latent, and a decoder that no instance norm lifts learns to do without them.
     """
     for name, child in module.named_modules():
         if isinstance(child, nn.Conv2d | nn.ConvTranspose2d) and name.endswith(("conv1", "conv2", "bypass")):
