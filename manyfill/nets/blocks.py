@@ -69,8 +69,15 @@ class SpectralConvTranspose2d(_Spectral, nn.ConvTranspose2d):
         self._add_vectors()
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        weight = self.normalised_weight() return F.conv_transpose2d(x, weight, self.bias, self.stride, self.padding,
-        self.output_padding)  # type: ignore[arg-type]
+        weight = self.normalised_weight()
+        return F.conv_transpose2d(
+            x,
+            weight,
+            self.bias,
+            self.stride,
+            self.padding,  # type: ignore[arg-type]
+            self.output_padding,
+        )
 
 
 def fold_spectral_norm(state: dict[str, Tensor]) -> dict[str, Tensor]:
