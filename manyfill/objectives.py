@@ -61,6 +61,43 @@ def complete(prediction: Tensor, image: Tensor, hole: Tensor) -> Tensor:
     return hole * prediction + (1 - hole) * image
 
 
+def critic_terms(
+    name: str, critic: nn.Module, image: Tensor, picture: Tensor, gan: str, mix: Tensor | None = None
+) -> Terms:
+    """One critic's losses on photos and on pictures that it is to tell from them; the pictures get no gradient.
+
+    For wgan-gp also `penalty_NAME`, the gradient penalty times its lambda at `mix` (B,1,1,1) of the way from picture to
+    photo. It stands in for spectral norm: with both, gradients stay far below 1 for long; use
+    CriticConfig(spectral_norm=False).
+    """
+    picture = picture.detach()
+    terms = {f"critic_{name}": losses.gan_discriminator(critic(image), critic(picture), gan)}
+    if gan == "wgan-gp":
+        assert mix is not None, "the gradient penalty needs a share of the photo for each picture"
+        penalty = losses.gradient_penalty(critic, image, picture, mix)
+        terms[f"penalty_{name}"] = losses.GRADIENT_PENALTY * penalty
+    return terms
+
+
+def _take_mix(noise: Tensor | None, gan: str) -> tuple[Tensor | None, Tensor | None]:
+    """For wgan-gp the noise's last channel makes `mix`, uniform in [0,1]; what is left is the latent's."""
+    if gan != "wgan-gp":
+        return noise, None
+    assert noise is not None, "wgan-gp needs noise to mix photos and pictures"
+    return noise[:, :-1], torch.special.ndtr(noise[:, -1:, :1, :1])
+
+
+def kl_to_size_prior(normal: Normal, hole: Tensor, *, as_in_paper: bool) -> Tensor:
+    """Mean KL between a latent's distribution and N_m = N(0, sigma^2(n) I), wider for larger holes (Zheng et al. 2019).
+
+    The paper's direction is KL(normal || N_m), the release's KL(N_m || normal).
+    """
+    std = losses.latent_prior_std((1 - hole).mean((1, 2, 3))).view(-1, 1, 1, 1).expand_as(normal.std)
+    zero = torch.zeros_like(std)
+    pair = (normal.mean, normal.std, zero, std) if as_in_paper else (zero, std, normal.mean, normal.std)
+    return losses.kl_normal(*pair).mean()
+
+
 @dataclass(frozen=True)
 class DualPathOutputs:
     """One run of both paths."""
@@ -70,6 +107,7 @@ class DualPathOutputs:
     reconstructive: list[Prediction]  # coarse to fine, from the posterior's sample
     generative: list[Prediction]  # coarse to fine, from the prior's sample
     is_mean: Tensor  # (B,1,1,1), 1 where the generative path decoded the prior's mean
+    mix: Tensor | None = None  # (B,1,1,1) in [0,1], for wgan-gp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,12 +143,13 @@ class DualPath:
         return tuple(name for name, term in pairs.items() if self.weights.get(term))
 
     def noise_shape(self, net: PICNet, size: int) -> tuple[int, ...]:
-        """Noise of the posterior, then of the prior, stacked on the channel axis."""
+        """Noise of the posterior, then of the prior, stacked on the channel axis; for wgan-gp one channel more."""
         channels, height, width = net.noise_shape(size, size)
-        return (2 * channels, height, width)
+        return (2 * channels + (self.gan == "wgan-gp"), height, width)
 
     def forward(self, nets: Nets, image: Tensor, hole: Tensor, noise: Tensor | None) -> DualPathOutputs:
         """Both paths in one pass of the encoder and one of the generator."""
+        noise, mix = _take_mix(noise, self.gan)
         assert noise is not None, "the dual path samples: it needs noise"
         net = cast(PICNet, nets.net)
         posterior_noise, prior_noise = noise.chunk(2, 1)
@@ -131,26 +170,23 @@ class DualPath:
             [_rows(p, slice(None, batch)) for p in pictures],
             [_rows(p, slice(batch, None)) for p in pictures],
             is_mean,
+            mix,
         )
 
     def discriminator_terms(self, nets: Nets, image: Tensor, hole: Tensor, out: DualPathOutputs) -> Terms:
         """img_d and img_d_rec."""
-        terms = {}
+        terms: Terms = {}
         for name, picture in self._judged(image, hole, out).items():
-            critic = nets.critics[name]
-            terms[f"critic_{name}"] = losses.gan_discriminator(critic(image), critic(picture.detach()), self.gan)
+            terms |= critic_terms(name, nets.critics[name], image, picture, self.gan, out.mix)
         return terms
 
     def generator_terms(self, nets: Nets, image: Tensor, hole: Tensor, out: DualPathOutputs) -> Terms:
         """KL, appearance and adversarial terms of both paths, and ours where they have a weight."""
         known = 1 - hole
         q, p = out.posterior, out.prior
-        std = losses.latent_prior_std(known.mean((1, 2, 3))).view(-1, 1, 1, 1).expand_as(q.std)
-        zero = torch.zeros_like(std)
-        to_prior = (q.mean, q.std, zero, std) if self.kl_as_in_paper else (zero, std, q.mean, q.std)
         fixed = (q.mean.detach(), q.std.detach())
         terms = {
-            "kl_rec": losses.kl_normal(*to_prior).mean(),
+            "kl_rec": kl_to_size_prior(q, hole, as_in_paper=self.kl_as_in_paper),
             "kl_gen": losses.kl_normal(*fixed, p.mean, p.std).mean(),
             "appearance_rec": torch.zeros((), device=image.device),
             "appearance_gen": torch.zeros((), device=image.device),
@@ -200,61 +236,165 @@ class DualPath:
         return terms
 
 
-@dataclass(frozen=True, kw_only=True)
-class Deterministic:
-    """The rival without sampling (Zheng et al. 2019, fig. 2a): the prior's mean is decoded and compared with the truth.
+@dataclass(frozen=True)
+class SinglePathOutputs:
+    """One run of a strategy with one path."""
 
-    `appearance` is over the whole picture, `hole` over the hole alone, in [-1,1] units, both summed over scales;
-    `feature` is a perceptual term of the completed picture. A quick start for the encoder and decoder of the sampling
-    networks.
+    prior: Normal  # p_phi(z | I_m)
+    pictures: list[Prediction]  # coarse to fine
+    posterior: Normal | None = None  # CVAE only
+    mix: Tensor | None = None  # (B,1,1,1) in [0,1], for wgan-gp
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SinglePath:
+    """What the rivals of the dual path share: one path, one critic; the networks are those of the dual path.
+
+    `appearance` is summed over scales, in the paper's [-1,1] units. Terms beyond the paper have weight 0 by default:
+    `hole` is the same in the hole alone; `feature` a perceptual term of the completed picture, `style` its Gram
+    statistics.
     """
 
-    weights: Mapping[str, float] = field(default_factory=lambda: {"appearance": 20.0, "adversarial": 1.0})
+    weights: Mapping[str, float]
     gan: str = "lsgan"
-    composite_for_critic: bool = False
+    composite_for_critic: bool = False  # the paper's critic sees the raw output; ours the completed picture
 
     @property
     def critics(self) -> tuple[str, ...]:
         """One critic, where its term has a weight."""
         return ("gen",) if self.weights.get("adversarial") else ()
 
-    def noise_shape(self, net: PICNet, size: int) -> None:
-        """None: deterministic."""
+    def noise_shape(self, net: PICNet, size: int) -> tuple[int, ...] | None:
+        """The latent's noise; for wgan-gp one channel more."""
+        channels, height, width = net.noise_shape(size, size)
+        return (channels + (self.gan == "wgan-gp"), height, width)
 
-    def forward(self, nets: Nets, image: Tensor, hole: Tensor, noise: Tensor | None) -> list[Prediction]:
-        """Predictions, coarse to fine."""
-        net = cast(PICNet, nets.net)
-        encoded = net.encode(image, hole)
-        return net.generate(encoded.prior.mean, encoded)
-
-    def discriminator_terms(self, nets: Nets, image: Tensor, hole: Tensor, out: list[Prediction]) -> Terms:
+    def discriminator_terms(self, nets: Nets, image: Tensor, hole: Tensor, out: SinglePathOutputs) -> Terms:
         """The critic's loss."""
         if not self.critics:
             return {}
-        critic, fake = nets.critics["gen"], self._judged(image, hole, out).detach()
-        return {"critic_gen": losses.gan_discriminator(critic(image), critic(fake), self.gan)}
+        return critic_terms("gen", nets.critics["gen"], image, self._judged(image, hole, out), self.gan, out.mix)
 
-    def generator_terms(self, nets: Nets, image: Tensor, hole: Tensor, out: list[Prediction]) -> Terms:
+    def _picture_terms(
+        self, nets: Nets, image: Tensor, hole: Tensor, out: SinglePathOutputs, *, visible_only: bool = False
+    ) -> Terms:
         """Appearance on every scale, and what else has a weight."""
         whole, inside = [], []
-        for picture in out:
+        for picture in out.pictures:
             size = picture.image.shape[-2:]
-            target = losses.resize_corners(image, *size)
-            whole.append(2 * losses.l1(picture.image, target))
-            inside.append(2 * losses.l1_inside(picture.image, target, losses.resize_corners(hole, *size)))
+            target, missing = losses.resize_corners(image, *size), losses.resize_corners(hole, *size)
+            whole.append(2 * losses.l1(picture.image, target, 1 - missing if visible_only else None))
+            inside.append(2 * losses.l1_inside(picture.image, target, missing))
         terms = {"appearance": torch.stack(whole).sum(), "hole": torch.stack(inside).sum()}
+        if visible_only:
+            del terms["hole"]
         if self.critics:
             terms["adversarial"] = losses.gan_generator(nets.critics["gen"](self._judged(image, hole, out)), self.gan)
-        if self.weights.get("feature"):
-            assert nets.features is not None, "the feature term needs a feature network"
+        if self.weights.get("feature") or self.weights.get("style"):
+            assert nets.features is not None, "the feature and style terms need a feature network"
             with torch.no_grad():
                 truth = nets.features(image)
-            drawn = nets.features(complete(out[-1].image, image, hole))
-            terms["feature"] = losses.perceptual(drawn, truth)
+            drawn = nets.features(complete(out.pictures[-1].image, image, hole))
+            if self.weights.get("feature"):
+                terms["feature"] = losses.perceptual(drawn, truth)
+            if self.weights.get("style"):
+                terms["style"] = losses.style(drawn, truth)
         return terms
 
-    def _judged(self, image: Tensor, hole: Tensor, out: list[Prediction]) -> Tensor:
-        return complete(out[-1].image, image, hole) if self.composite_for_critic else out[-1].image
+    def _judged(self, image: Tensor, hole: Tensor, out: SinglePathOutputs) -> Tensor:
+        finest = out.pictures[-1].image
+        return complete(finest, image, hole) if self.composite_for_critic else finest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deterministic(_SinglePath):
+    """The rival without sampling (Zheng et al. 2019, fig. 2a): the prior's mean is decoded and compared with the truth.
+
+    A quick start for the encoder and decoder of the sampling networks.
+    """
+
+    weights: Mapping[str, float] = field(default_factory=lambda: {"appearance": 20.0, "adversarial": 1.0})
+
+    def noise_shape(self, net: PICNet, size: int) -> tuple[int, ...] | None:
+        """None: deterministic; but wgan-gp draws where it looks."""
+        return (1, 1, 1) if self.gan == "wgan-gp" else None
+
+    def forward(self, nets: Nets, image: Tensor, hole: Tensor, noise: Tensor | None) -> SinglePathOutputs:
+        """The fill of the prior's mean."""
+        _, mix = _take_mix(noise, self.gan)
+        net = cast(PICNet, nets.net)
+        encoded = net.encode(image, hole)
+        return SinglePathOutputs(encoded.prior, net.generate(encoded.prior.mean, encoded), mix=mix)
+
+    def generator_terms(self, nets: Nets, image: Tensor, hole: Tensor, out: SinglePathOutputs) -> Terms:
+        """Appearance over the whole picture, and what else has a weight."""
+        return self._picture_terms(nets, image, hole, out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CVAE(_SinglePath):
+    """The rival with a posterior that is tied to the prior alone (Sohn et al. 2015; Zheng et al. 2019, fig. 2b, eq. 1).
+
+    log p(I_c | I_m) >= -KL(q_psi(z | I_c, I_m) || p_phi(z | I_m)) + E_q[log p_theta(I_c | z, I_m)]
+
+    In training z comes from q, and the whole picture is compared with the truth; a fill samples p. Both distributions
+    are free to meet anywhere: with one truth per condition the samples become alike, which is what the paper shows. The
+    paper's variant was never released. Here q has the dual path's posterior head, on the features of hidden and visible
+    pixels added, as the generator adds those of the visible ones to z; weights as the release's for the other terms.
+    """
+
+    weights: Mapping[str, float] = field(
+        default_factory=lambda: {"kl": 80.0, "appearance": 20.0, "adversarial": 1.0}  # 80: alpha_KL = 20, 4 scales
+    )
+
+    def forward(self, nets: Nets, image: Tensor, hole: Tensor, noise: Tensor | None) -> SinglePathOutputs:
+        """A fill from the posterior's sample."""
+        noise, mix = _take_mix(noise, self.gan)
+        assert noise is not None, "a CVAE samples: it needs noise"
+        net = cast(PICNet, nets.net)
+        both = net.encoder(torch.cat([net.see(image, hole), net.see(image, 1 - hole)]))  # I_m, then I_c
+        visible, hidden = ([feature.chunk(2)[i] for feature in both] for i in range(2))
+        encoded = net.gather(visible, image, hole)
+        posterior = net.encoder.infer_posterior(hidden[-1] + visible[-1])
+        return SinglePathOutputs(encoded.prior, net.generate(posterior.sample(noise), encoded), posterior, mix)
+
+    def generator_terms(self, nets: Nets, image: Tensor, hole: Tensor, out: SinglePathOutputs) -> Terms:
+        """KL(q || p), which moves both; appearance over the whole picture; what else has a weight."""
+        q, p = out.posterior, out.prior
+        assert q is not None, "these are not the outputs of a CVAE"
+        kl = losses.kl_normal(q.mean, q.std, p.mean, p.std).mean()
+        return {"kl": kl} | self._picture_terms(nets, image, hole, out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceBlind(_SinglePath):
+    """The rival that is never shown what the hole held (Zheng et al. 2019, fig. 2c).
+
+    z comes from p_phi(z | I_m), held to N_m = N(0, sigma^2(n) I); appearance counts at visible pixels only, the hole is
+    left to the critic: unstable, says the paper. With `whole_appearance` the hole's truth counts, too, and sampling is
+    soon ignored; that is `train_paths one` of the release. KL in the release's direction, KL(N_m || p), unless
+    `kl_as_in_paper`.
+    """
+
+    weights: Mapping[str, float] = field(
+        default_factory=lambda: {"kl": 80.0, "appearance": 20.0, "adversarial": 1.0}  # 80: alpha_KL = 20, 4 scales
+    )
+    kl_as_in_paper: bool = False
+    whole_appearance: bool = False
+
+    def forward(self, nets: Nets, image: Tensor, hole: Tensor, noise: Tensor | None) -> SinglePathOutputs:
+        """A fill from the prior's sample."""
+        noise, mix = _take_mix(noise, self.gan)
+        assert noise is not None, "the instance-blind strategy samples: it needs noise"
+        net = cast(PICNet, nets.net)
+        encoded = net.encode(image, hole)
+        return SinglePathOutputs(encoded.prior, net.generate(encoded.prior.sample(noise), encoded), mix=mix)
+
+    def generator_terms(self, nets: Nets, image: Tensor, hole: Tensor, out: SinglePathOutputs) -> Terms:
+        """The KL of the prior, appearance of the visible pixels, and what else has a weight."""
+        kl = kl_to_size_prior(out.prior, hole, as_in_paper=self.kl_as_in_paper)
+        visible_only = not self.whole_appearance
+        return {"kl": kl} | self._picture_terms(nets, image, hole, out, visible_only=visible_only)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from manyfill.errors import UnknownModel
 from manyfill.nets.dfnet import DFNetConfig
 from manyfill.nets.discriminators import CriticConfig
 from manyfill.nets.picnet import PICNetConfig
-from manyfill.objectives import Deterministic, DualPath, StructureTexture
+from manyfill.objectives import CVAE, Deterministic, DualPath, InstanceBlind, StructureTexture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Recipe:
 
     name: str
     net: PICNetConfig | DFNetConfig
-    objective: DualPath | Deterministic | StructureTexture
+    objective: DualPath | Deterministic | CVAE | InstanceBlind | StructureTexture
     source: str  # where the numbers come from
     critic: CriticConfig = field(default_factory=CriticConfig)
     features: str | None = None  # a key of nets.perceptual.FEATURES

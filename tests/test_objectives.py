@@ -20,7 +20,17 @@ from manyfill.nets.dfnet import DFNet, DFNetConfig
 from manyfill.nets.discriminators import Critic, CriticConfig
 from manyfill.nets.perceptual import Features
 from manyfill.nets.picnet import PICNet, PICNetConfig
-from manyfill.objectives import Deterministic, DualPath, DualPathOutputs, Nets, StructureTexture, complete
+from manyfill.objectives import (
+    CVAE,
+    Deterministic,
+    DualPath,
+    DualPathOutputs,
+    InstanceBlind,
+    Nets,
+    SinglePathOutputs,
+    StructureTexture,
+    complete,
+)
 
 # ── the authors' DFNet ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -350,10 +360,10 @@ def test_each_term_of_the_deterministic_rival_alone_moves_the_picture(name: str)
     image, hole = sample()
     out = objective.forward(nets, image, hole, None)
     with torch.no_grad():
-        assert torch.equal(out[-1].image, nets.net.decode(nets.net.encode(image, hole), None).image)  # type: ignore[operator]
+        assert torch.equal(out.pictures[-1].image, nets.net.decode(nets.net.encode(image, hole), None).image)  # type: ignore[operator]
     terms = objective.generator_terms(nets, image, hole, out)
     assert set(terms) == {"appearance", "hole", "feature", "adversarial"}
-    assert gradients(terms[name], [out[-1].image]) == [True]
+    assert gradients(terms[name], [out.pictures[-1].image]) == [True]
     terms[name].backward()
     assert all(p.grad is None for p in [*nets.critics.parameters(), *nets.features.parameters()])  # type: ignore[union-attr]
     assert (
@@ -362,3 +372,147 @@ def test_each_term_of_the_deterministic_rival_alone_moves_the_picture(name: str)
         == {"critic_" + c for c in objective.critics}
     )
     assert Deterministic(weights={"appearance": 1.0}).discriminator_terms(nets, image, hole, out) == {}
+
+
+# ── the rivals that sample ────────────────────────────────────────────────────────────────────────────────────────────
+
+EXTRAS = {"hole": 1.0, "feature": 1.0, "style": 1.0}
+RIVALS = {
+    "cvae": CVAE(weights={**CVAE().weights, **EXTRAS}),
+    "instance blind": InstanceBlind(weights={**InstanceBlind().weights, **EXTRAS}),
+}
+
+
+def run_rival(objective: CVAE | InstanceBlind, nets: Nets) -> tuple[Tensor, Tensor, SinglePathOutputs]:
+    image, hole = sample()
+    torch.manual_seed(2)
+    shape = objective.noise_shape(nets.net, 48)  # type: ignore[arg-type]
+    assert shape is not None
+    return image, hole, objective.forward(nets, image, hole, torch.randn(2, *shape))
+
+
+@pytest.mark.parametrize("name", ["kl", "appearance", "hole", "adversarial", "feature", "style"])
+def test_each_term_of_the_cvae_alone_moves_what_it_should(name: str) -> None:
+    nets, objective = picnets().eval(), RIVALS["cvae"]
+    nets.critics.requires_grad_(False)
+    image, hole, out = run_rival(objective, nets)
+    assert out.posterior is not None
+    terms = objective.generator_terms(nets, image, hole, out)
+    assert set(terms) == {"kl", "appearance", "hole", "adversarial", "feature", "style"}
+    moved = gradients(terms[name], [out.pictures[-1].image, out.posterior.mean, out.prior.mean])
+    assert moved == ([False, True, True] if name == "kl" else [True, True, False])  # z is the posterior's
+    terms[name].backward()
+    assert all(p.grad is None for p in [*nets.critics.parameters(), *nets.features.parameters()])  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["kl", "appearance", "adversarial", "feature", "style"])
+def test_each_term_of_the_instance_blind_rival_alone_moves_what_it_should(name: str) -> None:
+    nets, objective = picnets().eval(), RIVALS["instance blind"]
+    nets.critics.requires_grad_(False)
+    image, hole, out = run_rival(objective, nets)
+    terms = objective.generator_terms(nets, image, hole, out)
+    assert set(terms) == {"kl", "appearance", "adversarial", "feature", "style"} and out.posterior is None
+    assert gradients(terms[name], [out.pictures[-1].image, out.prior.mean]) == [name != "kl", True]
+    terms[name].backward()
+    assert all(p.grad is None for p in [*nets.critics.parameters(), *nets.features.parameters()])  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", sorted(RIVALS))
+def test_a_rivals_critic_term_leaves_the_network_alone(name: str) -> None:
+    nets = picnets().eval()
+    terms = RIVALS[name].discriminator_terms(nets, *run_rival(RIVALS[name], nets))
+    assert set(terms) == {"critic_gen"} and RIVALS[name].critics == ("gen",)
+    terms["critic_gen"].backward()
+    assert all(p.grad is None for p in nets.net.parameters())
+    assert any(p.grad is not None and p.grad.any() for p in nets.critics["gen"].parameters())
+    critic_free = replace(RIVALS[name], weights={"kl": 1.0})
+    assert critic_free.critics == () and critic_free.discriminator_terms(nets, *run_rival(critic_free, nets)) == {}
+
+
+def test_the_cvaes_posterior_sees_hidden_and_visible_pixels_and_its_prior_the_visible_alone() -> None:
+    nets, objective = picnets().eval(), CVAE()
+    image, hole, out = run_rival(objective, nets)
+    for region in (hole, 1 - hole):
+        other = objective.forward(nets, image * (1 - region) + region * 0.3, hole, torch.zeros(2, 4, 6, 6))
+        assert other.posterior is not None and out.posterior is not None
+        assert not torch.equal(other.posterior.mean, out.posterior.mean)
+        assert torch.equal(other.prior.mean, out.prior.mean) == (region is hole)
+
+
+def test_the_cvaes_kl_is_that_from_posterior_to_prior() -> None:
+    nets = picnets().eval()
+    with torch.no_grad():
+        image, hole, out = run_rival(CVAE(), nets)
+        q, p = (torch.distributions.Normal(n.mean, n.std) for n in (out.posterior, out.prior) if n is not None)
+        term = CVAE().generator_terms(nets, image, hole, out)["kl"]
+    assert_close(term, torch.distributions.kl_divergence(q, p).mean(), atol=1e-5, rtol=1e-5)
+
+
+def test_what_the_hole_held_never_reaches_the_instance_blind_rival() -> None:
+    nets, objective = picnets(0).eval(), InstanceBlind()
+    with torch.no_grad():
+        image, hole, out = run_rival(objective, nets)
+        other = image * (1 - hole) + hole * torch.rand_like(image)
+        same = objective.forward(nets, other, hole, torch.zeros(2, 4, 6, 6)).prior
+        assert torch.equal(same.mean, out.prior.mean)
+        # coarse targets mix hole and visible pixels; at full size only the visible count
+        finest = replace(out, pictures=out.pictures[-1:])
+        terms = [objective.generator_terms(nets, x, hole, finest) for x in (image, other)]
+        assert torch.equal(terms[0]["appearance"], terms[1]["appearance"])
+        whole = InstanceBlind(whole_appearance=True)
+        terms = [whole.generator_terms(nets, x, hole, finest) for x in (image, other)]
+        assert not torch.equal(terms[0]["appearance"], terms[1]["appearance"])
+
+
+@pytest.mark.parametrize("as_in_paper", [False, True])
+def test_the_instance_blind_prior_is_held_to_the_holes_size(as_in_paper: bool) -> None:
+    nets, objective = picnets().eval(), InstanceBlind(kl_as_in_paper=as_in_paper)
+    with torch.no_grad():
+        image, hole, out = run_rival(objective, nets)
+        std = losses.latent_prior_std((1 - hole).mean((1, 2, 3))).view(-1, 1, 1, 1).expand_as(out.prior.std)
+        pair = [torch.distributions.Normal(torch.zeros_like(std), std), torch.distributions.Normal(*out.prior)]
+        want = torch.distributions.kl_divergence(*(pair[::-1] if as_in_paper else pair)).mean()
+        assert_close(objective.generator_terms(nets, image, hole, out)["kl"], want, atol=1e-5, rtol=1e-5)
+
+
+# ── WGAN-GP, by any objective with a critic ───────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [DualPath(gan="wgan-gp"), Deterministic(gan="wgan-gp"), CVAE(gan="wgan-gp"), InstanceBlind(gan="wgan-gp")],
+)
+def test_every_objective_can_punish_the_critics_gradient(objective: Any) -> None:
+    nets = picnets()
+    image, hole = sample()
+    torch.manual_seed(3)
+    noise = torch.randn(2, *objective.noise_shape(nets.net, 48))
+    out = objective.forward(nets, image, hole, noise)
+    assert_close(out.mix, torch.distributions.Normal(0, 1).cdf(noise[:, -1:, :1, :1]))
+    terms = objective.discriminator_terms(nets, image, hole, out)
+    assert set(terms) == {f"{kind}_{name}" for name in objective.critics for kind in ("critic", "penalty")}
+    for name, critic in nets.critics.items():
+        if name in objective.critics:
+            # biases only move the kinks of a leaky ReLU; gamma starts at zero, where the query has no effect yet
+            weights = {n: p for n, p in critic.named_parameters() if n.endswith(".weight") and ".query." not in n}
+            assert all(gradients(terms[f"penalty_{name}"], list(weights.values())))
+    assert not any(terms[name].requires_grad and _reaches(terms[name], nets.net) for name in terms)
+    nets.eval()
+    with torch.no_grad():
+        scores = nets.critics["gen"]((out.pictures if hasattr(out, "pictures") else out.generative)[-1].image)
+        adversarial = objective.generator_terms(nets, image, hole, out)
+    name = "adversarial_gen" if isinstance(objective, DualPath) else "adversarial"
+    assert_close(adversarial[name], -scores.mean())
+
+
+def _reaches(term: Tensor, module: nn.Module) -> bool:
+    found = torch.autograd.grad(term, list(module.parameters()), allow_unused=True, retain_graph=True)
+    return any(g is not None for g in found)
+
+
+def test_without_wgan_no_noise_goes_to_the_critic() -> None:
+    net: Any = picnets().net
+    for plain, gp in ((DualPath(), DualPath(gan="wgan-gp")), (CVAE(), CVAE(gan="wgan-gp"))):
+        (channels, *side), (more, *same) = plain.noise_shape(net, 48), gp.noise_shape(net, 48)  # type: ignore[misc]
+        assert (more, same) == (channels + 1, side)
+    assert Deterministic().noise_shape(net, 48) is None

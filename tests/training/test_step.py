@@ -23,7 +23,7 @@ from torch.testing import assert_close
 from manyfill import weights
 from manyfill.nets.dfnet import DFNetConfig
 from manyfill.nets.perceptual import Features
-from manyfill.objectives import Deterministic, DualPath, DualPathOutputs, Nets, StructureTexture
+from manyfill.objectives import CVAE, Deterministic, DualPath, DualPathOutputs, InstanceBlind, Nets, StructureTexture
 from manyfill.recipes import RECIPES, Recipe
 from manyfill.training.step import Diverged, Step, build, learning_rate
 
@@ -96,6 +96,32 @@ def test_one_step_is_the_published_one() -> None:
         assert {name for name in missing if not ("decoders." in name and name.endswith("conv1.bias"))} == set()
         total = sum(norm**2 for norm in gradients.values()) ** 0.5
         assert total == pytest.approx(want["grad_total_norm"][part], rel=1e-4)
+
+
+def test_one_path_is_the_published_baseline() -> None:
+    """`train_paths one` of the release: prior alone, held to N_m; appearance over the whole picture."""
+    net, critic = released.spectral_picnet()
+    nets = Nets(net.train(), {"gen": critic.train()})
+    objective = InstanceBlind(whole_appearance=True)
+    image, hole = released.picnet_inputs(batch=2)
+    hole[1, :, :64] = 1
+    with torch.no_grad():
+        out = objective.forward(nets, image, hole, released.picnet_noise("picnet-eps-q", batch=2))
+    terms = objective.discriminator_terms(nets, image, hole, out)
+    optimiser = torch.optim.Adam(critic.parameters(), lr=1e-4, betas=(0.0, 0.999))
+    terms["critic_gen"].backward()
+    optimiser.step()
+    with torch.no_grad():
+        terms |= objective.generator_terms(nets, image, hole, out)
+    stats = json.loads((Path(released.__file__).parent / "picnet/parity_train_stats.json").read_text())
+    want, factors = stats["train_paths_one_losses"], {**objective.weights, "critic_gen": 1.0}
+    for ours, theirs, tolerance in (
+        ("critic_gen", "img_d", 1e-5),
+        ("kl", "kl_g", 1e-5),
+        ("appearance", "app_g", 1e-5),
+        ("adversarial", "ad_g", 3e-4),
+    ):
+        assert factors[ours] * terms[ours].item() == pytest.approx(want[theirs], rel=tolerance), ours
 
 
 # ── tiny runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -294,6 +320,9 @@ RECIPES_OF_TESTS = {
     "deterministic": replace(
         TINY, objective=Deterministic(weights={"appearance": 20.0, "hole": 5.0, "feature": 1.0, "adversarial": 1.0})
     ),
+    "cvae": replace(TINY, objective=CVAE()),
+    "instance-blind": replace(TINY, objective=InstanceBlind()),
+    "dual-path-wgan-gp": replace(TINY, objective=DualPath(gan="wgan-gp")),
     "structure-texture": replace(
         TINY,
         net=DFNetConfig(size=32, width=4, max_width=8, kernels=(7, 5, 3), fusion_levels=(0, 1)),
