@@ -149,6 +149,13 @@ class Generator(nn.Module):
             config.decoder_width(self.first_scale), config.encoder_width(config.long_term_level), spectral=spectral
         )
 
+    def before_attention(self, z: Tensor, encoded: Encoded) -> Tensor:
+        """The decoder's features that attention works on, at f_e's resolution."""
+        x: Tensor = self.entry(z) + encoded.features
+        for decoder in self.decoders[: self.first_scale + 1]:
+            x = decoder(x)
+        return x
+
     def forward(self, z: Tensor, encoded: Encoded, attention_hole: Tensor) -> list[Prediction]:
         """Pictures in [0,1], coarse to fine; attention_hole (B,1,h,w) is the soft hole at f_e's resolution."""
         x = self.entry(z) + encoded.features  # (B, 128, H/32, W/32)
@@ -209,10 +216,26 @@ class PICNet(nn.Module):
 
     def generate(self, z: Tensor, encoded: Encoded) -> list[Prediction]:
         """Pictures at every scale, coarse to fine, for a latent z (B,latent,h,w)."""
-        height, width = encoded.long_term.shape[-2:]
-        soft_hole = F.interpolate(encoded.hole, size=(height, width), mode="bilinear", align_corners=True)
-        pictures: list[Prediction] = self.generator(z, encoded, soft_hole)
+        pictures: list[Prediction] = self.generator(z, encoded, self._soft_hole(encoded))
         return pictures
+
+    @staticmethod
+    def _soft_hole(encoded: Encoded) -> Tensor:
+        height, width = encoded.long_term.shape[-2:]
+        return F.interpolate(encoded.hole, size=(height, width), mode="bilinear", align_corners=True)
+
+    def attention_map(self, encoded: Encoded, noise: Tensor | None, row: int, column: int) -> Tensor:
+        """Where the place under the pixel (row, column) looks while a fill is drawn: (B,H,W), for pictures.
+
+        Each pixel has the weight of its place on the attention's coarser grid, whose weights sum to 1; see `look` in
+        attention.py.
+        """
+        prior = encoded.prior
+        x = self.generator.before_attention(prior.mean if noise is None else prior.sample(noise), encoded)
+        height, width = encoded.hole.shape[-2:]
+        place = (row * x.shape[2] // height, column * x.shape[3] // width)
+        seen = self.generator.attention.look(x, self._soft_hole(encoded), *place)  # type: ignore[operator]
+        return F.interpolate(seen[:, None], size=(height, width), mode="nearest")[:, 0]
 
     def decode(self, encoded: Encoded, noise: Tensor | None) -> Prediction:
         """One fill per picture: z = mean + std * noise, the mean alone where noise is None."""

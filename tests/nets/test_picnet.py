@@ -157,7 +157,9 @@ def test_impossible_configs_are_refused(changes: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["empty", "full", "one pixel"])
-@pytest.mark.parametrize("changes", [{}, {"fusion_scales": 2, "sees_hole": True}, {"attention": "none"}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"fusion_scales": 2, "sees_hole": True}, {"attention": "none"}, {"attention": "contextual"}]
+)
 def test_any_hole_gives_a_picture(kind: str, changes: dict[str, object]) -> None:
     image, _ = sample()
     hole = torch.full((1, 1, 16, 16), float(kind == "full"))
@@ -175,6 +177,7 @@ def test_any_hole_gives_a_picture(kind: str, changes: dict[str, object]) -> None
         {"fusion_scales": 2},
         {"fusion_scales": 2, "sees_hole": True},
         {"attention": "none"},
+        {"attention": "contextual"},
         {"width": 8, "max_width": 16, "latent": 6},
         {"spectral_norm": False},
         {"instance_norm": False},
@@ -225,6 +228,24 @@ def test_the_same_call_gives_the_same_picture_however_often_it_is_made() -> None
     net = tiny()
     with torch.no_grad():
         assert torch.equal(net(*sample()).image, net(*sample()).image)
+
+
+@pytest.mark.parametrize("kind", ["short-long", "contextual"])
+def test_the_attention_of_a_pixel_can_be_seen(kind: str) -> None:
+    net = tiny(attention=kind)
+    image, hole = sample(32, 48)
+    with torch.no_grad():
+        encoded = net.encode(image, hole)
+        noise = torch.randn(1, *net.noise_shape(32, 48))
+        kept: list[Tensor] = []
+        net.generator.attention.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
+        net.decode(encoded, noise)
+        seen = net.attention_map(encoded, noise, 17, 24)  # of a map of 16 x 24: place (8, 12)
+        soft = nn.functional.interpolate(hole, (16, 24), mode="bilinear", align_corners=True)
+        want = net.generator.attention.look(kept[0], soft, 8, 12)
+    assert seen.shape == (1, 32, 48)
+    assert torch.equal(seen[:, ::2, ::2], want) and torch.equal(seen[:, 1::2, 1::2], want)
+    assert want.sum().item() == pytest.approx(1, abs=1e-5)
 
 
 def test_it_is_a_completion_network() -> None:
