@@ -106,7 +106,8 @@ class DualPathOutputs:
     posterior: Normal  # q_psi(z | I_c)
     reconstructive: list[Prediction]  # coarse to fine, from the posterior's sample
     generative: list[Prediction]  # coarse to fine, from the prior's sample
-    is_mean: Tensor  # (B,1,1,1), 1 where the generative path decoded the prior's mean
+    is_mean: Tensor  # (B,1,1,1), 1 where the generative path decoded the prior's mean; those come first
+    centre: list[Tensor] | None = None  # what the mean would have given the others, without gradient, coarse to fine
     mix: Tensor | None = None  # (B,1,1,1) in [0,1], for wgan-gp
 
 
@@ -118,7 +119,8 @@ class DualPath:
     turns it round. Ours, for the flagship: `hole_rec` is the reconstruction's error in the hole alone, so that the
     latent has much to say; `mean_share` of the pictures decode the prior's mean on the generative path, where `mean`
     compares the hole with the truth (samples stay free); `feature_rec` and `feature_mean` are perceptual terms of the
-    reconstruction and of the mean; `style_gen` compares Gram statistics only, so that it cannot collapse the samples.
+    reconstruction and of the mean; `style_gen` compares Gram statistics only, so that it cannot collapse the samples;
+    `spread` asks samples to differ (see `_spread`).
     """
 
     weights: Mapping[str, float] = field(
@@ -135,6 +137,7 @@ class DualPath:
     kl_as_in_paper: bool = False
     composite_for_critic: bool = False  # the paper's critic sees the raw output; ours the completed picture
     mean_share: float = 0.0
+    spread_share: float = 0.5
 
     @property
     def critics(self) -> tuple[str, ...]:
@@ -164,12 +167,18 @@ class DualPath:
         z = torch.cat([posterior.sample(posterior_noise), encoded.prior.sample(prior_noise * (1 - is_mean))])
         twice = Encoded(encoded.prior, *(torch.cat([x, x]) for x in encoded[1:]))
         pictures = net.generate(z, twice)
+        centre = None
+        if self.weights.get("spread"):
+            with torch.no_grad():
+                sampled = Encoded(encoded.prior, *(x[means:] for x in encoded[1:]))
+                centre = [picture.image for picture in net.generate(encoded.prior.mean[means:], sampled)]
         return DualPathOutputs(
             encoded.prior,
             posterior,
             [_rows(p, slice(None, batch)) for p in pictures],
             [_rows(p, slice(batch, None)) for p in pictures],
             is_mean,
+            centre,
             mix,
         )
 
@@ -207,7 +216,28 @@ class DualPath:
         if "rec" in judged:  # feature matching on the critic's last map
             critic = nets.critics["rec"]
             terms["adversarial_rec"] = ((critic(judged["rec"]) - critic(image)) ** 2).mean()
+        if out.centre is not None:
+            terms["spread"] = self._spread(image, hole, out)
         return terms | self._feature_terms(nets, image, hole, out)
+
+    def _spread(self, image: Tensor, hole: Tensor, out: DualPathOutputs) -> Tensor:
+        """How far samples fall short of straying from the mean as far as the truth does, on the two coarsest scales.
+
+        After mode seeking (Mao et al. 2019), but calibrated: `spread_share` of the mean's own error is the goal, so
+        that samples differ where the answer is open and agree where it is not.
+        """
+        assert out.centre is not None, "the spread term needs the mean's pictures"
+        sampled = out.is_mean.flatten() == 0
+        total = torch.zeros((), device=image.device)
+        for centre, picture in list(zip(out.centre, out.generative, strict=True))[:2]:
+            size = centre.shape[-2:]
+            truth = losses.resize_corners(image, *size)[sampled]
+            inside = losses.resize_corners(hole, *size)[sampled]
+            area = 3 * inside.sum((1, 2, 3)).clamp(min=1)
+            strayed = ((picture.image[sampled] - centre).abs() * inside).sum((1, 2, 3)) / area
+            wanted = self.spread_share * ((truth - centre).abs() * inside).sum((1, 2, 3)) / area
+            total = total + 2 * torch.relu(wanted - strayed).mean()
+        return total
 
     def _judged(self, image: Tensor, hole: Tensor, out: DualPathOutputs) -> dict[str, Tensor]:
         finest = {"gen": out.generative[-1].image, "rec": out.reconstructive[-1].image}

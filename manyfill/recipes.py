@@ -77,6 +77,7 @@ _SAMPLING = DualPath(
         "mean": 20.0,
         "feature_rec": 0.5,
         "feature_mean": 0.5,
+        "spread": 20.0,
     },
     gan="hinge",
     kl_as_in_paper=True,  # the release's direction punishes a narrow posterior: the latent then says next to nothing
@@ -115,7 +116,7 @@ _open_pluralistic_fusion = Recipe(
     name="open-pluralistic-fusion",
     source="ours: dual path on the fused pictures; see docs/weights.md for what was tried",
     net=_FLAGSHIP,
-    objective=replace(_SAMPLING, weights={**_SAMPLING.weights, "adversarial_gen": 0.1}),
+    objective=replace(_SAMPLING, weights={**_SAMPLING.weights, "adversarial_gen": 0.3}),
     critic=CriticConfig(width=16, levels=4),
     features="efficientnet-lite0",
     masks=_EVERYDAY_MASKS,
