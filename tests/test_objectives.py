@@ -109,7 +109,7 @@ class Edges(Features):
 
 EVERYTHING = {
     **DualPath().weights,
-    **{"mean": 8.0, "feature_rec": 1.0, "feature_mean": 1.0, "style_gen": 1.0},
+    **{"hole_rec": 8.0, "mean": 8.0, "spread": 8.0, "feature_rec": 1.0, "feature_mean": 1.0, "style_gen": 1.0},
 }
 
 
@@ -163,7 +163,9 @@ MOVES = {
     "appearance_gen": (False, True, False, True),
     "adversarial_rec": (True, False, True, False),
     "adversarial_gen": (False, True, False, True),
+    "hole_rec": (True, False, True, False),
     "mean": (False, True, False, True),
+    "spread": (False, True, False, True),
     "feature_rec": (True, False, True, False),
     "feature_mean": (False, True, False, True),
     "style_gen": (False, True, False, True),
@@ -272,6 +274,26 @@ def test_a_share_of_the_pictures_decodes_the_mean() -> None:
     assert out.is_mean.flatten().tolist() == [1, 1, 0, 0]
     same = [torch.allclose(a, b, atol=1e-5) for a, b in zip(out.generative[-1].image, mean, strict=True)]
     assert same == [True, True, False, False]
+
+
+def test_samples_are_asked_to_stray_as_far_as_the_truth_does_and_no_farther() -> None:
+    objective = dual_path(mean_share=0.5, spread_share=0.5)
+    nets = picnets(fusion_scales=0).eval()
+    with torch.no_grad():
+        image, hole, out = run(objective, nets, batch=2)
+        assert out.centre is not None
+
+        def spread(share_of_the_way: float) -> float:
+            """The term when each sample lies this share of the way from the mean to the truth."""
+            drawn = []
+            for centre, picture in zip(out.centre or [], out.generative, strict=True):
+                truth = losses.resize_corners(image, *centre.shape[-2:])[1:]
+                moved = centre + share_of_the_way * (truth - centre)
+                drawn.append(picture._replace(image=torch.cat([picture.image[:1], moved])))
+            return float(objective.generator_terms(nets, image, hole, replace(out, generative=drawn))["spread"])
+
+        assert spread(0.0) > 2 * spread(0.25) - 1e-6 > 0.01
+        assert spread(0.5) < 1e-6 and spread(1.0) == 0
 
 
 class Listening(nn.Module):

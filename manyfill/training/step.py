@@ -38,10 +38,10 @@ def narrow_posterior(net: PICNet, std: float) -> None:
     Under wide noise a decoder that can fill from context alone learns to ignore z, and q then collapses onto its prior.
     """
     head, latent = net.encoder.posterior, net.config.latent
-    for conv in (head.conv2, head.bypass):
+    for conv, bias in ((head.conv2, math.log(math.expm1(std))), (head.bypass, 0.0)):  # softplus of it gives std
+        assert conv.bias is not None, "PICNet's convolutions have biases"
         conv.weight[latent:] = 0
-        conv.bias[latent:] = 0
-    head.conv2.bias[latent:] = math.log(math.expm1(std))  # softplus gives std
+        conv.bias[latent:] = bias
 
 
 def learning_rate(recipe: Recipe, images_seen: int) -> float:

@@ -23,9 +23,10 @@ from torch.testing import assert_close
 from manyfill import weights
 from manyfill.nets.dfnet import DFNetConfig
 from manyfill.nets.perceptual import Features
+from manyfill.nets.picnet import PICNet
 from manyfill.objectives import CVAE, Deterministic, DualPath, DualPathOutputs, InstanceBlind, Nets, StructureTexture
 from manyfill.recipes import RECIPES, Recipe
-from manyfill.training.step import Diverged, Step, build, learning_rate
+from manyfill.training.step import Diverged, Step, build, learning_rate, narrow_posterior
 
 CPU = torch.device("cpu")
 TINY = RECIPES["tiny"]
@@ -352,3 +353,11 @@ def test_ten_steps_give_the_losses_that_they_always_gave(name: str) -> None:
     for index, (row, step) in enumerate(zip(rows, terms, strict=True)):
         for term, text in zip(names, row.split(), strict=True):  # the last of four digits may be rounded the other way
             assert step[term] == pytest.approx(float(text), rel=1.5e-3, abs=1e-6), f"step {index}: {term}"
+
+
+def test_a_narrow_posterior_has_the_width_that_was_asked_for() -> None:
+    net = PICNet(RECIPES["tiny"].net)  # type: ignore[arg-type]
+    narrow_posterior(net, 0.05)
+    posterior = net.encoder.infer_posterior(torch.randn(2, 8, 4, 4))
+    assert_close(posterior.std, torch.full_like(posterior.std, 0.05), atol=1e-4, rtol=0)
+    assert posterior.mean.std() > 0.05
