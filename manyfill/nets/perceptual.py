@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from manyfill.download import cache_folder
+from manyfill.errors import BadWeights
 
 
 class Features(nn.Module):
     """A frozen network that gives feature maps of an image (B,3,H,W) in [0,1], fine to coarse."""
 
     name: str
+
+    @property
+    def origin(self) -> str:
+        """Name of the network and of its weights, for the metadata of what is trained with it."""
+        return self.name
 
     def _freeze(self) -> None:
         self.eval().requires_grad_(False)
@@ -51,4 +64,154 @@ class EfficientNetLite0(Features):
         return maps
 
 
-FEATURES: dict[str, type[Features]] = {"efficientnet-lite0": EfficientNetLite0}
+VGG16_INDICES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))  # torchvision's; conv1_1 ... conv5_3
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in [0,1], as torchvision's are fed
+CONVERTED_VGG16 = "vgg16-hed.safetensors"  # written by training/features.py
+
+
+def vgg16_file() -> Path:
+    """The VGG16 weights to use, in torchvision's layout (`features.0.weight` ...): .pth or .safetensors.
+
+    $MANYFILL_VGG16; else the newest vgg16-*.pth in torchvision's own cache; else what `fetch_vgg16` converted. Raises
+    BadWeights, which says how to get one.
+    """
+    if own := os.environ.get("MANYFILL_VGG16"):
+        path = Path(own).expanduser()
+        if not path.is_file():
+            raise BadWeights(
+                f"$MANYFILL_VGG16 is {own}, but there is no such file. Set it to torchvision's vgg16 file."
+            )
+        return path
+    theirs = sorted(Path(torch.hub.get_dir(), "checkpoints").glob("vgg16-*.pth"))
+    converted = cache_folder() / CONVERTED_VGG16
+    if theirs or converted.is_file():
+        return theirs[-1] if theirs else converted
+    raise BadWeights(
+        "there are no VGG16 weights for the perceptual and style terms. Fetch some once, 55 MB, with "
+        "`python -m manyfill.training.features`; or set MANYFILL_VGG16 to torchvision's vgg16 file, which is preferred."
+    )
+
+
+class VGG16(Features):
+    """ImageNet's VGG16 (Simonyan and Zisserman 2015): relu1_2, relu2_2, relu3_3 and relu4_3, each brought to unit size.
+
+    The picture is normalised as ImageNet's are. Every layer's output is scaled so that its root mean square on a fixed
+    random picture is 1 (see `unit_scale`): sets of weights differ by orders of magnitude, and deep maps are sparse and
+    small, so that without it one layer would be all of a sum over layers.
+    """
+
+    name = "vgg16"
+    stages = 4
+    pooled = False  # maps after the pooling that ends each stage, not before it
+    raw = False  # picture and layers as they are
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, path: Path | str | None = None) -> None:
+        super().__init__()
+        self.path = vgg16_file() if path is None else Path(path)
+        state = _read_vgg16(self.path)
+        stages: list[list[nn.Conv2d]] = []
+        channels = 3
+        for indices in VGG16_INDICES[: self.stages]:
+            stages.append([])
+            for index in indices:
+                stages[-1].append(_conv(state, f"features.{index}", channels, self.path))
+                channels = stages[-1][-1].out_channels
+        if not self.raw:
+            unit_scale(stages)
+        self.convs = nn.ModuleList(nn.ModuleList(stage) for stage in stages)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+        self._freeze()
+
+    @property
+    def origin(self) -> str:
+        """Which file the weights are from; two of them give other numbers."""
+        return f"{self.name} ({self.path.name})"
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        x = image if self.raw else (image - self.mean) / self.std
+        maps = []
+        for k, stage in enumerate(self.convs):
+            if k:
+                x = F.max_pool2d(x, 2)
+            for conv in stage:  # type: ignore[attr-defined]
+                x = F.relu(conv(x))
+            maps.append(F.max_pool2d(x, 2) if self.pooled else x)
+        return maps
+
+
+class VGG16Pools(VGG16):
+    """VGG16 as DFNet's losses use it (Hong et al. 2019, release): pool1, pool2, pool3 of the picture, raw in [0,1].
+
+    Nothing is normalised, as in the release, and the published weights of the terms go with torchvision's file. The
+    file that `fetch_vgg16` converts holds other numbers, at unit scale.
+    """
+
+    name = "vgg16-pools"
+    stages = 3
+    pooled = True
+    raw = True
+
+
+@torch.no_grad()
+def unit_scale(stages: Iterable[Iterable[nn.Conv2d]]) -> None:
+    """Scale every convolution's weight and bias so that its map after ReLU has root mean square 1 on random pictures.
+
+    A ReLU network computes the same up to one factor per layer. The pictures are 1/f noise of unit variance (photos'
+    spectrum; Field 1987) from a fixed seed, so that equal weights always get equal factors.
+    """
+    generator = torch.Generator().manual_seed(0)
+    frequency = torch.hypot(torch.fft.fftfreq(96)[:, None], torch.fft.rfftfreq(96)[None])
+    frequency[0, 0] = torch.inf
+    noise = torch.fft.rfft2(torch.randn(2, 3, 96, 96, generator=generator)) / frequency
+    x = torch.fft.irfft2(noise, s=(96, 96))
+    grey = x.mean(1, keepdim=True)
+    x = grey / grey.std() + 0.3 * x / x.std()  # colours of a photo go mostly together
+    factor = 1.0
+    for k, stage in enumerate(stages):
+        if k:
+            x = F.max_pool2d(x, 2)
+        for conv in stage:
+            assert conv.bias is not None
+            conv.bias *= factor  # the layer's input is that much larger than it was
+            x = F.relu(conv(x))
+            size = float(x.square().mean().sqrt())
+            if size <= 0:
+                raise BadWeights("these VGG16 weights are damaged: a layer gives nothing but zeros.")
+            conv.weight /= size
+            conv.bias /= size
+            x, factor = x / size, factor / size
+
+
+def _read_vgg16(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged pickles raise whatever comes up
+        raise BadWeights(f"VGG16 weights {path} cannot be read ({type(error).__name__}). Fetch them again.") from error
+    if not isinstance(state, dict):
+        raise BadWeights(f"{path} is not torchvision's vgg16: it holds a {type(state).__name__}, not a state dict.")
+    return state
+
+
+def _conv(state: dict[str, Tensor], name: str, channels: int, path: Path) -> nn.Conv2d:
+    """A 3x3 convolution from `channels` with the file's width."""
+    weight, bias = state.get(f"{name}.weight"), state.get(f"{name}.bias")
+    if weight is None or bias is None or weight.shape != (len(bias), channels, 3, 3):
+        found = "is missing" if weight is None or bias is None else f"has the shape {tuple(weight.shape)}"
+        raise BadWeights(
+            f"{path} is not torchvision's vgg16: '{name}.weight' (from {channels} channels, 3x3, with bias) {found}."
+        )
+    conv = nn.Conv2d(channels, len(bias), 3, padding=1)
+    conv.load_state_dict({"weight": weight, "bias": bias})
+    return conv
+
+
+FEATURES: dict[str, type[Features]] = {
+    "efficientnet-lite0": EfficientNetLite0,
+    "vgg16": VGG16,
+    "vgg16-pools": VGG16Pools,
+}

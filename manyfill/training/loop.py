@@ -141,7 +141,8 @@ def export(recipe: Recipe, step: Step, images_seen: int, path: Path, dtype: torc
     critics: Any = step.nets.critics
     critic = next(iter(critics.values()), None)
     text = json.dumps(dataclasses.asdict(recipe), default=str)
-    metadata = {"recipe": text, "images_seen": str(images_seen), "features": recipe.features or "none"}
+    features = "none" if step.nets.features is None else step.nets.features.origin
+    metadata = {"recipe": text, "images_seen": str(images_seen), "features": features}
     return weights.save(step.average, path, critic=critic, metadata=metadata, dtype=dtype)
 
 
