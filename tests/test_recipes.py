@@ -8,8 +8,8 @@ import pytest
 
 from manyfill import masks
 from manyfill.errors import UnknownModel
+from manyfill.nets.dfnet import DFNetConfig
 from manyfill.nets.perceptual import FEATURES
-from manyfill.objectives import DualPath
 from manyfill.recipes import RECIPES, Recipe, find
 
 
@@ -48,9 +48,9 @@ def test_every_recipe_can_be_run(name: str) -> None:
     assert recipe.features is None or recipe.features in FEATURES
     assert recipe.schedule in ("constant", "cosine", "step") and recipe.precision in ("bf16", "fp32")
     assert recipe.source
-    if isinstance(recipe.objective, DualPath) and recipe.objective.critics:
+    if recipe.objective.critics:
         assert recipe.size // 2**recipe.critic.levels - 2 >= 1, "the critic has no score to give"
-    needs_features = {"perceptual", "style", "feature_rec", "feature_mean", "style_gen"}
+    needs_features = {"perceptual", "style", "feature_rec", "feature_mean", "style_gen", "feature"}
     if any(recipe.objective.weights.get(term) for term in needs_features):
         assert recipe.features is not None
 
@@ -77,3 +77,14 @@ def test_the_published_numbers() -> None:
     }
     assert (dfnet.lr, dfnet.size, dfnet.images) == (2e-4, 512, 20 * 37_500 * 48)
     assert dfnet.objective.weights == {"reconstruction": 6.0, "perceptual": 0.1, "style": 240.0, "tv": 0.1}
+    assert (dfnet.net, dfnet.features) == (DFNetConfig(), "vgg16-pools")
+    same = dataclasses.replace(RECIPES["picnet-center"], name=picnet.name, source=picnet.source, masks=picnet.masks)
+    assert same == picnet and RECIPES["picnet-center"].masks == {"center": 1.0}
+    celeba = RECIPES["dfnet-celeba"]
+    assert (celeba.size, celeba.net, celeba.lr) == (256, DFNetConfig(size=256), 2e-4)
+    assert (celeba.objective, celeba.features) == (dfnet.objective, dfnet.features)
+
+
+def test_published_recipes_show_the_whole_photo() -> None:
+    for name in ("picnet-center", "picnet-random", "dfnet-places2", "dfnet-celeba"):
+        assert RECIPES[name].scale == (0.0, 0.0)
