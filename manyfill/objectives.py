@@ -120,7 +120,7 @@ class DualPath:
     latent has much to say; `mean_share` of the pictures decode the prior's mean on the generative path, where `mean`
     compares the hole with the truth (samples stay free); `feature_rec` and `feature_mean` are perceptual terms of the
     reconstruction and of the mean; `style_gen` compares Gram statistics only, so that it cannot collapse the samples;
-    `spread` asks samples to differ (see `_spread`).
+    `spread` asks samples to differ and `palette` to do so in the photo's own colours (see `_spread`, `_palette`).
     """
 
     weights: Mapping[str, float] = field(
@@ -137,7 +137,7 @@ class DualPath:
     kl_as_in_paper: bool = False
     composite_for_critic: bool = False  # the paper's critic sees the raw output; ours the completed picture
     mean_share: float = 0.0
-    spread_share: float = 0.5
+    spread_share: float = 0.4
 
     @property
     def critics(self) -> tuple[str, ...]:
@@ -218,10 +218,12 @@ class DualPath:
             terms["adversarial_rec"] = ((critic(judged["rec"]) - critic(image)) ** 2).mean()
         if out.centre is not None:
             terms["spread"] = self._spread(image, hole, out)
+        if self.weights.get("palette"):
+            terms["palette"] = self._palette(image, hole, out)
         return terms | self._feature_terms(nets, image, hole, out)
 
     def _spread(self, image: Tensor, hole: Tensor, out: DualPathOutputs) -> Tensor:
-        """How far samples fall short of straying from the mean as far as the truth does, on the two coarsest scales.
+        """How far samples are from straying from the mean as far as the truth does, on the two coarsest scales.
 
         After mode seeking (Mao et al. 2019), but calibrated: `spread_share` of the mean's own error is the goal, so
         that samples differ where the answer is open and agree where it is not.
@@ -236,7 +238,23 @@ class DualPath:
             area = 3 * inside.sum((1, 2, 3)).clamp(min=1)
             strayed = ((picture.image[sampled] - centre).abs() * inside).sum((1, 2, 3)) / area
             wanted = self.spread_share * ((truth - centre).abs() * inside).sum((1, 2, 3)) / area
-            total = total + 2 * torch.relu(wanted - strayed).mean()
+            total = total + 2 * (wanted - strayed).abs().mean()
+        return total
+
+    def _palette(self, image: Tensor, hole: Tensor, out: DualPathOutputs) -> Tensor:
+        """Mean distance of each sampled colour in the hole to its photo's nearest known one, on two coarse scales.
+
+        What stands in a hole may be anything, but rarely in a colour that the photo has nowhere.
+        """
+        total = torch.zeros((), device=image.device)
+        for picture in out.generative[:2]:
+            size = picture.image.shape[-2:]
+            colours = losses.resize_corners(image, *size).flatten(2).transpose(1, 2)  # (B, N, 3)
+            unknown = losses.resize_corners(hole, *size).flatten(1)  # (B, N)
+            apart = torch.cdist(picture.image.flatten(2).transpose(1, 2).float(), colours.float(), p=1) / 3
+            nearest = (apart + 4 * (unknown > 0.01).float()[:, None]).amin(2)  # over 1: nothing is known
+            weight = unknown * (1 - out.is_mean.flatten())[:, None] * (nearest <= 1).float()
+            total = total + 2 * (nearest * weight).sum() / weight.sum().clamp(min=1)
         return total
 
     def _judged(self, image: Tensor, hole: Tensor, out: DualPathOutputs) -> dict[str, Tensor]:

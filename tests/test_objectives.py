@@ -109,7 +109,8 @@ class Edges(Features):
 
 EVERYTHING = {
     **DualPath().weights,
-    **{"hole_rec": 8.0, "mean": 8.0, "spread": 8.0, "feature_rec": 1.0, "feature_mean": 1.0, "style_gen": 1.0},
+    **{"hole_rec": 8.0, "mean": 8.0, "spread": 8.0, "palette": 8.0},
+    **{"feature_rec": 1.0, "feature_mean": 1.0, "style_gen": 1.0},
 }
 
 
@@ -166,6 +167,7 @@ MOVES = {
     "hole_rec": (True, False, True, False),
     "mean": (False, True, False, True),
     "spread": (False, True, False, True),
+    "palette": (False, True, False, True),
     "feature_rec": (True, False, True, False),
     "feature_mean": (False, True, False, True),
     "style_gen": (False, True, False, True),
@@ -292,8 +294,25 @@ def test_samples_are_asked_to_stray_as_far_as_the_truth_does_and_no_farther() ->
                 drawn.append(picture._replace(image=torch.cat([picture.image[:1], moved])))
             return float(objective.generator_terms(nets, image, hole, replace(out, generative=drawn))["spread"])
 
-        assert spread(0.0) > 2 * spread(0.25) - 1e-6 > 0.01
-        assert spread(0.5) < 1e-6 and spread(1.0) == 0
+        assert spread(0.5) < 1e-6
+        assert spread(0.0) == pytest.approx(spread(1.0), rel=1e-4) and spread(0.0) > 0.01
+        assert spread(0.0) == pytest.approx(2 * spread(0.25), rel=1e-4)
+
+
+def test_a_colour_is_as_far_from_the_palette_as_from_the_nearest_known_pixel() -> None:
+    """All known pixels (0.2, 0.2, 0.2), the sample (0.5, 0.2, 0.2): 0.1 on each of two scales, in [-1,1] units 0.4."""
+    objective = dual_path(mean_share=0.0)
+    nets = picnets(fusion_scales=0).eval()
+    with torch.no_grad():
+        _, hole, out = run(objective, nets)
+        image = torch.where(hole > 0, 0.9, 0.2).expand(-1, 3, -1, -1)
+        drawn = []
+        for picture in out.generative:
+            colour = torch.full_like(picture.image, 0.2)
+            colour[:, 0] = 0.5
+            drawn.append(picture._replace(image=colour))
+        term = objective.generator_terms(nets, image, hole, replace(out, generative=drawn))["palette"]
+    assert float(term) == pytest.approx(0.4, abs=1e-5)
 
 
 class Listening(nn.Module):
