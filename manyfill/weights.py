@@ -18,10 +18,10 @@ from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from manyfill import zoo
+from manyfill import photos, zoo
 from manyfill.errors import BadWeights
 from manyfill.nets import CompletionNet, families
 from manyfill.nets.blocks import fold_spectral_norm
@@ -59,9 +59,7 @@ def save(
         tensors |= {f"critic.{name}": value for name, value in _stored(critic.state_dict(), dtype).items()}
         text["critic"] = json.dumps(_folded_config(critic.config))
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    save_file(tensors, part, metadata={**(metadata or {}), **text})
-    part.replace(path)
+    photos.write_atomic(path, to_bytes(tensors, metadata={**(metadata or {}), **text}))
     return path
 
 

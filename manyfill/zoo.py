@@ -37,7 +37,23 @@ class Pretrained:
         return MODELS / self.file
 
 
-ZOO: dict[str, Pretrained] = {}
+_DATA = "931 photos and textures of Debian packages, each under a free licence (docs/data/manifest.csv)"
+
+_MODELS = (
+    Pretrained(
+        name="pluralistic-fusion",
+        file="pluralistic-fusion.safetensors",
+        sha256="58892be70d5bf4c98392cd4ebf408f74b25c98e355c6a3fb539273df4bf71418",
+        family="picnet",
+        licence="Apache-2.0",
+        trained_on=_DATA,
+        images_seen=48_936,
+        size=11_265_784,
+        measured={},
+    ),
+)
+
+ZOO: dict[str, Pretrained] = {model.name: model for model in _MODELS}
 
 
 def find(name: str) -> Pretrained:
