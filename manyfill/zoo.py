@@ -41,6 +41,28 @@ _DATA = "931 photos and textures of Debian packages, each under a free licence (
 
 _MODELS = (
     Pretrained(
+        name="fusion",
+        file="fusion.safetensors",
+        sha256="633eae741da04c728b0dbc76a8a4a0704fbdf2c736674cd2543c17aa6883040a",
+        family="dfnet",
+        licence="Apache-2.0",
+        trained_on=_DATA,
+        images_seen=14_368,
+        size=9_412_032,
+        measured={},
+    ),
+    Pretrained(
+        name="pluralistic",
+        file="pluralistic.safetensors",
+        sha256="d1d20622d3c227f6c3b1447d36290c41a6af1ff0a5f22e19f5edd387246f4c24",
+        family="picnet",
+        licence="Apache-2.0",
+        trained_on=_DATA,
+        images_seen=54_936,
+        size=11_248_288,
+        measured={},
+    ),
+    Pretrained(
         name="pluralistic-fusion",
         file="pluralistic-fusion.safetensors",
         sha256="58892be70d5bf4c98392cd4ebf408f74b25c98e355c6a3fb539273df4bf71418",
