@@ -33,13 +33,19 @@ RADIUS = 3  # patches are 7x7 at every scale: at 1/8 they see 56 pixels of the p
 PATCH = 2 * RADIUS + 1
 DETAIL = 21  # principal components that describe a patch, beside its three means
 SIDE = 108  # scales are halved while the shorter side is at least this
-EXACT = 12_000  # scales of at most this many pixels are searched exactly
+THICK = 6.0  # scales are halved while the hole is at least this many pixels deep
+EXACT = 20_000  # scales of at most this many pixels are searched exactly
 REACH = 4  # longest stride of propagation, in pixels
 MAX_GAIN = 1.2  # light may change by this factor
 MAX_BIAS = 0.05  # and by this much besides, in [0,1]
 MAX_TINT = 0.02  # of which colour: a net's muddy colours must not tint the photo's
+LUMA = 1.0  # weight of the guide's lightness
+CHROMA = 3.0  # and of its colour, which light does not change
 FADE = 0.01  # how fast a guide's colour shift at the rim fades inwards, at the coarsest scale
-NEARNESS = 0.15  # price of distance: a source a whole picture away costs as much as a colour this far off
+OPPONENT = np.array([[0.58, 0.71, 0.41], [0.58, 0, -0.82], [0.58, -0.71, 0.41]], np.float32) * np.array(
+    [LUMA, CHROMA, CHROMA], np.float32
+)
+NEARNESS = 0.1  # price of distance: a source a whole picture away costs as much as a colour this far off
 TOLERANCE = 0.15  # low-passed difference from the guide, in [0,1], at which the photo's patches lose most of their say
 TILE = 384  # native resolution is refined in windows of this many pixels square
 
@@ -210,7 +216,7 @@ def _levels(image: Pixels, hole: Mask) -> list[_Level]:
         return []
     levels = [level]
     thickness = float(cv2.distanceTransform(np.pad(hole, 1).astype(np.uint8), cv2.DIST_L2, 3).max())
-    while min(hole.shape) >= SIDE and thickness >= 6:
+    while min(hole.shape) >= SIDE and thickness >= THICK:
         h, w = hole.shape[0] // 2, hole.shape[1] // 2
         even = np.s_[: 2 * h, : 2 * w]
         hole = _resize(hole[even].astype(np.float32), h, w) > 0
@@ -336,7 +342,8 @@ def _structure(low: Pixels, weight: float) -> Tensor:
     ]
     shape = [cv2.filter2D(luma, -1, weight * np.array(k, np.float32), borderType=cv2.BORDER_REPLICATE) for k in kernels]
     place = np.mgrid[: low.shape[0], : low.shape[1]].transpose(1, 2, 0).astype(np.float32) * (NEARNESS / max(low.shape))
-    return torch.from_numpy(np.concatenate([low, np.stack(shape, 2), place], 2).transpose(2, 0, 1).copy())[None]
+    colour = low @ (weight * OPPONENT)
+    return torch.from_numpy(np.concatenate([low, colour, np.stack(shape, 2), place], 2).transpose(2, 0, 1).copy())[None]
 
 
 # ── descriptors ─────────────────────────────────────────────────────────────────────────────────────
@@ -390,7 +397,7 @@ class _Scale:
         h, w = self.height, self.width
         low = self.at(self.low_known, torch.arange(h * w))
         seen = np.where(self.level.hole[..., None], np.float32(0), self.level.image)
-        table = torch.cat([self.describe(seen).reshape(h * w, -1), low], dim=1)
+        table = torch.cat([self.describe(seen).reshape(h * w, -1), low[:, 3:]], dim=1)
         table[:, :3] -= low[:, :3]
         return table
 
@@ -403,7 +410,7 @@ class _Scale:
         for some in torch.split(positions, 16_384):
             parts.append(self.image[some[:, None] + self.near].view(len(some), -1) @ flat)
         low = self.at(self.low_known, positions)
-        rows = torch.cat([torch.cat(parts), low], dim=1)
+        rows = torch.cat([torch.cat(parts), low[:, 3:]], dim=1)
         rows[:, :3] -= low[:, :3]
         return rows
 
@@ -460,7 +467,7 @@ def _peel(level: _Level, lows: _Lows | None, rng: torch.Generator) -> _Field:
         sources = sources[torch.randperm(len(sources), generator=rng)[:6000]]
     patches = picture[sources[:, None] + near].view(len(sources), -1)
     squares = (patches**2).view(len(sources), -1, 3).sum(2)
-    low_known, low_guide = (x[0].flatten(1).T for x in (lows.known, lows.guide)) if lows else (None, None)
+    low_known, low_guide = (x[0].flatten(1).T for x in (lows.known[:, 3:], lows.guide[:, 3:])) if lows else (None, None)
     waiting = torch.from_numpy(np.flatnonzero(level.touched))
     while len(waiting):
         seen = known[waiting[:, None] + near].float() * window
@@ -504,11 +511,8 @@ def _improve(scale: _Scale, field: _Field, window: Window, coherence: float, rng
     y, x = np.divmod(local, current.shape[1])
     targets = torch.from_numpy((y + grown[0]) * scale.width + x + grown[1])
     low = scale.at(scale.low_guide, targets)
-    wanted = torch.cat([scale.describe(current).reshape(-1, 3 + DETAIL)[torch.from_numpy(local)], low], dim=1)
+    wanted = torch.cat([scale.describe(current).reshape(-1, 3 + DETAIL)[torch.from_numpy(local)], low[:, 3:]], dim=1)
     wanted[:, :3] -= _light(scale, targets, field.source[targets + field.pad].long())[1]
-    if scale.height * scale.width <= EXACT:
-        sources = scale.level.valid.nonzero()[:, 0]
-        field.source[targets + field.pad] = sources[_nearest(wanted, scale.rows(sources))].int()
     _search(scale, field, targets, wanted, coherence, rng)
 
 
@@ -544,6 +548,9 @@ def _search(
         cost[chosen] = new_cost[better]
         field.source[places[chosen]] = new.int()
 
+    if scale.height * scale.width <= EXACT:
+        sources = valid.nonzero()[:, 0]
+        attempt(sources[_nearest(wanted, scale.rows(sources))], torch.ones(len(targets), dtype=torch.bool))
     for stride in (REACH, 1, 1):
         for side in sides:
             beside = field.source[places + side * stride].long()
@@ -557,7 +564,7 @@ def _search(
 
 
 def _light(scale: _Scale, targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
-    """Gain and bias (n, 4) that bring each source's blurred colour towards the guide's, and the colour reached (n, 3)."""
+    """Gain and bias (n, 4) that bring each source's blurred colour towards the guide's; the colour reached (n, 3)."""
     here, there = scale.at(scale.low_guide, targets)[:, :3], scale.at(scale.low_known, sources)[:, :3]
     gain = ((here.mean(1) + 0.05) / (there.mean(1) + 0.05)).clamp(1 / MAX_GAIN, MAX_GAIN)[:, None]
     bias = here - gain * there
