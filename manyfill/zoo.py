@@ -29,7 +29,7 @@ class Pretrained:
     trained_on: str  # the photos, in words
     images_seen: int  # the training clock
     size: int  # of the file, bytes
-    measured: Mapping[str, float] = field(default_factory=dict)  # metric -> value on the val photos; docs/weights.md
+    measured: Mapping[str, float] = field(default_factory=dict)  # network alone on the val photos; docs/weights.md
 
     @property
     def path(self) -> Path:
@@ -49,7 +49,7 @@ _MODELS = (
         trained_on=_DATA,
         images_seen=14_368,
         size=9_412_032,
-        measured={},
+        measured={"hole_psnr": 19.84, "hole_l1": 20.22},
     ),
     Pretrained(
         name="pluralistic",
@@ -60,7 +60,7 @@ _MODELS = (
         trained_on=_DATA,
         images_seen=54_936,
         size=11_248_288,
-        measured={},
+        measured={"hole_psnr": 19.84, "hole_l1": 20.31, "hole_between_fills": 2.03},
     ),
     Pretrained(
         name="pluralistic-fusion",
@@ -71,7 +71,7 @@ _MODELS = (
         trained_on=_DATA,
         images_seen=48_936,
         size=11_265_784,
-        measured={},
+        measured={"hole_psnr": 19.85, "hole_l1": 20.2, "hole_between_fills": 2.11},
     ),
 )
 
