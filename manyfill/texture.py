@@ -33,20 +33,24 @@ RADIUS = 3  # patches are 7x7 at every scale: at 1/8 they see 56 pixels of the p
 PATCH = 2 * RADIUS + 1
 DETAIL = 21  # principal components that describe a patch, beside its three means
 SIDE = 108  # scales are halved while the shorter side is at least this
-THICK = 6.0  # scales are halved while the hole is at least this many pixels deep
+THICK = 12.0  # scales are halved while the hole is at least this many pixels deep
 EXACT = 20_000  # scales of at most this many pixels are searched exactly
 REACH = 4  # longest stride of propagation, in pixels
 MAX_GAIN = 1.2  # light may change by this factor
 MAX_BIAS = 0.05  # and by this much besides, in [0,1]
 MAX_TINT = 0.02  # of which colour: a net's muddy colours must not tint the photo's
+SOFT = 2.0  # a guide that is softer than this, in pixels of its own scale, counts less
 LUMA = 1.0  # weight of the guide's lightness
 CHROMA = 3.0  # and of its colour, which light does not change
-FADE = 0.01  # how fast a guide's colour shift at the rim fades inwards, at the coarsest scale
+FADE = 0.0025  # how fast a guide's colour shift at the rim fades inwards, at the coarsest scale
 OPPONENT = np.array([[0.58, 0.71, 0.41], [0.58, 0, -0.82], [0.58, -0.71, 0.41]], np.float32) * np.array(
     [LUMA, CHROMA, CHROMA], np.float32
 )
 NEARNESS = 0.1  # price of distance: a source a whole picture away costs as much as a colour this far off
-TOLERANCE = 0.15  # low-passed difference from the guide, in [0,1], at which the photo's patches lose most of their say
+BLURRED = (
+    0.35  # low-passed difference from a blurred guide, in [0,1], at which the photo's patches lose most of their say
+)
+SHARP = 0.12  # and from a sharp one
 TILE = 384  # native resolution is refined in windows of this many pixels square
 
 
@@ -68,7 +72,7 @@ def synthesize(
     seed: int = 0,
     working: int = 640,
     coherence: float = 0.5,
-    guide_weight: float = 1.0,
+    guide_weight: float = 0.8,
 ) -> Synthesis:
     """Fill the hole with patches of the photo that look like the guide once both are blurred.
 
@@ -84,7 +88,7 @@ def synthesize(
     if not hole.any():
         return result
     top, left, bottom, right = near = _surroundings(hole)
-    levels = _levels(image[top:bottom, left:right], hole[top:bottom, left:right])
+    levels = _levels(image[top:bottom, left:right], hole[top:bottom, left:right], working)
     if guide is None and not levels:
         guide = np.full((1, 1, 3), image[~hole].mean(0) if not hole.all() else 0.5, np.float32)
     if not levels or strength <= 0:
@@ -133,21 +137,24 @@ def _solve(
     shape = result.confidence.shape
     rng = torch.Generator().manual_seed(seed)
     first = len(levels) - 1
-    last_whole = next(
-        k for k, level in enumerate(levels) if max(level.hole.shape) <= max(working, 2 * SIDE) or k == first
-    )
+    last_whole = next(k for k, level in enumerate(levels) if max(level.hole.shape) <= working or k == first)
     coarsest = levels[first]
+    sharp = np.zeros(coarsest.hole.shape, np.float32)
+    low = first if guide is None else max(first - 1, last_whole)
     if guide is None:
         field = _peel(coarsest, None, rng)
         wanted = _vote(coarsest, field, (0, 0, *coarsest.hole.shape))[0]
         lows = _low_pass(coarsest, wanted, guide_weight)
     else:
-        wanted = _wanted(guide, shape, near, levels, last_whole)
-        lows = _low_pass(coarsest, _meet(wanted, coarsest.hole), guide_weight)
-        field = _peel(coarsest, lows, rng)
+        whole = _compose(guide, shape, near, levels[last_whole], last_whole)
+        wanted, sharp = whole, _sharpness(whole, levels[last_whole].hole)
+        for level in levels[last_whole + 1 : low + 1]:
+            wanted, sharp = _halve(wanted, level.hole), _halve(sharp, level.hole)
+        lows = _low_pass(levels[low], _meet(wanted, levels[low].hole), guide_weight)
+        field = _peel(coarsest, (lows, 2.0 ** (first - low)), rng)
     trust: Tensor | None = None
     for number in range(first, -1, -1):
-        scale = _Scale(levels[number], lows, number - first, number >= last_whole, rng)
+        scale = _Scale(levels[number], lows, 2.0 ** (number - low), number >= last_whole, rng)
         if number < first:
             field = _inherit(field, levels[number + 1], scale, rng)
         rounds = 6 if number == first else 3 if number else 2
@@ -157,7 +164,7 @@ def _solve(
             for window in _tiles(scale.level.hole, TILE if number < last_whole else 0):
                 _improve(scale, field, window, coherence, rng)
         if number == last_whole and guide is not None:
-            trust = _trust(scale, field, lows, first - number)
+            trust = _trust(scale, field, lows, sharp, levels[number + 1 : low + 1])
     _write(result, scale, field, near[:2], guide, trust, strength)
 
 
@@ -209,21 +216,21 @@ def _level(image: Pixels, hole: Mask) -> _Level | None:
     return _Level(image, hole, torch.from_numpy(valid).flatten(), near & inside) if valid.any() else None
 
 
-def _levels(image: Pixels, hole: Mask) -> list[_Level]:
+def _levels(image: Pixels, hole: Mask, working: int) -> list[_Level]:
     """Halve while the picture is large, the hole is thick and enough patches stay known; fine to coarse."""
     level = _level(image, hole)
     if level is None:
         return []
     levels = [level]
     thickness = float(cv2.distanceTransform(np.pad(hole, 1).astype(np.uint8), cv2.DIST_L2, 3).max())
-    while min(hole.shape) >= SIDE and thickness >= THICK:
+    while max(hole.shape) > working or (min(hole.shape) >= SIDE and thickness >= THICK):
         h, w = hole.shape[0] // 2, hole.shape[1] // 2
         even = np.s_[: 2 * h, : 2 * w]
         hole = _resize(hole[even].astype(np.float32), h, w) > 0
         image = _resize(image[even], h, w)
         image[hole] = 0
         level = _level(image, hole)
-        if level is None or int(level.valid.sum()) < 200:
+        if level is None or (int(level.valid.sum()) < 200 and max(hole.shape) < working):
             break
         levels.append(level)
         thickness /= 2
@@ -254,22 +261,35 @@ def _enlarge(guide: Pixels, shape: tuple[int, int], window: Window) -> Pixels:
     return np.asarray(wide, np.float32).reshape(*x.shape, 3)
 
 
-def _wanted(guide: Pixels, shape: tuple[int, int], near: Window, levels: list[_Level], start: int) -> Pixels:
-    """The completed photo at the coarsest scale: the guide in the hole, composed at the working scale."""
-    factor = 1 << start
-    h, w = levels[start].hole.shape
+def _compose(guide: Pixels, shape: tuple[int, int], near: Window, level: _Level, doublings: int) -> Pixels:
+    """The completed photo at the working scale: the guide in the hole."""
+    factor = 1 << doublings
+    h, w = level.hole.shape
     top, left = near[:2]
     if guide.shape[:2] == shape:
         part = guide[top : top + h * factor, left : left + w * factor]
-        wanted = _resize(part, h, w) if start else part
+        wanted = _resize(part, h, w) if doublings else part
     else:
         small = (math.ceil(shape[0] / factor), math.ceil(shape[1] / factor))
         wanted = _enlarge(guide, small, (top // factor, left // factor, top // factor + h, left // factor + w))
-    wanted = np.where(levels[start].hole[..., None], wanted, levels[start].image).astype(np.float32)
-    for level in levels[start + 1 :]:
-        h, w = level.hole.shape
-        wanted = _resize(wanted[: 2 * h, : 2 * w], h, w)
-    return wanted
+    return np.where(level.hole[..., None], wanted, level.image).astype(np.float32)
+
+
+def _halve(x: Pixels, hole: Mask) -> Pixels:
+    """One scale down: to the size of that scale's hole."""
+    h, w = hole.shape
+    return _resize(x[: 2 * h, : 2 * w], h, w)
+
+
+def _sharpness(whole: Pixels, hole: Mask) -> Pixels:
+    """(h, w) in [0,1]: whether the guide has as much fine detail as the photo near the hole."""
+    luma = whole.mean(2)
+    detail = (luma - _blur(luma, 1.5)) ** 2
+    around = cv2.dilate(hole.astype(np.uint8), np.ones((33, 33), np.uint8), borderValue=0).astype(bool) & ~hole
+    usual = float(detail[around].mean()) if around.any() else 0.0
+    inside = hole.astype(np.float32)
+    local = _blur(detail * inside, 6.0) / (_blur(inside, 6.0) + np.float32(1e-6))
+    return np.clip(2 * local / (usual + 1e-6) - 0.4, 0, 1).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,22 +307,25 @@ def _low_pass(level: _Level, wanted: Pixels, weight: float) -> _Lows:
     The photo is blurred more, until its slopes near the hole are no steeper than the guide's in the hole: what a soft
     net left out must not count against a patch.
     """
-    near = cv2.dilate(level.hole.astype(np.uint8), np.ones((17, 17), np.uint8)).astype(bool) & ~level.hole
+    near = cv2.dilate(level.hole.astype(np.uint8), np.ones((25, 25), np.uint8)).astype(bool) & ~level.hole
     soft = _blur(wanted, 1.0)
-    wanted_slope = _slope(soft, level.hole)
-    for sigma in (1.0, 1.4, 2.0, 2.8):
+    deep = cv2.distanceTransform(level.hole.astype(np.uint8), cv2.DIST_L2, 3)
+    wanted_slope = _slope(soft, deep >= min(5.0, 0.5 * float(deep.max())))
+    for sigma in (1.0, 1.4, 2.0, 2.8, 4.0, 5.6):
         low = _blur_known(level, sigma)
         if not near.any() or _slope(low, near) <= 1.3 * wanted_slope:
             break
-    return _Lows(_structure(low, weight), _structure(soft, weight), sigma)
+    weight *= min(1.0, SOFT / sigma)
+    step = round(sigma)
+    return _Lows(_structure(low, weight, step), _structure(soft, weight, step), sigma)
 
 
 def _meet(wanted: Pixels, hole: Mask) -> Pixels:
     """The guide with its colours shifted, most near the rim, to where those of the photo beside it leave off."""
     missing = hole.astype(np.float32)
     seen = 1 - missing
-    drawn = _blur(wanted * missing[..., None], 1.5) / (_blur(missing, 1.5)[..., None] + np.float32(1e-6))
-    photo = _blur(wanted * seen[..., None], 1.5) / (_blur(seen, 1.5)[..., None] + np.float32(1e-6))
+    drawn = _blur(wanted * missing[..., None], 2.0) / (_blur(missing, 2.0)[..., None] + np.float32(1e-6))
+    photo = _blur(wanted * seen[..., None], 2.0) / (_blur(seen, 2.0)[..., None] + np.float32(1e-6))
     near = cv2.dilate(hole.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).astype(bool)
     error = np.where((near & ~hole)[..., None], drawn - photo, np.float32(0))
     return np.where(hole[..., None], wanted + _close(error, hole, decay=FADE), wanted)
@@ -331,16 +354,20 @@ def _blur(x: Pixels, sigma: float) -> Pixels:
     return np.asarray(cv2.GaussianBlur(x, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
-def _structure(low: Pixels, weight: float) -> Tensor:
+def _structure(low: Pixels, weight: float, step: int) -> Tensor:
     luma = low.mean(2)
-    kernels = [
+    kernels: list[list[list[float]]] = [
         [[0, 0, 0], [-1, 0, 1], [0, 0, 0]],
         [[0, -1, 0], [0, 0, 0], [0, 1, 0]],
         [[0, 0, 0], [1, -2, 1], [0, 0, 0]],
         [[0, 1, 0], [0, -2, 0], [0, 1, 0]],
         [[0.5, 0, -0.5], [0, 0, 0], [-0.5, 0, 0.5]],
     ]
-    shape = [cv2.filter2D(luma, -1, weight * np.array(k, np.float32), borderType=cv2.BORDER_REPLICATE) for k in kernels]
+    shape = []
+    for kernel in kernels:
+        wide = np.zeros((2 * step + 1, 2 * step + 1), np.float32)
+        wide[::step, ::step] = kernel
+        shape.append(cv2.filter2D(luma, -1, weight * wide, borderType=cv2.BORDER_REPLICATE))
     place = np.mgrid[: low.shape[0], : low.shape[1]].transpose(1, 2, 0).astype(np.float32) * (NEARNESS / max(low.shape))
     colour = low @ (weight * OPPONENT)
     return torch.from_numpy(np.concatenate([low, colour, np.stack(shape, 2), place], 2).transpose(2, 0, 1).copy())[None]
@@ -349,14 +376,23 @@ def _structure(low: Pixels, weight: float) -> Tensor:
 # ── descriptors ─────────────────────────────────────────────────────────────────────────────────────
 
 
+def _sample(low: Tensor, positions: Tensor, width: int, shrink: float) -> Tensor:
+    """(n, C) of a (1, C, h, w) map, between its pixels, at flat positions of a scale of which it is `shrink` times."""
+    h, w = low.shape[2:]
+    y = (torch.div(positions, width, rounding_mode="floor").float() + 0.5) * (2 * shrink / h) - 1
+    x = ((positions % width).float() + 0.5) * (2 * shrink / w) - 1
+    grid = torch.stack([x, y], 1)[None, None]
+    return functional.grid_sample(low, grid, padding_mode="border", align_corners=False)[0, :, 0].T
+
+
 class _Scale:
     """One scale with what patches are compared by: band-passed means, principal components, low-passed structure."""
 
-    def __init__(self, level: _Level, lows: _Lows, doublings: int, whole: bool, rng: torch.Generator):
+    def __init__(self, level: _Level, lows: _Lows, shrink: float, whole: bool, rng: torch.Generator):
         self.level = level
         self.height, self.width = level.hole.shape
         self.low_known, self.low_guide = lows.known, lows.guide
-        self.shrink = 2.0**doublings  # coarsest pixels per pixel of this scale
+        self.shrink = shrink  # pixels of the low-passed maps per pixel of this scale
         self.image = torch.from_numpy(np.ascontiguousarray(level.image)).view(-1, 3)
         dy, dx = np.mgrid[-RADIUS : RADIUS + 1, -RADIUS : RADIUS + 1]
         self.near = torch.from_numpy((dy * self.width + dx).ravel().astype(np.int64))
@@ -381,12 +417,8 @@ class _Scale:
         )
 
     def at(self, low: Tensor, positions: Tensor) -> Tensor:
-        """(n, 8) of a low-passed map at flat positions."""
-        h, w = low.shape[2:]
-        y = (torch.div(positions, self.width, rounding_mode="floor").float() + 0.5) * (2 * self.shrink / h) - 1
-        x = ((positions % self.width).float() + 0.5) * (2 * self.shrink / w) - 1
-        grid = torch.stack([x, y], 1)[None, None]
-        return functional.grid_sample(low, grid, padding_mode="border", align_corners=False)[0, :, 0].T
+        """(n, C) of a low-passed map at flat positions."""
+        return _sample(low, positions, self.width, self.shrink)
 
     def describe(self, picture: Pixels) -> Tensor:
         """(h, w, 3 + DETAIL): means and components of the patch around each pixel; the outer RADIUS is void."""
@@ -450,7 +482,7 @@ def _inherit(coarse: _Field, above: _Level, scale: _Scale, rng: torch.Generator)
     return field
 
 
-def _peel(level: _Level, lows: _Lows | None, rng: torch.Generator) -> _Field:
+def _peel(level: _Level, guided: tuple[_Lows, float] | None, rng: torch.Generator) -> _Field:
     """Coarsest start, from the rim inwards: each patch takes a source that fits its known pixels and the blurred guide.
 
     Efros, Leung 1999; without a guide the known pixels decide alone.
@@ -467,7 +499,12 @@ def _peel(level: _Level, lows: _Lows | None, rng: torch.Generator) -> _Field:
         sources = sources[torch.randperm(len(sources), generator=rng)[:6000]]
     patches = picture[sources[:, None] + near].view(len(sources), -1)
     squares = (patches**2).view(len(sources), -1, 3).sum(2)
-    low_known, low_guide = (x[0].flatten(1).T for x in (lows.known[:, 3:], lows.guide[:, 3:])) if lows else (None, None)
+    low_known = low_guide = None
+    if guided:
+        lows, shrink = guided
+        every = torch.arange(level.hole.size)
+        low_known = _sample(lows.known, every, width, shrink)[sources, 3:]
+        low_guide = _sample(lows.guide, every, width, shrink)[:, 3:]
     waiting = torch.from_numpy(np.flatnonzero(level.touched))
     while len(waiting):
         seen = known[waiting[:, None] + near].float() * window
@@ -481,7 +518,7 @@ def _peel(level: _Level, lows: _Lows | None, rng: torch.Generator) -> _Field:
         cost += (there**2 * seen[..., None]).sum((1, 2))[:, None]
         if low_known is not None:
             assert low_guide is not None
-            cost += torch.cdist(low_guide[here], low_known[sources]) ** 2
+            cost += torch.cdist(low_guide[here], low_known) ** 2
         cost = cost.clamp(min=0) + 1e-4
         best = sources[(cost * (1 + 0.2 * torch.rand(cost.shape, generator=rng))).argmin(1)]
         field.source[here + field.pad] = best.int()
@@ -632,16 +669,18 @@ def _vote(
 # ── the result ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _trust(scale: _Scale, field: _Field, lows: _Lows, doublings: int) -> Tensor:
-    """(1, 1, h, w): how near the blurred fill comes to the blurred guide, smooth, at the coarsest scale."""
+def _trust(scale: _Scale, field: _Field, lows: _Lows, sharp: Pixels, levels: list[_Level]) -> Tensor:
+    """(1, 1, h, w): how near the blurred fill comes to the blurred guide, smooth, at the scale of the blurred maps.
+
+    Where the guide is blurred the photo's patches are forgiven more: they look better than a smear.
+    """
     picture = _vote(scale.level, field, (0, 0, scale.height, scale.width), scale)[0]
-    h, w = lows.guide.shape[2:]
-    for _ in range(doublings):
-        half = (picture.shape[0] // 2, picture.shape[1] // 2)
-        picture = _resize(picture[: 2 * half[0], : 2 * half[1]], *half)
+    for level in levels:
+        picture = _halve(picture, level.hole)
     wrong = np.abs(_blur(picture, lows.sigma) - lows.guide[0, :3].permute(1, 2, 0).numpy()).max(2)
-    trust = _blur(np.exp(-((wrong / TOLERANCE) ** 2)), 1.5)
-    return torch.from_numpy(trust).view(1, 1, h, w)
+    tolerance = BLURRED + (SHARP - BLURRED) * sharp
+    trust = _blur(np.exp(-((wrong / tolerance) ** 2)).astype(np.float32), 2.0)
+    return torch.from_numpy(trust)[None, None]
 
 
 def _close(error: Pixels, hole: Mask, decay: float = 0.001, sweeps: int = 20) -> Pixels:
