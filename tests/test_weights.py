@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -319,3 +321,10 @@ def test_a_checkpoint_inside_a_training_state_is_found(tmp_path: Path) -> None:
         {"epoch": 3, "state_dict": {f"module.{name}": value for name, value in state.items()}}, tmp_path / "a.pth"
     )
     assert weights._read_pth(tmp_path / "a.pth").keys() == {f"module.{name}" for name in state}
+
+
+def test_loading_a_model_does_not_start_the_compiler() -> None:
+    """torch._dynamo costs more than torch itself; random values on the meta device would import it."""
+    code = "import sys; from manyfill import weights, zoo; weights.load(zoo.DEFAULT); print('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "False"

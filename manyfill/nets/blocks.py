@@ -123,6 +123,8 @@ def initialise(module: nn.Module) -> None:
     PyTorch's default shrinks a signal to about 0.6 of itself at each bypass; five levels down next to nothing is left
     of the photo's layout and of the latent, and a decoder that no instance norm lifts learns to do without them.
     """
+    if any(parameter.is_meta for parameter in module.parameters()):
+        return  # about to be filled from a file; normal_ on the meta device imports the compiler: 2 s of start-up
     for name, child in module.named_modules():
         if isinstance(child, nn.Conv2d | nn.ConvTranspose2d) and name.endswith(("conv1", "conv2", "bypass")):
             taps = child.weight[0].numel() if isinstance(child, nn.Conv2d) else child.weight.shape[0] * 9 / 4
