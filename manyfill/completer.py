@@ -7,7 +7,7 @@ the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from manyfill import masks, photos, ranking, resolution, weights
 from manyfill.errors import BadWeights, ManyfillError, TooLarge
+from manyfill.fillers import FILLERS, Filler
 from manyfill.nets import CompletionNet, Prediction
 from manyfill.photos import Photo
 from manyfill.resolution import Bools, Box, Floats, Window
@@ -29,12 +31,14 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Progress = Callable[[str, int, int], None]  # (stage, done, total)
+Preview = Callable[["Completion", int, int], None]  # (unfinished fill, step, steps), coarse to fine
 
 MOST = 64  # fills per call
 SCORED = 4  # windows, those with most of the hole, that a fill's score is the mean of
 MARGIN = 16  # known pixels around a core that its seam is closed against
 TEXTURE_SIDE = 512  # least side in pixels of the part of the photo that the texture stage takes patches from
 TEXTURE = {"net": 0.0, "photo": 1.0, "auto": 1.0}
+FILLER_SIDE = 1024  # least side in pixels of the part of the photo that a filler without a network is shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +119,8 @@ class _Task:
 class Completer:
     """A network, its critic where it has one, and the way from photos to fills."""
 
+    _auto_texture = "photo"
+
     def __init__(
         self,
         net: CompletionNet,
@@ -134,16 +140,23 @@ class Completer:
     def from_pretrained(
         cls, name_or_path: str | Path = DEFAULT, *, device: str | None = None, engine: str = "auto"
     ) -> Completer:
-        """Load an installed model by name, or a .safetensors file.
+        """Load an installed model by name, a .safetensors file, or one of `fillers.FILLERS`, which need no weights.
 
         `device`: None or "auto" takes cuda, else mps, else cpu. Raises UnknownModel and BadWeights.
         """
+        if str(name_or_path) in FILLERS:
+            return _WithoutNet(FILLERS[str(name_or_path)])
         if engine not in ("auto", "torch"):
             raise ManyfillError(f"engine '{engine}' is not available. Use 'auto' or 'torch'.")
         where = _device(device)
         found = weights.load(name_or_path, device=where)
         name = str(name_or_path) if str(name_or_path) in ZOO else found.path.stem
         return cls(found.net, critic=found.critic, name=name, sha256=found.sha256, device=where)
+
+    @property
+    def varied(self) -> bool:
+        """Whether there is more than one answer to a hole."""
+        return self.net.noise_shape(self.net.multiple, self.net.multiple) is not None
 
     def complete(
         self,
@@ -176,23 +189,60 @@ class Completer:
         Fully transparent pixels are not looked at and stay as they were, unless `polarity` is "alpha": then what was
         transparent is what is filled, and becomes opaque.
         """
-        strength = _strength(texture)
+        return list(
+            self.stream(
+                photo,
+                mask,
+                n=n,
+                seed=seed,
+                polarity=polarity,
+                grow=grow,
+                band=band,
+                diversity=diversity,
+                texture=texture,
+                max_memory=max_memory,
+                progress=progress,
+            )
+        )
+
+    def stream(
+        self,
+        photo: Any,
+        mask: Any,
+        *,
+        n: int = 1,
+        seed: int = 0,
+        polarity: str = "white",
+        grow: int = 0,
+        band: int = 0,
+        diversity: float = 1.0,
+        texture: str | float = "auto",
+        max_memory: int | None = None,
+        progress: Progress | None = None,
+        preview: Preview | None = None,
+    ) -> Iterator[Completion]:
+        """The fills of `complete`, the same and in the same order, each as soon as it is finished.
+
+        `preview(fill, step, steps)` is called with every fill drawn, also those that are not chosen in the end: first
+        with the network's coarse pictures, small to large, at last with what it drew before texture; without score.
+        """
+        strength = _strength(self._auto_texture if texture == "auto" else texture)
         _check(n=n, grow=grow, band=band, diversity=diversity)
         source = photos.read(photo)
         marked = masks.read_hole(mask, polarity=polarity, size=(source.height, source.width))
         hole = masks.grow(marked, grow)[0, 0].numpy() > 0.5
         source, hole, blind = _see_through(source, hole, fill_transparent=polarity == "alpha")
         if not hole.any():
-            return [Completion(source, seed, None, hole)]
-        varied = diversity > 0 and self.net.noise_shape(self.net.multiple, self.net.multiple) is not None
-        count = n if varied else 1
+            yield Completion(source, seed, None, hole)
+            return
+        count = n if diversity > 0 and self.varied else 1
         drawn = count + max(2, count // 2) if count > 1 else 1
         _check_memory(source, count, max_memory)
 
         task = _Task(source, hole, blind, band, diversity)
-        windows = resolution.plan(hole, working_size=self.net.working_size, multiple=self.net.multiple)
+        windows = self._plan(hole)
         with torch.inference_mode():
-            drafts = self._draw(task, windows, range(seed, seed + drawn), progress)
+            drafts = self._draw(task, windows, range(seed, seed + drawn), progress, preview)
             scores, thumbnails = [], []
             for index, draft in enumerate(drafts):
                 scores.append(self._score(task, windows, draft))
@@ -200,13 +250,23 @@ class Completer:
                 if progress is not None:
                     progress("rank", index + 1, drawn)
         best = ranking.pick(scores, ranking.distances(thumbnails), count)
-        chosen = [drafts[index] for index in best]
-        if strength > 0:
-            _add_texture(task, chosen, strength, progress)
-        return [Completion(_paste(source, drafts[i]), drafts[i].seed, scores[i], hole) for i in best]
+        texture_of = _Texture(task, strength, progress, total=len(best)) if strength > 0 else None
+        for index in best:
+            if texture_of is not None:
+                texture_of.add(drafts[index])
+            yield Completion(_paste(source, drafts[index]), drafts[index].seed, scores[index], hole)
+
+    def _plan(self, hole: Bools) -> list[Window]:
+        """What the network sees at once."""
+        return resolution.plan(hole, working_size=self.net.working_size, multiple=self.net.multiple)
 
     def _draw(
-        self, task: _Task, windows: Sequence[Window], seeds: Sequence[int], progress: Progress | None
+        self,
+        task: _Task,
+        windows: Sequence[Window],
+        seeds: Sequence[int],
+        progress: Progress | None,
+        preview: Preview | None,
     ) -> list[_Draft]:
         """Every fill, window by window; a window that no earlier one reaches into is encoded once for all fills."""
         drafts = [_Draft(seed) for seed in seeds]
@@ -228,7 +288,12 @@ class Completer:
                 prediction = self.net.decode(encoded, noise)
                 if not torch.isfinite(prediction.image).all():
                     raise BadWeights(f"model '{self.name}' drew values that are no numbers: its weights are damaged.")
+                if preview is not None and number == len(windows) - 1:
+                    _show_scales(task, window, own, draft, prediction, preview)
                 draft.patches.append(_finish(task, window, view, missing, own, prediction))
+                if preview is not None and number == len(windows) - 1:
+                    steps = len(prediction.scales) + 1
+                    preview(Completion(_paste(task.photo, draft), draft.seed, None, task.hole), steps, steps)
             unfilled[window.core.part] = False
         if progress is not None:
             progress("fill", total, total)
@@ -258,6 +323,58 @@ class Completer:
                 score = ranking.seam_score(_as_float(draft.look(task.photo.pixels, box)), task.hole[box.part])
             total += score * areas[index]
         return total / sum(areas[index] for index in largest)
+
+
+class _WithoutNet(Completer):
+    """A filler without weights in place of the network; photos are read, ranked, pasted and written as any other."""
+
+    _auto_texture = "net"  # what the filler drew; another strength gives its fill texture as it gives a network's
+
+    def __init__(self, filler: Filler) -> None:
+        self.filler = filler
+        self.critic = None
+        self.name = filler.name
+        self.sha256 = filler.sha256
+        self.device = torch.device("cpu")
+
+    @property
+    def varied(self) -> bool:
+        return self.filler.seeded
+
+    def _plan(self, hole: Bools) -> list[Window]:
+        """The hole's surroundings, at the photo's own pixels: what a fill costs follows the hole, not the photo."""
+        return resolution.plan(hole, working_size=FILLER_SIDE, multiple=1)
+
+    def _draw(
+        self,
+        task: _Task,
+        windows: Sequence[Window],
+        seeds: Sequence[int],
+        progress: Progress | None,
+        preview: Preview | None = None,
+    ) -> list[_Draft]:
+        """Every fill, window by window; in 8 bits, also where the photo has 16."""
+        if task.band:
+            raise ManyfillError(f"'{self.name}' does not blend into the photo around the hole. Leave --band at 0.")
+        drafts = [_Draft(seed) for seed in seeds]
+        unfilled = task.hole.copy()
+        for number, window in enumerate(windows):
+            missing = unfilled[window.box.part] if task.blind is None else (unfilled | task.blind)[window.box.part]
+            own = unfilled[window.core.part].copy()
+            core = window.core.inside(window.box).part
+            for index, draft in enumerate(drafts):
+                if progress is not None:
+                    progress("fill", number * len(drafts) + index, len(windows) * len(drafts))
+                seen = np.rint(_as_float(draft.look(task.photo.pixels, window.box)) * 255).astype(np.uint8)
+                seed = _seed(draft.seed, number) if task.diversity > 0 else 0
+                fill = self.filler(seen, missing, seed)[core]
+                draft.patches.append(_Patch(window.core, _round(_as_float(fill), task.photo), own))
+                if preview is not None and number == len(windows) - 1:
+                    preview(Completion(_paste(task.photo, draft), draft.seed, None, task.hole), 1, 1)
+            unfilled[window.core.part] = False
+        if progress is not None:
+            progress("fill", len(windows) * len(drafts), len(windows) * len(drafts))
+        return drafts
 
 
 def _finish(
@@ -292,30 +409,50 @@ def _finish(
     return _Patch(box, _round(result, task.photo), painted)
 
 
-def _add_texture(task: _Task, drafts: Sequence[_Draft], strength: float, progress: Progress | None) -> None:
-    """The texture stage: the photo's own patches, guided by the finished fill; patches are appended to the drafts."""
-    from manyfill import texture
+def _show_scales(
+    task: _Task, window: Window, own: Bools, draft: _Draft, prediction: Prediction, preview: Preview
+) -> None:
+    """Preview what one window's coarse pictures make of a draft, small to large."""
+    size = prediction.image.shape[-2:]
+    for step, scale in enumerate(prediction.scales, start=1):
+        picture = F.interpolate(scale.float(), size=size, mode="bilinear", align_corners=False)
+        fill = _round(resolution.from_net(picture, window, window.core), task.photo)
+        rough = replace(draft, patches=[*draft.patches, _Patch(window.core, fill, own)])
+        preview(Completion(_paste(task.photo, rough), draft.seed, None, task.hole), step, len(prediction.scales) + 1)
 
-    parts = resolution.plan(task.hole, working_size=TEXTURE_SIDE, multiple=1)
-    unfilled = task.hole.copy()
-    for number, part in enumerate(parts):
-        own = unfilled[part.core.part].copy()
-        unfilled[part.core.part] = False
-        gap = task.hole[part.box.part] if task.blind is None else (task.hole | task.blind)[part.box.part]
-        for index, draft in enumerate(drafts):
-            if progress is not None:
-                progress("texture", number * len(drafts) + index, len(parts) * len(drafts))
+
+class _Texture:
+    """The texture stage: the photo's own patches, guided by the finished fill; patches are appended to the drafts."""
+
+    def __init__(self, task: _Task, strength: float, progress: Progress | None, *, total: int) -> None:
+        self.task, self.strength, self.progress, self.total = task, strength, progress, total
+        self.parts = resolution.plan(task.hole, working_size=TEXTURE_SIDE, multiple=1)
+        self.added = 0
+
+    def add(self, draft: _Draft) -> None:
+        """Give one draft its texture, part by part."""
+        from manyfill import texture
+
+        task = self.task
+        unfilled = task.hole.copy()
+        for number, part in enumerate(self.parts):
+            if self.progress is not None:
+                self.progress("texture", self.added * len(self.parts) + number, self.total * len(self.parts))
+            own = unfilled[part.core.part].copy()
+            unfilled[part.core.part] = False
+            gap = task.hole[part.box.part] if task.blind is None else (task.hole | task.blind)[part.box.part]
             if gap.all():  # nothing to take patches from
                 continue
             guide = _as_float(draft.look(task.photo.pixels, part.box))
             if task.blind is not None:
                 guide = resolution.fill_smoothly(guide, task.blind[part.box.part])
             seed = _seed(draft.seed if task.diversity > 0 else 0, number, 1)
-            made = texture.synthesize(guide, gap, guide, strength=strength, seed=seed)
+            made = texture.synthesize(guide, gap, guide, strength=self.strength, seed=seed)
             core = part.core.inside(part.box).part
             draft.patches.append(_Patch(part.core, _round(made.image[core], task.photo), own))
-    if progress is not None:
-        progress("texture", len(parts) * len(drafts), len(parts) * len(drafts))
+        self.added += 1
+        if self.progress is not None:
+            self.progress("texture", self.added * len(self.parts), self.total * len(self.parts))
 
 
 def _seed(seed: int, *numbers: int) -> int:

@@ -308,6 +308,40 @@ def test_the_global_generator_is_neither_used_nor_moved() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_fills_stream_in_the_order_that_complete_lists_them() -> None:
+    photo, completer = photo_of(40, 50), sketch()
+    listed = completer.complete(photo, SMALL, n=3, texture=0.7)
+    streamed = list(completer.stream(photo, SMALL, n=3, texture=0.7))
+    assert [fill.seed for fill in streamed] == [fill.seed for fill in listed]
+    assert all(same(one, two) and one.score == two.score for one, two in zip(streamed, listed, strict=True))
+
+
+def test_the_first_fill_is_there_before_the_second_is_finished() -> None:
+    stages: list[str] = []
+    fills = sketch().stream(photo_of(40, 50), SMALL, n=2, progress=lambda stage, *_: stages.append(stage))
+    next(fills)
+    first = stages.count("texture")
+    next(fills)
+    assert 0 < first < stages.count("texture")
+
+
+@pytest.mark.parametrize("name", ["sketch", "flagship", "dfnet"])
+def test_previews_go_from_coarse_to_what_was_drawn_before_texture(name: str) -> None:
+    pixels = photo_of(90, 120)
+    shown: dict[int, list[tuple[int, int, Completion]]] = {}
+    stream = NETS[name].stream(
+        pixels, HOLE, n=2, preview=lambda fill, step, steps: shown.setdefault(fill.seed, []).append((step, steps, fill))
+    )
+    fills = list(stream)
+    assert {fill.seed for fill in fills} <= set(shown)
+    for fill in complete(NETS[name], pixels, HOLE, n=2):  # without texture
+        steps = shown[fill.seed]
+        assert [step for step, _, _ in steps] == list(range(1, steps[0][1] + 1))
+        assert same(steps[-1][2], fill) and steps[-1][2].score is None
+        assert all((one.photo.pixels[~HOLE] == pixels[~HOLE]).all() for _, _, one in steps)
+    assert len(shown[0]) == {"sketch": 1, "flagship": 4, "dfnet": 2}[name]
+
+
 # ── seams, band, texture ──────────────────────────────────────────────────────────────────────────────────────────
 
 
