@@ -11,6 +11,7 @@ import typer
 from manyfill import zoo
 from manyfill.cli import console
 from manyfill.errors import ManyfillError, TooLarge
+from manyfill.fillers import FILLERS
 
 if TYPE_CHECKING:
     from manyfill.batch import Done, Options
@@ -277,13 +278,12 @@ def load(model: str, *, device: str = "auto", engine: str = "auto") -> tuple[Com
     from manyfill.completer import Completer
 
     completer = Completer.from_pretrained(model, device=None if device == "auto" else device, engine=engine)
-    return completer, None if model in zoo.ZOO else Path(model)
+    return completer, None if model in zoo.ZOO or model in FILLERS else Path(model)
 
 
 def is_deterministic(completer: Completer) -> bool:
-    """Whether the net has one answer only."""
-    side = completer.net.multiple
-    return completer.net.noise_shape(side, side) is None
+    """Whether the model has one answer only."""
+    return not completer.varied
 
 
 def parse_size(text: str) -> int:

@@ -11,6 +11,7 @@ import typer
 
 from manyfill import zoo
 from manyfill.cli import console
+from manyfill.fillers import FILLERS, Filler
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -19,9 +20,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def models(
     json_wanted: Annotated[bool, typer.Option("--json", help="The same as JSON, for programs.")] = False,
 ) -> int:
-    """List the installed models: size, licence, training data, measured results, path."""
+    """List the installed models: size, licence, training data, measured results, path; then fillers without weights."""
     if json_wanted:
-        console.out(json.dumps([_entry(model) for model in zoo.ZOO.values()], indent=2, ensure_ascii=False))
+        entries = [*(_entry(model) for model in zoo.ZOO.values()), *(_filler_entry(f) for f in FILLERS.values())]
+        console.out(json.dumps(entries, indent=2, ensure_ascii=False))
         return 0
     width = max(60, min(120, get_terminal_size((100, 24)).columns))
     for model in zoo.ZOO.values():
@@ -36,14 +38,21 @@ def models(
             "path": str(model.path) + ("" if model.path.is_file() else "   MISSING"),
         }
         for key, value in rows.items():
-            room = 10_000 if key == "path" else width  # a path stays in one piece
-            lines = textwrap.wrap(value, room - 14, break_long_words=False, break_on_hyphens=False) or [""]
-            console.out(f"  {key:<12}{lines[0]}")
-            for line in lines[1:]:
-                console.out(f"  {'':<12}{line}")
+            _row(key, value, 10_000 if key == "path" else width)  # a path stays in one piece
     if not zoo.ZOO:
         console.out("no models are installed; --model takes a .safetensors file (see: manyfill import --help).")
+    console.out("without weights, to compare with: --model takes these names, too")
+    for filler in FILLERS.values():
+        fills = "many fills" if filler.seeded else "one fill"
+        missing = "" if filler.version else f"; MISSING: pip install {filler.package}"
+        _row(filler.name, f"{filler.what}; {fills}; {filler.source}, {filler.licence}{missing}", width, column=14)
     return 0
+
+
+def _row(key: str, value: str, width: int, column: int = 12) -> None:
+    lines = textwrap.wrap(value, width - column - 2, break_long_words=False, break_on_hyphens=False) or [""]
+    for first, line in zip([key, *[""] * len(lines)], lines, strict=False):
+        console.out(f"  {first:<{column}}{line}")
 
 
 def _entry(model: zoo.Pretrained) -> dict[str, object]:
@@ -59,4 +68,17 @@ def _entry(model: zoo.Pretrained) -> dict[str, object]:
         "path": str(model.path),
         "installed": model.path.is_file(),
         "sha256": model.sha256,
+    }
+
+
+def _filler_entry(filler: Filler) -> dict[str, object]:
+    return {
+        "name": filler.name,
+        "default": False,
+        "family": "without weights",
+        "size": 0,
+        "licence": filler.licence,
+        "source": filler.source,
+        "what": filler.what,
+        "installed": bool(filler.version),
     }
