@@ -21,16 +21,16 @@ class DFNetConfig:
     width: int = 64  # channels after the first stage
     max_width: int = 512
     kernels: tuple[int, ...] = (7, 5, 5, 3, 3, 3, 3, 3)  # of the encoder's stages, each of which halves the picture
-    fusion_levels: tuple[int, ...] = (0, 1, 2, 3, 4, 5)  # level k has 1/2^k of the picture's side; 0 is mandatory
+    fusion_levels: tuple[int, ...] = (0, 1, 2, 3, 4, 5)  # level k has 1/2^k of the picture's side; 0, or none at all
     alpha_channels: int = 3
     upsampling: str = "nearest"  # or "bilinear", "deconv"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kernels", tuple(self.kernels))
         object.__setattr__(self, "fusion_levels", tuple(sorted(set(self.fusion_levels))))
-        if not self.fusion_levels or self.fusion_levels[0] != 0 or self.fusion_levels[-1] >= len(self.kernels):
+        if self.fusion_levels and (self.fusion_levels[0] != 0 or self.fusion_levels[-1] >= len(self.kernels)):
             raise ValueError(
-                f"fusion_levels {self.fusion_levels} must hold 0 and stay below {len(self.kernels)} levels"
+                f"fusion_levels {self.fusion_levels} must hold 0 and stay below {len(self.kernels)} levels, or be empty"
             )
 
     def encoder_width(self, level: int) -> int:
@@ -91,7 +91,10 @@ class Encoded(NamedTuple):
 
 
 class DFNet(nn.Module):
-    """The published network; `decode` is deterministic."""
+    """The published network; `decode` is deterministic.
+
+    Without any fusion level it is the ablation: the same U-Net with a plain head for the one picture at full size.
+    """
 
     def __init__(self, config: DFNetConfig | None = None) -> None:
         super().__init__()
@@ -110,6 +113,7 @@ class DFNet(nn.Module):
                 for k in self.config.fusion_levels
             }
         )
+        self.plain = None if self.config.fusion_levels else nn.Conv2d(widths[0], 3, 1)
 
     @property
     def multiple(self) -> int:
@@ -143,6 +147,8 @@ class DFNet(nn.Module):
             x = self.decoder[k](x, encoded.skips[k])  # (B, width_k, H/2^k, W/2^k)
             if k in self.config.fusion_levels:
                 pictures.append(self.fusion[str(k)](x, encoded.masked, encoded.hole))
+        if self.plain is not None:
+            pictures.append(Prediction(torch.sigmoid(self.plain(x))))
         return pictures
 
     def decode(self, encoded: Encoded, noise: Tensor | None = None) -> Prediction:

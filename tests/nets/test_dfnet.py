@@ -200,10 +200,21 @@ def test_it_is_a_deterministic_completion_network() -> None:
         assert torch.equal(net.decode(encoded, None).image, net.decode(encoded, torch.randn(1, 4, 2, 2)).image)
 
 
-@pytest.mark.parametrize("levels", [(1, 2), (), (0, 3), (-1, 0)])
+@pytest.mark.parametrize("levels", [(1, 2), (0, 3), (-1, 0)])
 def test_impossible_fusion_levels_are_refused(levels: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="fusion_levels"):
         tiny(fusion_levels=levels)
+
+
+def test_without_fusion_levels_it_is_a_plain_u_net() -> None:
+    net = tiny(fusion_levels=()).eval()
+    image, hole = sample()
+    with torch.no_grad():
+        drawn = net(image, hole)
+    assert (drawn.alpha, drawn.raw, drawn.scales) == (None, None, ())
+    assert drawn.image.shape == image.shape and 0 <= drawn.image.min() and drawn.image.max() <= 1
+    assert not [name for name in net.state_dict() if name.startswith("fusion.")]
+    assert not [name for name in tiny().state_dict() if name.startswith("plain.")]
 
 
 def test_fusion_levels_are_sorted_and_a_config_survives_json() -> None:
