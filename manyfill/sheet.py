@@ -1,4 +1,4 @@
-"""Pictures for people: the contact sheet `photo | hole | fills`, and the heat map of where the fills disagree."""
+"""Pictures for people: the contact sheet `photo | hole | fills`, labelled grids, and heat maps over a photo."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 GAP = 12  # between tiles and round the sheet, pixels
+THIN = 4  # between the tiles of a grid, pixels
 TEXT = (15, 30)  # height of letters under the tiles, least and greatest; the title's are a fifth higher
 PAPER, INK, FAINT = (250, 250, 248), (28, 28, 30), (120, 120, 124)
 HOLE = (255, 0, 110)  # a colour that is rare in photos
@@ -78,6 +79,42 @@ def contact_sheet(
         top = above + (index // columns) * (height + below + GAP)
         sheet.paste(picture, (left, top))
         _write(draw, (left, top + height + size // 3), text, size=size, colour=INK if index > 1 else FAINT, room=cell)
+    return sheet
+
+
+def grid(
+    rows: Sequence[Sequence[Image.Image | None]],
+    *,
+    row_labels: Sequence[str],
+    column_labels: Sequence[str],
+    side: int = 128,
+    group: int = 0,
+) -> Image.Image:
+    """Pictures of one shape in rows and columns with thin gaps, names on the left and on top; None leaves a place free.
+
+    Every tile is `side` pixels wide. After each `group` rows (0: never) the gap is wider, so that rows of one photo
+    stand together.
+    """
+    first = next(picture for row in rows for picture in row if picture is not None)
+    height = max(1, round(side * first.height / first.width))
+    size = min(max(side // 9, TEXT[0]), TEXT[1])
+    font = ImageFont.load_default(size)
+    measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    beside = GAP + max(math.ceil(measure.textlength(label, font)) for label in row_labels)
+    tops = [
+        GAP + 2 * size + index * (height + THIN) + (index // group * GAP if group else 0) for index in range(len(rows))
+    ]
+    lefts = [beside + GAP + index * (side + THIN) for index in range(len(column_labels))]
+    sheet = Image.new("RGB", (lefts[-1] + side + GAP, tops[-1] + height + GAP), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for left, label in zip(lefts, column_labels, strict=True):
+        _write(draw, (left, GAP), label, size=size, colour=FAINT, room=side)
+    for top, label, row in zip(tops, row_labels, rows, strict=True):
+        _write(draw, (GAP, top + (height - size) // 2), label, size=size, colour=INK, room=beside)
+        for left, picture in zip(lefts, row, strict=True):
+            if picture is not None:
+                how = Image.Resampling.BICUBIC if picture.width < side else Image.Resampling.LANCZOS
+                sheet.paste(_flat(picture).resize((side, height), how), (left, top))
     return sheet
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from manyfill.sheet import GAP, HOLE, Box, contact_sheet, heat_map, view
+from manyfill.sheet import GAP, HOLE, PAPER, THIN, Box, contact_sheet, grid, heat_map, view
 
 
 def plain(width: int, height: int, colour: tuple[int, ...] = (90, 120, 150), mode: str = "RGB") -> Image.Image:
@@ -104,3 +104,22 @@ def test_the_same_input_gives_the_same_bytes() -> None:
     photo, hole = plain(123, 77), middle(77, 123)
     first, second = (contact_sheet(photo, hole, [photo], title="a", labels=["b"]).tobytes() for _ in range(2))
     assert first == second
+
+
+def test_a_grid_shows_each_picture_in_its_place_and_leaves_free_ones_free() -> None:
+    red, green, blue = (plain(8, 4, colour) for colour in ((200, 0, 0), (0, 200, 0), (0, 0, 200)))
+    names = {"row_labels": ["first", "second"], "column_labels": ["a", "b"], "side": 64}
+    drawn = grid([[red, green], [None, blue]], **names)  # type: ignore[arg-type]
+    right, bottom = drawn.width - GAP - 32, drawn.height - GAP - 16  # centres of the last column and row
+    left, top = right - 64 - THIN, bottom - 32 - THIN
+    places = [(left, top), (right, top), (left, bottom), (right, bottom)]
+    assert [drawn.getpixel(place) for place in places] == [(200, 0, 0), (0, 200, 0), PAPER, (0, 0, 200)]
+    names = np.asarray(drawn)[:, : left - 32]
+    assert (names[top - 16 : top + 16] < 100).any() and (names[bottom - 16 : bottom + 16] < 100).any()
+
+
+def test_groups_of_a_grid_stand_apart() -> None:
+    rows = [[plain(8, 8)]] * 4
+    labels = {"row_labels": list("abcd"), "column_labels": [""], "side": 64}
+    together, apart = grid(rows, **labels), grid(rows, **labels, group=2)  # type: ignore[arg-type]
+    assert apart.height - together.height == GAP
