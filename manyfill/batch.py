@@ -291,9 +291,13 @@ def replay(
 
 
 def made_with(completer: Completer) -> dict[str, str]:
-    """Versions and the device that a picture's bytes may depend on."""
-    found = {"device": str(getattr(completer, "device", "cpu"))}
-    for package in ("torch", "numpy", "pillow", "opencv-python-headless"):
+    """Versions, device and engine that a picture's bytes may depend on."""
+    engine = getattr(completer, "engine", "torch")
+    found = {"device": str(getattr(completer, "device", "cpu")), "engine": engine}
+    packages = ["torch", "numpy", "pillow", "opencv-python-headless"]
+    if engine.startswith("openvino"):
+        packages.append("openvino")
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:  # another build of the same library, such as opencv-python

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from manyfill import masks, photos, ranking, resolution, weights
+from manyfill import engines, masks, photos, ranking, resolution, weights
 from manyfill.errors import BadWeights, ManyfillError, TooLarge
 from manyfill.fillers import FILLERS, Filler
 from manyfill.nets import CompletionNet, Prediction
@@ -142,16 +142,21 @@ class Completer:
     ) -> Completer:
         """Load an installed model by name, a .safetensors file, or one of `fillers.FILLERS`, which need no weights.
 
-        `device`: None or "auto" takes cuda, else mps, else cpu. Raises UnknownModel and BadWeights.
+        `device`: None or "auto" takes cuda, else mps, else cpu. `engine`: see `engines.start`. Raises UnknownModel,
+        BadWeights, and ManyfillError where that engine cannot be had.
         """
         if str(name_or_path) in FILLERS:
             return _WithoutNet(FILLERS[str(name_or_path)])
-        if engine not in ("auto", "torch"):
-            raise ManyfillError(f"engine '{engine}' is not available. Use 'auto' or 'torch'.")
         where = _device(device)
         found = weights.load(name_or_path, device=where)
         name = str(name_or_path) if str(name_or_path) in ZOO else found.path.stem
-        return cls(found.net, critic=found.critic, name=name, sha256=found.sha256, device=where)
+        net = engines.start(found.net, engine=engine, device=where, sha256=found.sha256)
+        return cls(net, critic=found.critic, name=name, sha256=found.sha256, device=where)
+
+    @property
+    def engine(self) -> str:
+        """What runs the network, one of `engines.ENGINES`: a picture's last bits may depend on it."""
+        return engines.engine_of(self.net)
 
     @property
     def varied(self) -> bool:

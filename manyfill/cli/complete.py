@@ -116,7 +116,10 @@ def complete(
         Literal["auto", "cpu", "cuda", "mps"],
         typer.Option("--device", help="Where the net runs."),
     ] = "auto",
-    engine: Annotated[Literal["auto", "torch"], typer.Option("--engine", help="What runs the net.")] = "auto",
+    engine: Annotated[
+        Literal["auto", "torch", "openvino", "openvino-f32", "openvino-bf16"],
+        typer.Option("--engine", help="What runs the net; auto: openvino where it is installed and pays off."),
+    ] = "auto",
     max_memory: Annotated[
         str | None,
         typer.Option("--max-memory", metavar="SIZE", help="Ceiling, such as 4G or 512M."),

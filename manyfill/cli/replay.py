@@ -50,7 +50,9 @@ def replay(
         raise BadWeights(f"the model {model_file} is not there any more. Say where it is now: --model FILE.")
     with console.status("loading the model"):
         name = model or (str(model_file) if model_file is not None else record.model.name)
-        completer, file = load(name, device=device or record.made_with.get("device", "auto"))
+        made = record.made_with
+        engine = made.get("engine", "torch") if device in (None, made.get("device")) else "auto"
+        completer, file = load(name, device=device or made.get("device", "auto"), engine=engine)
     task = batch.Task(photo.name, photo, mask if record.mask is not None else None, batch.Target(out, sidecar.stem))
     with console.bar(photo.name) as progress:
         done, differing = batch.replay(completer, record, task, model_file=file, progress=progress)
