@@ -26,7 +26,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("import_", "Turn the authors' PICNet or DFNet checkpoints into a model file."),
     "masks": ("masks", "Write random masks: PNG, white = fill, with a manifest."),
     "replay": ("replay", "Make the same files again, byte for byte, from a JSON sidecar."),
+    "serve": ("serve", "Serve the web page and an HTTP interface for programs."),
     "train": ("train", "Train a model, or go on with a training run."),
+    "compare": ("compare", "Train what the papers compare on an equal budget, and lay it side by side."),
 }
 
 

@@ -1,0 +1,120 @@
+"""`manyfill serve`: the HTTP interface and the page."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Annotated, Literal
+
+import typer
+
+from manyfill import zoo
+from manyfill.cli import console
+from manyfill.cli.complete import parse_size
+from manyfill.errors import ManyfillError
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "fastapi_offline")
+ANYWHERE = ("0.0.0.0", "::")
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen at; 0.0.0.0: all of this machine's.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8765,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="A name (see: manyfill models) or a .safetensors file; may be repeated, the "
+            f"first is the default.  [default: {zoo.DEFAULT}]",
+            show_default=False,
+        ),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            envvar="MANYFILL_TOKEN",
+            show_envvar=True,
+            help="Only who sends it as a bearer token is served. Others see --token in the list of processes; "
+            "the variable they do not.",
+        ),
+    ] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--device",
+            help="auto, cpu, cuda, cuda:1 ...; may be repeated, one worker each.  [default: auto]",
+            show_default=False,
+        ),
+    ] = None,
+    engine: Annotated[Literal["auto", "torch"], typer.Option("--engine", help="What runs the net.")] = "auto",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-host",
+            metavar="NAME",
+            help="A name that browsers may call the server by, such as that "
+            "of the proxy before it; may be repeated. Default: this machine's own when listening at "
+            "127.0.0.1, else any.",
+            show_default=False,
+        ),
+    ] = None,
+    trust_proxy: Annotated[
+        str | None,
+        typer.Option(
+            "--trust-proxy", metavar="ADDRESS", help="Address of a proxy whose X-Forwarded-For and -Proto are believed."
+        ),
+    ] = None,
+    max_body: Annotated[str, typer.Option("--max-body", metavar="SIZE", help="Of one request.")] = "64M",
+    max_pixels: Annotated[int, typer.Option("--max-pixels", min=1, help="Of one photo.")] = 50_000_000,
+    max_queue: Annotated[int, typer.Option("--max-queue", min=1, help="Requests that may wait.")] = 64,
+    max_per_client: Annotated[
+        int, typer.Option("--max-per-client", min=1, help="Requests that one client may have waiting.")
+    ] = 32,
+    max_memory: Annotated[
+        str, typer.Option("--max-memory", metavar="SIZE", help="For uploads, results and photos, beside the models.")
+    ] = "4G",
+    timeout: Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds for one request.")] = 300.0,
+    keep: Annotated[float, typer.Option("--keep", min=0.001, help="Minutes that results by URL are kept.")] = 60.0,
+) -> int:
+    """Serve the web page, and an HTTP interface that programs for OpenAI and IOPaint can use.
+
+    Stop it with Ctrl-C or SIGTERM: what is being worked on is finished first.
+    """
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise ManyfillError(f"the server needs {', '.join(missing)}. Install with: pip install 'manyfill[serve]'")
+    if token is not None and not token.strip():
+        raise ManyfillError("the token is empty. Leave --token and MANYFILL_TOKEN away to serve without one.")
+
+    with console.status("starting"):
+        from manyfill.server.running import run
+        from manyfill.server.settings import LOOPBACK, Limits, Settings
+
+        local = host in LOOPBACK
+        hosts = tuple(allow_host or ())
+        if hosts or local:
+            hosts = (*hosts, *LOOPBACK, *(() if host in ANYWHERE else (host,)))
+        settings = Settings(
+            models=tuple(model or (zoo.DEFAULT,)),
+            devices=tuple(device or ("auto",)),
+            engine=engine,
+            token=token,
+            hosts=tuple(dict.fromkeys(name.lower() for name in hosts)),
+            limits=Limits(
+                body=parse_size(max_body),
+                pixels=max_pixels,
+                waiting=max_queue,
+                per_client=max_per_client,
+                seconds=timeout,
+                memory=parse_size(max_memory),
+                result_seconds=60 * keep,
+            ),
+        )
+    if not local and token is None:
+        console.say("note: everybody who reaches this machine may use the server. A token keeps others out: --token.")
+    return run(settings, host=host, port=port, trust_proxy=trust_proxy, announce=console.out)

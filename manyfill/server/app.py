@@ -1,0 +1,224 @@
+"""The application: both interfaces, health, metrics, documentation and the page, behind one guard."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import fastapi_offline
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from manyfill import __version__
+from manyfill.errors import ManyfillError
+from manyfill.server import errors, iopaint, openai
+from manyfill.server.errors import ClientLeft, OpenAIError, Refusal, described
+from manyfill.server.limits import Guard, Uploads
+from manyfill.server.metrics import Metrics
+from manyfill.server.queue import WorkQueue
+from manyfill.server.results import Results
+from manyfill.server.service import Models, Service, loader
+from manyfill.server.settings import MOST_FILLS, Settings
+
+PAGE = Path(__file__).parent / "page"
+
+DESCRIPTION = """Several different, seamless fills for the hole in a photo, best first.
+
+Programs written for OpenAI's `images.edit` work with `base_url` set to this server's `/v1`; programs written for
+IOPaint with this server's address. With a token, send `Authorization: Bearer TOKEN` to everything but `/healthz` and
+`/results`. Nothing in a request names a file or a URL; nothing is written to disk.
+"""
+
+
+class PublicLimits(BaseModel):
+    """What a client can know before it sends a photo."""
+
+    body_bytes: int
+    pixels: int
+    fills: int
+    seconds: float
+
+
+class Health(BaseModel):
+    """Whether the server can fill photos."""
+
+    status: Literal["ready", "loading", "failed"]
+    reason: str | None = None
+    models: list[str]
+    version: str
+    token_needed: bool
+    limits: PublicLimits
+
+
+class Page(StaticFiles):
+    """The page's files: asked for again each time, answered with 304 where nothing changed."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """A file, with its caching header."""
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The ASGI application; its workers load the models when it starts up."""
+    limits = settings.limits
+    queue: WorkQueue[Models] = WorkQueue(
+        [loader(settings, device) for device in settings.devices],
+        waiting=limits.waiting,
+        per_client=limits.per_client,
+    )
+    service = Service(
+        settings=settings,
+        queue=queue,
+        results=Results(seconds=limits.result_seconds, limit=limits.memory // 4),
+        uploads=Uploads(limits.memory // 4),
+        metrics=Metrics(),
+        created=int(time.time()),
+    )
+    _watch(service)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        queue.start()
+        yield
+        await queue.close()
+
+    app = FastAPI(
+        title="Manyfill", version=__version__, description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
+    app.add_middleware(Guard, settings=settings, uploads=service.uploads, metrics=service.metrics)
+    _explain_errors(app)
+    app.include_router(openai.router(service))
+    app.include_router(iopaint.router(service))
+    _add_operations(app, service)
+    _add_docs(app)
+    if (PAGE / "index.html").is_file():
+        app.mount("/", Page(directory=PAGE, html=True), name="page")
+    return app
+
+
+def _watch(service: Service) -> None:
+    """Numbers that /metrics looks up."""
+    watch, queue = service.metrics.watch, service.queue
+    watch("queue_waiting", "Requests that no worker has begun.", lambda: queue.waiting)
+    watch("queue_running", "Requests that are being worked on.", lambda: queue.running)
+    watch("ready", "1 when a model is loaded.", lambda: queue.tool is not None)
+    watch("upload_bytes", "Request bodies held in memory.", lambda: service.uploads.held)
+    watch("result_bytes", "Results held in memory for their URLs.", lambda: service.results.held)
+
+
+def _explain_errors(app: FastAPI) -> None:
+    """Every error in the shape of the interface that was called."""
+
+    @app.exception_handler(Refusal)
+    async def refused(request: Request, error: Refusal) -> Response:
+        return errors.response(request.url.path, error)
+
+    @app.exception_handler(ManyfillError)
+    async def unusable(request: Request, error: ManyfillError) -> Response:
+        return errors.response(request.url.path, errors.refusal_of(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"][1:]) or None
+        return errors.response(
+            request.url.path, Refusal(400, f"{field}: {problem['msg']}.", code="invalid_value", param=field)
+        )
+
+    @app.exception_handler(HTTPException)
+    async def wrong_route(request: Request, error: HTTPException) -> Response:
+        words = {404: f"Unknown request URL: {request.method} {request.url.path[:200]}. See /docs.",
+                 405: f"Not allowed method {request.method} on {request.url.path[:200]}. See /docs."}  # fmt: skip
+        code = {404: "unknown_url", 405: "method_not_allowed"}.get(error.status_code)
+        refusal = Refusal(error.status_code, words.get(error.status_code, str(error.detail)), code=code)
+        answer = errors.response(request.url.path, refusal)
+        answer.headers.update(error.headers or {})
+        return answer
+
+    @app.exception_handler(ClientLeft)
+    @app.exception_handler(ClientDisconnect)
+    async def nobody_reads_this(_: Request, __: Exception) -> Response:
+        return Response(status_code=499)
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, _: Exception) -> Response:
+        return errors.response(request.url.path, Refusal(500, "The server failed at this request. Its log says why."))
+
+
+DOCS = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Manyfill: HTTP interface</title><link rel="icon" href="data:,">
+<link rel="stylesheet" href="docs/files/swagger-ui.css"></head>
+<body><div id="docs"></div><script src="docs/files/swagger-ui-bundle.js"></script><script src="docs/start.js"></script>
+</body></html>"""
+DOCS_SCRIPT = """SwaggerUIBundle({
+  url: "openapi.json", dom_id: "#docs", deepLinking: true, tryItOutEnabled: true, validatorUrl: null,
+});"""
+
+
+def _add_docs(app: FastAPI) -> None:
+    """/docs: Swagger's page from our own address, without a script in the HTML."""
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return Response(DOCS, media_type="text/html")
+
+    @app.get("/docs/start.js", include_in_schema=False)
+    async def script() -> Response:
+        return Response(DOCS_SCRIPT, media_type="text/javascript")
+
+    files = Path(fastapi_offline.__file__).parent / "static"
+    app.mount("/docs/files", StaticFiles(directory=files), name="docs files")
+
+
+def _add_operations(app: FastAPI, service: Service) -> None:
+    """What runs beside the interfaces: results by URL, health, metrics."""
+    queue, limits = service.queue, service.settings.limits
+    public = PublicLimits(body_bytes=limits.body, pixels=limits.pixels, fills=MOST_FILLS, seconds=limits.seconds)
+    missing = described(OpenAIError, {404: "No such result, or no longer.", 421: "Wrong host name."})
+    shown: dict[int | str, dict[str, Any]] = {
+        200: {"description": "The picture.", "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}
+    }
+
+    @app.get("/results/{name}", summary="A result by its URL", name="result", tags=["Results"],
+             response_class=Response, responses=missing | shown)  # fmt: skip
+    async def result(name: str) -> Response:
+        whole = service.results.get(name).whole
+        return Response(whole.data, media_type=whole.media_type, headers={"Cache-Control": "private, max-age=600"})
+
+    @app.get("/results/{name}/preview", summary="A result, small", tags=["Results"],
+             response_class=Response, responses=missing | shown)  # fmt: skip
+    async def preview(name: str) -> Response:
+        small = service.results.get(name).preview
+        return Response(small.data, media_type=small.media_type, headers={"Cache-Control": "private, max-age=600"})
+
+    @app.get("/healthz", summary="Whether the server can fill photos", tags=["Operation"], response_model=Health,
+             responses={503: {"model": Health, "description": "No model is loaded: not yet, or never."}})  # fmt: skip
+    async def healthz() -> JSONResponse:
+        status: Literal["ready", "loading", "failed"] = "ready"
+        if queue.tool is None:
+            status = "loading" if queue.loading else "failed"
+        health = Health(
+            status=status,
+            reason=queue.failure,
+            models=service.models,
+            version=__version__,
+            token_needed=service.settings.token is not None,
+            limits=public,
+        )
+        return JSONResponse(health.model_dump(), 200 if status == "ready" else 503)
+
+    @app.get("/metrics", summary="Counters for Prometheus", tags=["Operation"], response_class=Response)
+    async def metrics() -> Response:
+        return Response(service.metrics.page(), headers={"Content-Type": service.metrics.content_type})

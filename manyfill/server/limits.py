@@ -1,0 +1,201 @@
+"""What every request passes before anything looks into it: who may call, how much may come in, and in what time.
+
+Plain ASGI, because FastAPI reads a body before it asks anything. Bodies are counted while they stream in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import time
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from manyfill.server import errors
+from manyfill.server.errors import Refusal
+from manyfill.server.metrics import Metrics
+from manyfill.server.settings import Settings
+
+log = logging.getLogger(__name__)
+
+GUARDED = ("/v1/", "/api/", "/metrics")  # where a token is asked for, if the server has one
+LINGER_SECONDS = 5.0  # a refused body is read and dropped this long, so that its sender can read the refusal
+
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "font-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+DOCS_POLICY = PAGE_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")  # Swagger's own styles
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+class Uploads:
+    """Bytes of the request bodies that are held in memory, all together."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.held = limit, 0
+
+    def take(self, count: int) -> None:
+        """Account for bytes that came in. Raises Refusal 429 where they are too many."""
+        if self.held + count > self.limit:
+            raise Refusal(
+                429,
+                "The server holds as many uploads as fit into its memory. Try again in a moment.",
+                code="rate_limit_exceeded",
+                retry_after=5,
+            )
+        self.held += count
+
+    def give_back(self, count: int) -> None:
+        """A request is over."""
+        self.held -= count
+
+
+class Guard:
+    """ASGI middleware: host, origin, token, size and time of bodies; headers, log line and counters of answers."""
+
+    def __init__(self, app: ASGIApp, *, settings: Settings, uploads: Uploads, metrics: Metrics) -> None:
+        self.app, self.settings, self.uploads, self.metrics = app, settings, uploads, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, or pass the server's own events on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began = time.monotonic()
+        scope.setdefault("state", {})["deadline"] = began + self.settings.limits.seconds
+        status = 499  # what nginx calls a client that left before it was answered
+
+        async def send_guarded(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _add_headers(MutableHeaders(scope=message), str(scope["path"]))
+            await send(message)
+
+        body = Body(receive, self.settings, self.uploads)
+        try:
+            refusal = self._refusal(scope)
+            if refusal is None:
+                await self.app(scope, body.receive, send_guarded)
+            else:
+                await body.drop()
+                await errors.response(scope["path"], refusal)(scope, receive, send_guarded)
+        except ClientDisconnect:
+            status = 499
+        except BaseException:
+            status = 500
+            raise
+        finally:
+            body.forget()
+            route = getattr(scope.get("route"), "path", None) or "other"
+            seconds = time.monotonic() - began
+            self.metrics.answered(route, status, seconds)
+            client = (scope.get("client") or ["-"])[0]
+            log.info("%s %s %d %.0f ms %s", scope["method"], route, status, 1000 * seconds, client)
+
+    def _refusal(self, scope: Scope) -> Refusal | None:
+        """Why this request is not let in, by its headers alone."""
+        headers = Headers(scope=scope)
+        if self.settings.hosts and _host(headers.get("host", "")) not in self.settings.hosts:
+            return Refusal(
+                421,
+                f"This server does not answer to the name {headers.get('host', '')[:100]!r}. "
+                f"Names that it answers to: {', '.join(self.settings.hosts)}; more with --allow-host.",
+                code="unknown_host",
+            )
+        if headers.get("sec-fetch-site") == "cross-site" and scope["method"] not in ("GET", "HEAD"):
+            return Refusal(403, "Other web sites may not call this server from a browser.", code="cross_site")
+        if self.settings.token is not None and scope["path"].startswith(GUARDED):
+            scheme, _, given = headers.get("authorization", "").partition(" ")
+            expected = self.settings.token.encode()
+            same = hmac.compare_digest(given.strip().encode("utf-8", "replace"), expected)
+            if scheme.lower() != "bearer" or not same:
+                what = "Incorrect API key provided." if given else "No API key provided."
+                return Refusal(
+                    401, f"{what} Send the server's token: Authorization: Bearer TOKEN.", code="invalid_api_key"
+                )
+        length = headers.get("content-length", "0")
+        if length.isdigit() and int(length) > self.settings.limits.body:
+            return too_large(self.settings.limits.body)
+        return None
+
+
+class Body:
+    """A request's body, counted and timed while it streams in."""
+
+    def __init__(self, receive: Receive, settings: Settings, uploads: Uploads) -> None:
+        self._receive, self._uploads = receive, uploads
+        self._limit, self._until = settings.limits.body, time.monotonic() + settings.limits.upload_seconds
+        self._count, self._complete = 0, False
+
+    async def receive(self) -> Message:
+        """ASGI's receive. Raises Refusal 413, 408 or 429."""
+        if self._complete:  # then what comes is the client's leaving
+            return await self._receive()
+        try:
+            message = await asyncio.wait_for(self._receive(), max(0.01, self._until - time.monotonic()))
+        except asyncio.TimeoutError:
+            raise Refusal(408, "The request's body did not arrive in time. Send it again.", code="timeout") from None
+        size = len(message.get("body", b""))
+        self._complete = not message.get("more_body", False)
+        try:
+            if self._count + size > self._limit:
+                raise too_large(self._limit)
+            self._uploads.take(size)
+        except Refusal:
+            await self.drop()
+            raise
+        self._count += size
+        return message
+
+    async def drop(self) -> None:
+        """Read the rest of a refused body and forget it: closing at once would cut the refusal off."""
+        until = time.monotonic() + LINGER_SECONDS
+        while not self._complete and (rest := until - time.monotonic()) > 0:
+            try:
+                message = await asyncio.wait_for(self._receive(), rest)
+            except asyncio.TimeoutError:
+                return
+            self._complete = not message.get("more_body", False)
+
+    def forget(self) -> None:
+        """The request is over: its bytes are free."""
+        self._uploads.give_back(self._count)
+        self._count = 0
+
+
+def too_large(limit: int) -> Refusal:
+    """The body has more bytes than allowed."""
+    return Refusal(
+        413,
+        f"The request is larger than {limit / 2**20:,.0f} MiB. Send a smaller photo, or one that is compressed better.",
+        code="request_too_large",
+    )
+
+
+def _host(header: str) -> str:
+    """The name in a Host header, without port and brackets."""
+    if header.startswith("["):
+        return header[1:].partition("]")[0].lower()
+    return header.partition(":")[0].lower()
+
+
+def _add_headers(headers: MutableHeaders, path: str) -> None:
+    values: dict[str, Any] = {**HEADERS, "Content-Security-Policy": DOCS_POLICY if path == "/docs" else PAGE_POLICY}
+    for name, value in values.items():
+        headers[name] = value
+    if path.startswith(("/v1/", "/api/", "/healthz", "/metrics")):
+        headers["Cache-Control"] = "no-store"

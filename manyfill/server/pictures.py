@@ -1,0 +1,173 @@
+"""What becomes of the bytes in a request, and what answers are made of. No paths, no URLs: bytes in, bytes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from manyfill import masks, photos, ranking, resolution, sheet
+from manyfill.completer import Completion
+from manyfill.errors import BadImage, BadMask
+from manyfill.photos import Photo
+from manyfill.resolution import Box
+from manyfill.server.errors import Refusal
+
+PREVIEW_SIDE = 1600  # longer side of a result's preview, pixels: sharp on a page, quick to load
+PARTIAL_SIDE = 1024  # of a partial picture
+SHOWN = ("png", "jpeg", "webp")  # what browsers and OpenAI's clients show
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A picture as a file's bytes."""
+
+    data: bytes
+    format: str
+    width: int
+    height: int
+
+    @property
+    def media_type(self) -> str:
+        """MIME type."""
+        return f"image/{self.format}"
+
+    @property
+    def size(self) -> str:
+        """`WxH`, as OpenAI writes it."""
+        return f"{self.width}x{self.height}"
+
+
+# ── in ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_mask(data: bytes, *, max_pixels: int) -> Photo:
+    """A mask's file. Raises BadMask for whatever is not a picture, TooLarge before it is decoded."""
+    try:
+        return photos.read(data, max_pixels=max_pixels)
+    except BadImage as error:
+        raise BadMask(str(error).replace("the photo", "the mask", 1)) from error
+
+
+def openai_mask(photo: Photo, mask: Photo | None) -> tuple[Photo, str]:
+    """The mask and its polarity by OpenAI's rule: transparent = fill; without a mask the photo's own transparency.
+
+    A mask in which nothing is transparent is read as the rest of the world has it: white = fill.
+    """
+    if mask is None:
+        if photo.alpha is None:
+            raise BadMask(
+                "Nothing says what to fill. Send a mask (transparent or white = fill), or a picture that is "
+                "transparent where it is to be filled."
+            )
+        return photo, "alpha"
+    if mask.alpha is None or mask.alpha.min() == np.iinfo(mask.alpha.dtype).max:
+        return replace(mask, alpha=None, mode=mask.mode.removesuffix("A")), "white"
+    return mask, "alpha"
+
+
+# ── out ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def check_format(photo: Photo, format: str, *, opaque: bool) -> None:
+    """Raise BadImage at once where a format cannot hold what the photo has; `opaque`: the fill will cover it all."""
+    alpha = None if photo.alpha is None else np.full((1, 1), photo.alpha.min(), photo.alpha.dtype)
+    if opaque and alpha is not None:
+        alpha[:] = np.iinfo(alpha.dtype).max
+    photos.encode(Photo(photo.pixels[:1, :1], alpha=alpha, format=photo.format, mode=photo.mode), format=format)
+
+
+def encode(photo: Photo, *, format: str, quality: int | None = None) -> Encoded:
+    """The photo with all its metadata; `format` "same": as it came."""
+    data = photos.encode(photo, format=format, quality=quality)
+    name = photo.format if format == "same" else photos.ALIASES.get(format, format)
+    return Encoded(data, name, photo.width, photo.height)
+
+
+def check_size(photo: Photo, width: int, height: int, *, max_pixels: int) -> None:
+    """Raise Refusal where this size has another shape than the photo, or too many pixels."""
+    words = None
+    if width * height > max_pixels:
+        words = f"It has more than {max_pixels / 1e6:,.1f} million pixels. Ask for a smaller one."
+    elif abs(width * photo.height - height * photo.width) > max(photo.width, photo.height, width, height):
+        words = (
+            f"The photo is {photo.width}x{photo.height} (width x height), which is another shape: it would be "
+            "squashed. Leave size away to get the photo's own."
+        )
+    if words is not None:
+        raise Refusal(400, f"Invalid value for 'size': '{width}x{height}'. {words}", code="invalid_value", param="size")
+
+
+def resized(photo: Photo, width: int, height: int) -> Photo:
+    """The photo at another size, same depth and metadata."""
+    if (width, height) == (photo.width, photo.height):
+        return photo
+    how = cv2.INTER_AREA if width < photo.width else cv2.INTER_CUBIC
+    alpha = None if photo.alpha is None else np.asarray(cv2.resize(photo.alpha, (width, height), interpolation=how))
+    return replace(photo, pixels=np.asarray(cv2.resize(photo.pixels, (width, height), interpolation=how)), alpha=alpha)
+
+
+def shrunk(photo: Photo, side: int) -> Photo:
+    """The photo at 8 bits, its longer side at most `side` pixels, without metadata but its colour profile."""
+    share = min(1.0, side / max(photo.width, photo.height))
+    size = max(1, round(photo.width * share)), max(1, round(photo.height * share))
+
+    def small(array: NDArray[Any]) -> NDArray[Any]:
+        if size != (photo.width, photo.height):
+            array = np.asarray(cv2.resize(array, size, interpolation=cv2.INTER_AREA))
+        return array if array.dtype == np.uint8 else ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+    alpha = None if photo.alpha is None else small(photo.alpha)
+    return Photo(small(photo.pixels), alpha=alpha, mode=photo.mode, icc=photo.icc)
+
+
+def preview(photo: Photo, side: int = PREVIEW_SIDE, *, format: str = "webp") -> Encoded:
+    """A small picture to show while, or instead of, the whole one."""
+    quality = None if format == "png" else 85
+    return encode(shrunk(photo, side), format=format, quality=quality)
+
+
+def heat_map(fills: Sequence[Completion]) -> Encoded:
+    """Where the fills disagree, over the photo in grey: small, JPEG."""
+    spread = ranking.uncertainty([fill.photo.pixels for fill in fills], fills[0].hole)
+    small = shrunk(fills[0].photo, PREVIEW_SIDE)
+    spread = np.asarray(cv2.resize(spread, (small.width, small.height), interpolation=cv2.INTER_AREA), np.float32)
+    picture = photos.read(sheet.heat_map(photos.to_pil(replace(small, icc=None)), spread))
+    return encode(picture, format="jpeg", quality=90)
+
+
+# ── one region of one fill, another region of another ─────────────────────────────────────────────────────────────────
+
+
+def merge(base: Photo, other: Photo, region: NDArray[np.bool_]) -> Photo:
+    """`base` with this region (H,W) taken from `other`, a fill of the same photo; the seam between them is closed.
+
+    Only pixels in which the two differ can change: what both share, the photo itself, stays bit for bit.
+    """
+    if (base.width, base.height) != (other.width, other.height):
+        raise BadImage(
+            f"the fills are {base.width}x{base.height} and {other.width}x{other.height} (width x height). "
+            "Send two fills of one photo."
+        )
+    if base.depth != other.depth:
+        raise BadImage(f"the fills have {base.depth} and {other.depth} bits. Send two fills in one format.")
+    taken = region & (base.pixels != other.pixels).any(2)
+    rows, columns = np.flatnonzero(taken.any(1)), np.flatnonzero(taken.any(0))
+    if not len(rows):
+        return base
+    tight = Box(int(rows[0]), int(columns[0]), int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1)
+    part = tight.grown(32, Box(0, 0, base.height, base.width)).part
+    top = np.float32(np.iinfo(base.pixels.dtype).max)
+    ours, theirs = (photo.pixels[part].astype(np.float32) / top for photo in (base, other))
+    joined = resolution.close_seam(theirs, ours, region[part], reach=16.0)
+    return photos.paste(base, joined, taken[part], top=part[0].start, left=part[1].start)
+
+
+def read_region(data: bytes, photo: Photo, *, max_pixels: int) -> NDArray[np.bool_]:
+    """A lasso's picture (H,W): transparent or white = the region, as for masks."""
+    mask, polarity = openai_mask(photo, read_mask(data, max_pixels=max_pixels))
+    return np.asarray(masks.read_hole(mask, polarity=polarity, size=(photo.height, photo.width))[0, 0].numpy() > 0.5)

@@ -1,0 +1,56 @@
+"""One process that serves until it is told to stop, and then finishes what it has begun."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from manyfill.errors import ManyfillError
+from manyfill.server.app import create_app
+from manyfill.server.settings import Settings
+
+CONNECTIONS = 1000  # open at once; more are answered with 503
+BACKLOG = 256
+
+
+def run(
+    settings: Settings, *, host: str, port: int, trust_proxy: str | None = None, announce: Callable[[str], None]
+) -> int:
+    """Serve until SIGTERM or Ctrl-C, then drain; `announce` is told the address once it can be called."""
+    listener = _listen(host, port)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("manyfill").setLevel(logging.INFO)
+    config = uvicorn.Config(
+        create_app(settings),
+        log_config=None,
+        access_log=False,  # the guard writes one line per request, without what could be in a URL
+        server_header=False,
+        proxy_headers=trust_proxy is not None,
+        forwarded_allow_ips=trust_proxy,
+        limit_concurrency=CONNECTIONS,
+        timeout_graceful_shutdown=int(settings.limits.seconds) + 5,
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn has its own while it runs, and raises them again after
+        signal.signal(number, lambda *_: None)
+    name = f"[{host}]" if ":" in host else host
+    announce(f"http://{name}:{listener.getsockname()[1]}")
+    uvicorn.Server(config).run(sockets=[listener])
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises ManyfillError where the address is taken or not this machine's."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ManyfillError(f"cannot listen at {host}:{port}: {error.strerror}. Try another: --port 0.") from None
+    return listener

@@ -1,0 +1,160 @@
+"""What both interfaces work with: the queue, the models, the results; and waiting for an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from starlette.requests import Request
+
+from manyfill.completer import Completer
+from manyfill.server.errors import ClientLeft, Refusal
+from manyfill.server.limits import Uploads
+from manyfill.server.metrics import Metrics
+from manyfill.server.queue import Ticket, Work, WorkQueue
+from manyfill.server.results import Results
+from manyfill.server.settings import Settings
+
+Item = TypeVar("Item")
+Models = Mapping[str, Completer]  # by the name that requests use
+
+FOREIGN_MODELS = ("gpt-image", "dall-e", "chatgpt-image")  # what programs written for OpenAI ask for
+MOST_SEED = 2**31 - 1  # what fits every language's int
+
+
+@dataclass(frozen=True)
+class Service:
+    """One server's parts."""
+
+    settings: Settings
+    queue: WorkQueue[Models]
+    results: Results
+    uploads: Uploads
+    metrics: Metrics
+    created: int  # when it started, seconds since 1970
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the models that are served, the default first."""
+        return [model_name(model) for model in self.settings.models]
+
+    @property
+    def fill_memory(self) -> int:
+        """Bytes that the photos of one request may take."""
+        return self.settings.limits.memory // 2 // len(self.settings.devices)
+
+    def model(self, asked: str | None) -> str:
+        """The model that serves a request; OpenAI's names stand for the default. Raises Refusal 404."""
+        if not asked or asked.startswith(FOREIGN_MODELS):
+            return self.models[0]
+        if asked not in self.models:
+            raise Refusal(
+                404, f"The model '{asked[:100]}' is not served here. Models: {', '.join(self.models)}.",
+                code="model_not_found", param="model",
+            )  # fmt: skip
+        return asked
+
+    def answers(self, request: Request, work: Work[Models, Item]) -> Answers[Item]:
+        """Queue the work of a request up. Raises Refusal 429 and 503."""
+        return Answers(self.queue.submit(client_of(request), work), request, self.settings.limits.seconds)
+
+
+class Answers(Generic[Item]):
+    """What a request's work yields, for as long as its client waits and its time lasts. Close it, whatever happens."""
+
+    def __init__(self, ticket: Ticket[Item], request: Request, seconds: float) -> None:
+        self._ticket, self._seconds = ticket, seconds
+        self._deadline: float = request.state.deadline
+        self._gone = asyncio.ensure_future(_disconnected(request))
+
+    async def next(self) -> Item | None:
+        """The next item, None after the last. Raises Refusal 504, ClientLeft, and what the work raised."""
+        upcoming = asyncio.ensure_future(self._ticket.next())
+        try:
+            await asyncio.wait(
+                {upcoming, self._gone},
+                timeout=max(0.0, self._deadline - time.monotonic()),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if upcoming.done():
+                return upcoming.result()
+        finally:
+            upcoming.cancel()
+        if self._gone.done():
+            raise ClientLeft
+        where = "it still waited for its turn" if self._ticket.started is None else "it was being worked on"
+        raise Refusal(
+            504,
+            f"The request took longer than {self._seconds:g} s; {where}. Ask for fewer fills, or send a smaller photo.",
+            code="timeout",
+        )
+
+    def close(self) -> None:
+        """Nobody waits any more: give the place in the queue, or the worker, to somebody else."""
+        self._ticket.cancel()
+        self._gone.cancel()
+
+    def __enter__(self) -> Answers[Item]:
+        """Close at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def model_name(name_or_path: str) -> str:
+    """The name by which requests ask for a model: a file's is its stem."""
+    return Path(name_or_path).stem if name_or_path.endswith(".safetensors") else name_or_path
+
+
+def loader(settings: Settings, device: str) -> Callable[[], Models]:
+    """What a worker calls to have every model on its device, tried on a small picture."""
+
+    def load() -> Models:
+        import numpy as np
+
+        completers = {
+            model_name(model): Completer.from_pretrained(
+                model, device=None if device == "auto" else device, engine=settings.engine
+            )
+            for model in settings.models
+        }
+        photo, hole = np.full((64, 64, 3), 128, np.uint8), np.zeros((64, 64), bool)
+        hole[24:40, 24:40] = True
+        for completer in completers.values():
+            completer.complete(photo, hole, texture="net")
+        return completers
+
+    return load
+
+
+def random_seed() -> int:
+    """For a request that names none."""
+    return secrets.randbelow(MOST_SEED)
+
+
+def client_of(request: Request) -> str:
+    """Whose turn it is counted as: the address, and of IPv6 the network that one customer has."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else host
+
+
+async def _disconnected(request: Request) -> None:
+    """Return when the client has left; its body must have been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def served_model(service: Service, name: str) -> dict[str, Any]:
+    """OpenAI's description of a model."""
+    return {"id": name, "object": "model", "created": service.created, "owned_by": "manyfill"}
