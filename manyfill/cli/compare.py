@@ -1,0 +1,207 @@
+"""`manyfill compare`: the papers' side-by-sides, trained on an equal budget; and what a model's attention looks at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from manyfill import zoo
+from manyfill.cli import console
+from manyfill.errors import ManyfillError
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+Data = Annotated[
+    list[Path],
+    typer.Option("--data", help="Training photos: a folder or a .tar shard; repeat it for more.", exists=True),
+]
+Out = Annotated[
+    Path,
+    typer.Option("-o", "--out", metavar="OUT", help="Folder for table, figure and runs; resumed.", file_okay=False),
+]
+Budget = Annotated[int, typer.Option("--budget", metavar="IMAGES", min=1, help="Images that each variant trains on.")]
+Val = Annotated[
+    list[Path] | None,
+    typer.Option("--val", help="Photos to score with: a folder or shard. Default: the training photos.", exists=True),
+]
+Show = Annotated[
+    list[Path] | None,
+    typer.Option("--show", help="Photos for the figure; repeat it. Default: the first of --val.", exists=True),
+]
+Base = Annotated[
+    str | None,
+    typer.Option(
+        "--base",
+        metavar="RECIPE",
+        help="The recipe that the variants differ from in one field: a name, or FILE.py:NAME. Default: a small one for "
+        "a CPU.",
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of initial values, photos, holes and noise, for all alike.")]
+From = Annotated[
+    str | None,
+    typer.Option("--from", metavar="WEIGHTS", help="Start every variant from a model's weights (name or file)."),
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option("--max-minutes", min=0.0, help="Stop training after this time in all; the same command goes on."),
+]
+Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option("--device", help="Where to train.")]
+Query = Annotated[
+    str | None,
+    typer.Option(
+        "--query",
+        metavar="ROW,COL",
+        help="The point whose attention is shown, as shares of height and width: 0.5,0.5 is the middle. Default: deep "
+        "in the hole.",
+    ),
+]
+
+
+@app.callback()
+def _compare() -> None:
+    """Train the variants that the papers compare, each on the same samples, and lay them side by side.
+
+    Writes OUT/table.md, table.json and figure.png, and a run's folder for each variant.
+    """
+
+
+@app.command(help="Deterministic, CVAE, instance blind and dual path (Zheng et al. 2019).")
+def strategies(
+    data: Data,
+    budget: Budget,
+    out: Out,
+    val: Val = None,
+    show: Show = None,
+    base: Base = None,
+    seed: Seed = 0,
+    start_from: From = None,
+    max_minutes: Minutes = None,
+    device: Device = "auto",
+) -> int:
+    """Fills of one photo by each strategy, how far they differ, how true they are, how calmly they trained."""
+    return _go("strategies", data, out, budget, val, show, base, seed, start_from, max_minutes, device)
+
+
+@app.command(help="Short+long-term, contextual and no attention (Zheng et al. 2019; Yu et al. 2018).")
+def attention(
+    data: Data,
+    budget: Budget,
+    out: Out,
+    val: Val = None,
+    show: Show = None,
+    base: Base = None,
+    query: Query = None,
+    seed: Seed = 0,
+    start_from: From = None,
+    max_minutes: Minutes = None,
+    device: Device = "auto",
+) -> int:
+    """Fills with each kind of attention, and where it looks from a point in the hole."""
+    return _go("attention", data, out, budget, val, show, base, seed, start_from, max_minutes, device, query)
+
+
+@app.command("fusion-blocks", help="A DFNet with 0, 1, 3 and 6 fusion blocks (Hong et al. 2019).")
+def fusion_blocks(
+    data: Data,
+    budget: Budget,
+    out: Out,
+    val: Val = None,
+    show: Show = None,
+    base: Base = None,
+    seed: Seed = 0,
+    start_from: From = None,
+    max_minutes: Minutes = None,
+    device: Device = "auto",
+) -> int:
+    """Each level's picture, the alpha that blends it, and the error at the hole's rim."""
+    return _go("fusion-blocks", data, out, budget, val, show, base, seed, start_from, max_minutes, device)
+
+
+@app.command("attention-map", help="Trains nothing: where a model looks from one point of a photo, as a picture.")
+def attention_map(
+    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo.", exists=True, dir_okay=False)],
+    mask: Annotated[
+        Path, typer.Option("--mask", help="What to fill: white = fill, the photo's size.", exists=True, dir_okay=False)
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="The picture, PNG. Default: PHOTO_attention.png beside the photo."),
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", help="A name (see: manyfill models) or a .safetensors file.")
+    ] = zoo.DEFAULT,
+    query: Query = None,
+) -> int:
+    """Yellow: looked at most; violet: hardly. Shows the part of the photo that the model sees at that point."""
+    point = _point(query)
+    from PIL import Image
+
+    from manyfill import comparison, photos
+
+    path = out or photo.with_name(f"{photo.stem}_attention.png")
+    picture = comparison.attention_of_photo(model, photo, mask, point)
+    photos.write(photos.read(Image.fromarray(picture)), path, format="png")
+    console.out(str(path))
+    return 0
+
+
+def _go(
+    kind: str,
+    data: list[Path],
+    out: Path,
+    budget: int,
+    val: list[Path] | None,
+    show: list[Path] | None,
+    base: str | None,
+    seed: int,
+    start_from: str | None,
+    max_minutes: float | None,
+    device: str,
+    query: str | None = None,
+) -> int:
+    point = _point(query)
+    from manyfill import comparison, recipes
+
+    if not val:
+        console.say("no --val: the scores are those of photos that were trained on, which flatters all variants")
+    report = comparison.compare(
+        kind,
+        data,
+        out,
+        budget=budget,
+        val=val or (),
+        show=show or (),
+        base=recipes.find(base) if base else None,
+        seed=seed,
+        query=point,
+        start_from=start_from,
+        max_minutes=max_minutes,
+        device=None if device == "auto" else device,
+        watch=console.log,
+    )
+    for row in report.rows:
+        if row.diverged:
+            console.say(f"{row.variant} diverged. {row.diverged}")
+    if not report.finished:
+        console.say(f"not every variant has had its {budget:,} images yet: the same command goes on")
+    for name in ("table.md", "table.json", "figure.png"):
+        if (out / name).is_file():
+            console.out(str(out / name))
+    return 0
+
+
+def _point(query: str | None) -> tuple[float, float] | None:
+    if query is None:
+        return None
+    try:
+        row, column = (float(part) for part in query.split(","))
+    except ValueError:
+        row = column = -1.0
+    if not (0 <= row <= 1 and 0 <= column <= 1):
+        raise ManyfillError(
+            f"--query is '{query}'; expected ROW,COL as shares of the photo's height and width, such as 0.5,0.25."
+        )
+    return row, column
