@@ -62,7 +62,7 @@ def test_a_box_holds_the_hole_lies_in_the_photo_and_is_square_where_it_fits(
     assert 0 <= box.top <= top and bottom <= box.bottom <= height
     assert 0 <= box.left <= left and right <= box.right <= width
     rows, columns = box.bottom - box.top, box.right - box.left
-    assert rows == columns or rows == height or columns == width
+    assert rows in (columns, height) or columns == width
 
 
 def test_shapes_that_do_not_belong_together_are_refused() -> None:

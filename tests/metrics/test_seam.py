@@ -20,7 +20,6 @@ def row(*values: float) -> Tensor:
 def looped_error(picture: Tensor, truth: Tensor, hole: Tensor, width: int) -> float:
     """boundary_error by visiting every pixel."""
     missing = hole[0].numpy() > 0
-    height, columns = missing.shape
     found = []
     for i, j in zip(*np.nonzero(missing), strict=True):
         around = missing[max(i - width, 0) : i + width + 1, max(j - width, 0) : j + width + 1]

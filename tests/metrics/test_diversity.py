@@ -1,0 +1,69 @@
+"""Diversity by hand and against all pairs one by one."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.testing import assert_close
+
+from manyfill.metrics import pixel
+from manyfill.metrics.diversity import best_of, mean_pairwise, mean_pairwise_features
+from manyfill.metrics.perceptual import feature_distance
+
+
+def two_maps(picture: Tensor) -> list[Tensor]:
+    return [picture - 0.5, F.avg_pool2d(picture, 3, 2) - 0.5]
+
+
+def test_the_mean_over_pairs_by_hand() -> None:
+    fills = torch.tensor([0.0, 10.0, 40.0]).div(255).view(3, 1, 1, 1).repeat(1, 3, 2, 2)
+    fills[..., 1] = 0.5  # known: alike
+    hole = torch.tensor([[[[1.0, 0.0], [1.0, 0.0]]]])
+    assert mean_pairwise(pixel.l1, fills, hole).item() == pytest.approx((10 + 40 + 30) / 3, rel=1e-6)
+    assert mean_pairwise(pixel.l1, fills).item() == pytest.approx((10 + 40 + 30) / 3 / 2, rel=1e-6)
+
+
+@given(st.integers(2, 5), st.integers(3, 8), st.integers(3, 8), st.booleans(), st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None)
+def test_all_pairs_one_by_one_give_the_same(n: int, height: int, width: int, in_hole: bool, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    fills = torch.rand(n, 3, height, width, generator=generator)
+    hole = (torch.rand(1, 1, height, width, generator=generator) < 0.7).float()
+    hole[..., 0, 0] = 1
+    region = hole if in_hole else None
+    pairs = list(itertools.combinations(fills.split(1), 2))
+    found = mean_pairwise(pixel.l1, fills, region)
+    assert found.dtype == torch.float64 and found.shape == ()
+    assert_close(found, torch.cat([pixel.l1(a, b, region) for a, b in pairs]).mean())
+    by_features = torch.cat([feature_distance(two_maps, a, b, region) for a, b in pairs]).mean()
+    assert_close(mean_pairwise_features(two_maps, fills, region), by_features, rtol=1e-4, atol=1e-6)
+
+
+def test_equal_fills_have_no_diversity_and_wider_ones_more() -> None:
+    fills = torch.rand(4, 3, 8, 9, generator=torch.Generator().manual_seed(0))
+    spread = [torch.lerp(fills[:1].expand_as(fills), fills, share) for share in (0.0, 0.3, 1.0)]
+    hole = torch.ones(1, 1, 8, 9)
+    for found in (
+        torch.stack([mean_pairwise(pixel.l1, x, hole) for x in spread]),
+        torch.stack([mean_pairwise_features(two_maps, x, hole) for x in spread]),
+    ):
+        assert found[0] == pytest.approx(0, abs=1e-10) and (found.diff() > 0).all()
+
+
+def test_one_fill_has_no_pair_and_an_empty_hole_nothing_to_compare() -> None:
+    fills = torch.rand(3, 3, 6, 7)
+    hole = torch.zeros(1, 1, 6, 7)
+    assert mean_pairwise(pixel.l1, fills[:1]).isnan() and mean_pairwise_features(two_maps, fills[:1]).isnan()
+    assert mean_pairwise(pixel.l1, fills, hole).isnan() and mean_pairwise_features(two_maps, fills, hole).isnan()
+
+
+def test_the_best_of_n_gets_no_worse_with_more_fills() -> None:
+    values = torch.tensor([3.0, 1.0, 2.0])
+    assert best_of(values) == 1 and best_of(values, better="higher") == 3
+    assert best_of(values[:1]) == 3
