@@ -105,6 +105,22 @@ class _Draft:
         return any(patch.box.shared(box) is not None for patch in self.patches)
 
 
+@dataclass(frozen=True)
+class _Noise:
+    """What a fill draws from: its own seed alone, or a seed that it stays near."""
+
+    diversity: float  # scale
+    near: int | None
+    step: float  # 0..1
+
+    def draw(self, shape: tuple[int, ...], seed: int, number: int) -> Tensor:
+        """(1,*shape), on the CPU, from the seeds and the window's number alone."""
+        noise = _normal(shape, seed, number)
+        if self.near is not None:  # two standard normals on a circle: their mixture is a standard normal again
+            noise = self.step * noise + (1 - self.step**2) ** 0.5 * _normal(shape, self.near, number)
+        return noise * self.diversity
+
+
 @dataclass(frozen=True, eq=False)
 class _Task:
     """What to fill, and how."""
@@ -113,7 +129,7 @@ class _Task:
     hole: Bools  # to be filled
     blind: Bools | None  # fully transparent: neither seen nor touched
     band: int
-    diversity: float
+    noise: _Noise
 
 
 class Completer:
@@ -174,6 +190,8 @@ class Completer:
         grow: int = 0,
         band: int = 0,
         diversity: float = 1.0,
+        near: int | None = None,
+        step: float = 0.5,
         texture: str | float = "auto",
         max_memory: int | None = None,
         progress: Progress | None = None,
@@ -187,9 +205,10 @@ class Completer:
 
         `polarity`: where the mask means "fill": "white", "black" or "alpha" (transparent). `grow`: pixels to dilate
         the hole by. `band`: the blend may change known pixels this near the hole; 0 keeps all of them exact.
-        `diversity`: 0..2, scale of the noise. `texture`: "auto", "net", "photo" or 0..1, how much of the detail comes
-        from the photo's own patches. `max_memory`: bytes; raises TooLarge where the photos alone would need more.
-        `progress(stage, done, total)` is called with the stages "fill" and "rank".
+        `diversity`: 0..2, scale of the noise. `near`: a fill's seed, for fills that resemble that one; `step`, 0..1, is
+        how far they go from it: 0 is that fill, 1 as far as any other. `texture`: "auto", "net", "photo" or 0..1, how
+        much of the detail comes from the photo's own patches. `max_memory`: bytes; raises TooLarge where the photos
+        alone would need more. `progress(stage, done, total)` is called with the stages "fill", "rank" and "texture".
 
         Fully transparent pixels are not looked at and stay as they were, unless `polarity` is "alpha": then what was
         transparent is what is filled, and becomes opaque.
@@ -204,6 +223,8 @@ class Completer:
                 grow=grow,
                 band=band,
                 diversity=diversity,
+                near=near,
+                step=step,
                 texture=texture,
                 max_memory=max_memory,
                 progress=progress,
@@ -221,6 +242,8 @@ class Completer:
         grow: int = 0,
         band: int = 0,
         diversity: float = 1.0,
+        near: int | None = None,
+        step: float = 0.5,
         texture: str | float = "auto",
         max_memory: int | None = None,
         progress: Progress | None = None,
@@ -232,7 +255,9 @@ class Completer:
         with the network's coarse pictures, small to large, at last with what it drew before texture; without score.
         """
         strength = _strength(self._auto_texture if texture == "auto" else texture)
-        _check(n=n, grow=grow, band=band, diversity=diversity)
+        _check(n=n, grow=grow, band=band, diversity=diversity, step=step)
+        if near is not None and step == 0:
+            n, seed, near = 1, near, None
         source = photos.read(photo)
         marked = masks.read_hole(mask, polarity=polarity, size=(source.height, source.width))
         hole = masks.grow(marked, grow)[0, 0].numpy() > 0.5
@@ -244,7 +269,7 @@ class Completer:
         drawn = count + max(2, count // 2) if count > 1 else 1
         _check_memory(source, count, max_memory)
 
-        task = _Task(source, hole, blind, band, diversity)
+        task = _Task(source, hole, blind, band, _Noise(diversity, near, step))
         windows = self._plan(hole)
         with torch.inference_mode():
             drafts = self._draw(task, windows, range(seed, seed + drawn), progress, preview)
@@ -289,7 +314,7 @@ class Completer:
                 if encoded is None or not shared:
                     image, hole = resolution.to_net(view, missing, window)
                     encoded = self.net.encode(image.to(self.device), hole.to(self.device))
-                noise = self._noise(window, draft.seed, number, task.diversity)
+                noise = self._noise(window, draft.seed, number, task.noise)
                 prediction = self.net.decode(encoded, noise)
                 if not torch.isfinite(prediction.image).all():
                     raise BadWeights(f"model '{self.name}' drew values that are no numbers: its weights are damaged.")
@@ -304,13 +329,10 @@ class Completer:
             progress("fill", total, total)
         return drafts
 
-    def _noise(self, window: Window, seed: int, number: int, diversity: float) -> Tensor | None:
-        """Drawn on the CPU from (seed, number of the window) alone, so that device, n and order cannot matter."""
+    def _noise(self, window: Window, seed: int, number: int, noise: _Noise) -> Tensor | None:
+        """Drawn on the CPU from the seed and the number of the window, so that device, n and order cannot matter."""
         shape = self.net.noise_shape(*window.padded)
-        if shape is None:
-            return None
-        generator = torch.Generator().manual_seed(_seed(seed, number))
-        return (torch.randn(1, *shape, generator=generator) * diversity).to(self.device)
+        return None if shape is None else noise.draw(shape, seed, number).to(self.device)
 
     def _score(self, task: _Task, windows: Sequence[Window], draft: _Draft) -> float:
         """Mean over the windows with most of the hole: the critic's view of each, or how well its seam is closed."""
@@ -371,7 +393,7 @@ class _WithoutNet(Completer):
                 if progress is not None:
                     progress("fill", number * len(drafts) + index, len(windows) * len(drafts))
                 seen = np.rint(_as_float(draft.look(task.photo.pixels, window.box)) * 255).astype(np.uint8)
-                seed = _seed(draft.seed, number) if task.diversity > 0 else 0
+                seed = _seed(draft.seed, number) if task.noise.diversity > 0 else 0
                 fill = self.filler(seen, missing, seed)[core]
                 draft.patches.append(_Patch(window.core, _round(_as_float(fill), task.photo), own))
                 if preview is not None and number == len(windows) - 1:
@@ -451,13 +473,17 @@ class _Texture:
             guide = _as_float(draft.look(task.photo.pixels, part.box))
             if task.blind is not None:
                 guide = resolution.fill_smoothly(guide, task.blind[part.box.part])
-            seed = _seed(draft.seed if task.diversity > 0 else 0, number, 1)
+            seed = _seed(draft.seed if task.noise.diversity > 0 else 0, number, 1)
             made = texture.synthesize(guide, gap, guide, strength=self.strength, seed=seed)
             core = part.core.inside(part.box).part
             draft.patches.append(_Patch(part.core, _round(made.image[core], task.photo), own))
         self.added += 1
         if self.progress is not None:
             self.progress("texture", self.added * len(self.parts), self.total * len(self.parts))
+
+
+def _normal(shape: tuple[int, ...], seed: int, number: int) -> Tensor:
+    return torch.randn(1, *shape, generator=torch.Generator().manual_seed(_seed(seed, number)))
 
 
 def _seed(seed: int, *numbers: int) -> int:
@@ -526,7 +552,7 @@ def _strength(texture: str | float) -> float:
     return float(texture)
 
 
-def _check(*, n: int, grow: int, band: int, diversity: float) -> None:
+def _check(*, n: int, grow: int, band: int, diversity: float, step: float) -> None:
     if n < 1:
         raise ManyfillError(f"n is {n}; ask for at least one fill.")
     if n > MOST:
@@ -535,6 +561,8 @@ def _check(*, n: int, grow: int, band: int, diversity: float) -> None:
         raise ManyfillError(f"grow is {grow} and band {band}; both are pixels and cannot be negative.")
     if not 0 <= diversity <= 2:
         raise ManyfillError(f"diversity is {diversity}; expected 0 (the most likely fill) to 2 (the wildest).")
+    if not 0 <= step <= 1:
+        raise ManyfillError(f"step is {step}; expected 0 (the same fill) to 1 (as different as any other).")
 
 
 def _check_memory(photo: Photo, count: int, max_memory: int | None) -> None:

@@ -285,6 +285,25 @@ def test_more_diversity_spreads_the_fills() -> None:
     assert spreads[0] < spreads[1] < spreads[2]
 
 
+def test_a_smaller_step_stays_nearer_to_the_chosen_fill() -> None:
+    pixels = photo_of(90, 120)
+    (chosen,) = complete(sketch(), pixels, HOLE, seed=7)
+
+    def apart(step: float) -> float:
+        fills = complete(sketch(), pixels, HOLE, n=4, seed=100, near=7, step=step)
+        return float(np.mean([np.abs(fill.array.astype(float) - chosen.array)[HOLE].mean() for fill in fills]))
+
+    assert apart(0.1) < apart(0.4) < apart(1)
+
+
+def test_no_step_is_the_chosen_fill_and_a_whole_one_any_other() -> None:
+    pixels = photo_of(90, 120)
+    (chosen,), (other,) = (complete(sketch(), pixels, HOLE, seed=seed) for seed in (7, 3))
+    fills = complete(sketch(), pixels, HOLE, n=4, seed=3, near=7, step=0)
+    assert len(fills) == 1 and same(fills[0], chosen)
+    assert same(complete(sketch(), pixels, HOLE, seed=3, near=7, step=1)[0], other)
+
+
 def test_a_network_without_noise_gives_the_one_fill_it_has() -> None:
     assert len(complete(NETS["dfnet"], photo_of(90, 120), HOLE, n=4)) == 1
     one, two = (complete(NETS["dfnet"], photo_of(90, 120), HOLE, seed=seed)[0] for seed in (0, 1))
@@ -330,11 +349,15 @@ def test_previews_go_from_coarse_to_what_was_drawn_before_texture(name: str) -> 
     pixels = photo_of(90, 120)
     shown: dict[int, list[tuple[int, int, Completion]]] = {}
     stream = NETS[name].stream(
-        pixels, HOLE, n=2, preview=lambda fill, step, steps: shown.setdefault(fill.seed, []).append((step, steps, fill))
+        pixels,
+        HOLE,
+        n=2,
+        texture="net",
+        preview=lambda fill, step, steps: shown.setdefault(fill.seed, []).append((step, steps, fill)),
     )
     fills = list(stream)
     assert {fill.seed for fill in fills} <= set(shown)
-    for fill in complete(NETS[name], pixels, HOLE, n=2):  # without texture
+    for fill in fills:
         steps = shown[fill.seed]
         assert [step for step, _, _ in steps] == list(range(1, steps[0][1] + 1))
         assert same(steps[-1][2], fill) and steps[-1][2].score is None
@@ -411,6 +434,7 @@ def test_progress_counts_every_fill_of_every_window() -> None:
         ({"n": 65}, TooLarge, "at most 64"),
         ({"diversity": 3}, ManyfillError, "diversity is 3"),
         ({"diversity": float("nan")}, ManyfillError, "diversity is nan"),
+        ({"step": 1.1}, ManyfillError, "step is 1.1"),
         ({"grow": -1}, ManyfillError, "negative"),
         ({"band": -1}, ManyfillError, "negative"),
         ({"texture": "grain"}, ManyfillError, "'auto', 'net', 'photo'"),
