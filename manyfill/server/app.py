@@ -11,6 +11,7 @@ from typing import Any, Literal
 import fastapi_offline
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -22,8 +23,10 @@ from manyfill import __version__
 from manyfill.errors import ManyfillError
 from manyfill.server import errors, iopaint, openai
 from manyfill.server.errors import ClientLeft, OpenAIError, Refusal, described
-from manyfill.server.limits import Guard, Uploads
+from manyfill.server.iopaint import TAG as IOPAINT
+from manyfill.server.limits import GUARDED, Guard, Uploads
 from manyfill.server.metrics import Metrics
+from manyfill.server.openai import TAG as OPENAI
 from manyfill.server.queue import WorkQueue
 from manyfill.server.results import Results
 from manyfill.server.service import Models, Service, loader
@@ -37,6 +40,14 @@ Programs written for OpenAI's `images.edit` work with `base_url` set to this ser
 IOPaint with this server's address. With a token, send `Authorization: Bearer TOKEN` to everything but `/healthz` and
 `/results`. Nothing in a request names a file or a URL; nothing is written to disk.
 """
+
+
+TAGS = [
+    {"name": OPENAI, "description": "As the official clients call it, and what is ours beside it."},
+    {"name": IOPAINT, "description": "For programs that talk to an IOPaint server."},
+    {"name": "Results", "description": "What `response_format=url` points to."},
+    {"name": "Operation", "description": "For whoever runs the server."},
+]
 
 
 class PublicLimits(BaseModel):
@@ -102,6 +113,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(iopaint.router(service))
     _add_operations(app, service)
     _add_docs(app)
+    schema = _described(app)
+    app.openapi = lambda: schema  # type: ignore[method-assign]  # as FastAPI's manual has it
     if (PAGE / "index.html").is_file():
         app.mount("/", Page(directory=PAGE, html=True), name="page")
     return app
@@ -154,6 +167,22 @@ def _explain_errors(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def failed(request: Request, _: Exception) -> Response:
         return errors.response(request.url.path, Refusal(500, "The server failed at this request. Its log says why."))
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI page, without the 422 that FastAPI adds and this server never gives, with the bearer token."""
+    schema = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes, tags=TAGS
+    )
+    for path, calls in schema["paths"].items():
+        for call in calls.values():
+            call["responses"].pop("422", None)
+            if path.startswith(GUARDED):
+                call["security"] = [{}, {"token": []}]  # a server without a token asks for none
+    for name in ("HTTPValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(name, None)
+    schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    return schema
 
 
 DOCS = """<!doctype html>

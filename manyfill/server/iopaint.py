@@ -21,6 +21,8 @@ from manyfill.server.pictures import Encoded
 from manyfill.server.queue import Ticket
 from manyfill.server.service import MOST_SEED, Models, Service, random_seed
 
+TAG = "IOPaint's interface"
+
 
 class InpaintRequest(BaseModel):
     """What is honoured of IOPaint's request; its further fields, and unknown ones, are ignored."""
@@ -116,7 +118,7 @@ def decoded(text: str, name: str) -> bytes:
 
 def router(service: Service) -> APIRouter:
     """The routes under /api/v1."""
-    routes = APIRouter(prefix="/api/v1", tags=["IOPaint's interface"])
+    routes = APIRouter(prefix="/api/v1", tags=[TAG])
 
     def info() -> dict[str, Any]:
         return ModelInfo(name=service.models[0], path=service.models[0]).model_dump()

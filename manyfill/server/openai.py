@@ -29,6 +29,7 @@ from manyfill.server.queue import Ticket
 from manyfill.server.service import MOST_SEED, Answers, Models, Service, random_seed, served_model
 from manyfill.server.settings import MOST_FILLS
 
+TAG = "OpenAI's interface"
 FIELDS = 64  # parts of a form at most
 TEXT_BYTES = 256 << 10  # of one text field: OpenAI's prompts have up to 32,000 letters
 HEARTBEAT_SECONDS = 10.0  # a stream that waits says so, lest a proxy take it for dead
@@ -97,6 +98,12 @@ class EditForm(PictureForm):
     )  # fmt: skip
     diversity: float = Field(
         1.0, ge=0, le=2, description="Ours. How far the fills go from the most likely one; 0: that one alone."
+    )
+    near: int | None = Field(
+        None, ge=0, le=MOST_SEED, description="Ours. The seed of a fill that these are to resemble: more like this one."
+    )
+    step: float = Field(
+        0.5, ge=0, le=1, description="Ours. How far to go from the fill `near`: 0 is that fill, 1 as far as any other."
     )
     texture: Annotated[
         Literal["auto", "net", "photo"] | Annotated[float, Field(ge=0, le=1)], BeforeValidator(_number_or_word)
@@ -310,6 +317,8 @@ def edit(form: EditForm, image: bytes, mask: bytes | None, seed: int, model: str
             grow=form.grow,
             band=form.band,
             diversity=form.diversity,
+            near=form.near,
+            step=form.step,
             texture=form.texture,
             max_memory=service.fill_memory,
             progress=ticket.check,
@@ -428,7 +437,7 @@ def form_body(kind: type[PictureForm], files: dict[str, str], required: list[str
 
 def router(service: Service) -> APIRouter:
     """The routes under /v1."""
-    routes = APIRouter(prefix="/v1", tags=["OpenAI's interface"])
+    routes = APIRouter(prefix="/v1", tags=[TAG])
     limit = service.settings.limits.body
 
     @routes.post(
