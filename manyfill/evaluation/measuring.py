@@ -1,0 +1,188 @@
+"""All metrics of one case in one pass; networks are loaded once, and the truth's feature maps are computed once."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from manyfill.errors import BadImage, BadWeights, ManyfillError
+from manyfill.evaluation.protocol import Case, Pixels
+from manyfill.evaluation.sources import Answer
+from manyfill.metrics import METRICS, Metric, exact, frechet, perceptual
+from manyfill.nets.perceptual import FEATURES, EfficientNetLite0Pooled
+
+SIDE = 256  # short side at which feature maps are compared, as most published numbers are; also the least cost
+CROP = {"efficientnet-lite0": 224, "inception": 299}  # sides of the hole crops that pooled features are taken from
+MODULES = {"p_ids_eff": "sklearn", "u_ids_eff": "sklearn", "p_ids": "sklearn", "u_ids": "sklearn"}
+PER_SET = ("features", "probabilities")  # what metrics over all photos need
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The numbers of one answer to one case."""
+
+    known_exact: bool
+    fills: list[dict[str, float]]  # per fill: metric -> value
+    spread: dict[str, float]  # between the fills: metric -> value
+    features: dict[str, NDArray[np.float32]]  # of the first fill and of the truth, for metrics over all photos
+
+
+class Ruler:
+    """Measures answers. Metrics whose network cannot be had are left out, and `notes` says why."""
+
+    def __init__(
+        self, names: Iterable[str] | None = None, *, device: str | torch.device = "cpu", side: int = SIDE
+    ) -> None:
+        chosen = list(METRICS) if names is None else list(names)
+        for name in chosen:
+            if name not in METRICS:
+                raise ManyfillError(f"no metric '{name}'. All: {', '.join(METRICS)}.")
+        self.device, self.side = torch.device(device), side
+        self.notes: list[str] = []
+        self.origins: dict[str, str] = {}  # network -> whose weights: two files give other numbers
+        networks: dict[str, Any] = {}
+        reasons: dict[str, list[str]] = {}
+        self.metrics: list[Metric] = []
+        for metric in (METRICS[name] for name in chosen):
+            if metric.backbone and metric.backbone not in networks:
+                networks[metric.backbone] = self._load(metric.backbone)
+            network = networks.get(metric.backbone)
+            module = MODULES.get(metric.name)
+            if isinstance(network, str):
+                reasons.setdefault(network, []).append(metric.name)
+            elif module is not None and importlib.util.find_spec(module) is None:
+                reasons.setdefault("they need scikit-learn: pip install scikit-learn", []).append(metric.name)
+            else:
+                self.metrics.append(metric)
+        self._networks = {name: network for name, network in networks.items() if not isinstance(network, str)}
+        self.notes += [f"not measured: {', '.join(left_out)}: {why}" for why, left_out in reasons.items()]
+
+    def _load(self, backbone: str) -> Any:
+        """The network, or why it cannot be had."""
+        try:
+            if backbone == "inception":
+                return frechet.inception()
+            if backbone.startswith("lpips-"):
+                return perceptual.lpips(backbone.removeprefix("lpips-")).to(self.device)  # type: ignore[arg-type]
+            kind = EfficientNetLite0Pooled if backbone == EfficientNetLite0Pooled.name else FEATURES[backbone]
+            network = kind().to(self.device)
+            self.origins[backbone] = network.origin
+            return network
+        except (BadWeights, ImportError) as error:
+            return str(error)
+
+    @torch.inference_mode()
+    def measure(self, case: Case, answer: Answer) -> Measured:
+        """Every metric of every fill; those between fills where there are several."""
+        truth, hole = self._image(case.pixels), torch.from_numpy(case.hole).to(self.device, torch.float32)[None, None]
+        fills = [self._image(fill) for fill in answer.fills]
+        small_truth, small_hole = self._reduced(truth), _share(hole, self.side)
+        small_fills = [self._reduced(fill) for fill in fills]
+        truth_maps = {
+            name: _Remembering(network, small_truth) for name, network in self._networks.items() if _maps(name)
+        }
+        rows: list[dict[str, float]] = [{} for _ in fills]
+        spread: dict[str, float] = {}
+        for metric in self.metrics:
+            if metric.needs == "pair":
+                for row, fill in zip(rows, fills, strict=True):
+                    row[metric.name] = _number(metric.measure, fill, truth, hole)
+            elif metric.needs == "network":
+                network = truth_maps.get(metric.backbone, self._networks[metric.backbone])
+                for row, fill in zip(rows, small_fills, strict=True):
+                    row[metric.name] = _number(metric.measure, network, fill, small_truth, small_hole)
+            elif metric.needs == "fills" and len(fills) > 1:
+                spread[metric.name] = _number(metric.measure, torch.cat(fills), hole)
+            elif metric.needs == "network fills" and len(fills) > 1:
+                network = self._networks[metric.backbone]
+                spread[metric.name] = _number(metric.measure, network, torch.cat(small_fills), small_hole)
+        same = all(exact.known_exact(fill, case.pixels, case.hole) for fill in answer.fills)
+        return Measured(same, rows, spread, self._features(fills[0], truth, hole))
+
+    def _features(self, fill: Tensor, truth: Tensor, hole: Tensor) -> dict[str, NDArray[np.float32]]:
+        """Pooled features of the squares around the hole, of fill and truth; classes' probabilities of the fill."""
+        found = {}
+        for needs, backbone in dict.fromkeys((m.needs, m.backbone) for m in self.metrics if m.needs in PER_SET):
+            network, side = self._networks[backbone], CROP[backbone]
+            drawn = perceptual.hole_crop(fill, hole, side)
+            if needs == "probabilities":
+                found[f"{backbone} classes"] = _row(network.probabilities(drawn))
+                continue
+            pooled = network.features if backbone == "inception" else network.pooled
+            found[f"{backbone} fill"] = _row(pooled(drawn))
+            found[f"{backbone} truth"] = _row(pooled(perceptual.hole_crop(truth, hole, side)))
+        return found
+
+    def over_all(self, features: Sequence[Mapping[str, NDArray[np.float32]]]) -> dict[str, float]:
+        """The metrics over all photos, from what `measure` kept of each."""
+        found = {}
+        for metric in self.metrics:
+            if metric.needs in PER_SET and len(features) > 1:
+                kinds = ("classes",) if metric.needs == "probabilities" else ("fill", "truth")
+                gathered = [
+                    torch.from_numpy(np.stack([one[f"{metric.backbone} {kind}"] for one in features])) for kind in kinds
+                ]
+                found[metric.name] = float(metric.measure(*gathered))
+        return found
+
+    def _image(self, pixels: Pixels) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).to(self.device).float()[None] / 255
+
+    def _reduced(self, image: Tensor) -> Tensor:
+        """At most `side` pixels at the short side; 0: as it is."""
+        size = _smaller(image.shape[-2:], self.side)
+        if size == tuple(image.shape[-2:]):
+            return image
+        return F.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)
+
+
+class _Remembering:
+    """Feature maps, computed once for the truth."""
+
+    def __init__(self, network: Callable[[Tensor], Sequence[Tensor]], truth: Tensor) -> None:
+        self.network, self.truth = network, truth
+        self.maps: Sequence[Tensor] | None = None
+
+    def __call__(self, image: Tensor) -> Sequence[Tensor]:
+        if image is not self.truth:
+            return self.network(image)
+        if self.maps is None:
+            self.maps = self.network(image)
+        return self.maps
+
+
+def _maps(backbone: str) -> bool:
+    """Whether the network is called for its feature maps alone."""
+    return backbone in FEATURES
+
+
+def _smaller(size: Sequence[int], side: int) -> tuple[int, int]:
+    scale = min(1.0, side / min(size)) if side else 1.0
+    return round(size[0] * scale), round(size[1] * scale)
+
+
+def _share(hole: Tensor, side: int) -> Tensor:
+    """How much of each place is missing, at the size of the reduced pictures."""
+    size = _smaller(hole.shape[-2:], side)
+    return hole if size == tuple(hole.shape[-2:]) else F.interpolate(hole, size, mode="area")
+
+
+def _number(measure: Callable[..., Any], *given: Any) -> float:
+    """NaN for pictures that are too small for the metric."""
+    try:
+        return float(measure(*given))
+    except BadImage:
+        return math.nan
+
+
+def _row(features: Tensor) -> NDArray[np.float32]:
+    return features[0].float().cpu().numpy()

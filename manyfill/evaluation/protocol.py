@@ -1,0 +1,193 @@
+"""Which photos are measured, at what size, with which holes: the same for every source, on every machine.
+
+A case is one photo with one hole. Photos are 8-bit RGB, reduced until their short side is `size` (never enlarged) and
+cropped about their centre to a multiple where one is asked for. A hole depends on (seed, the photo's name, its size)
+alone, so that another photo in the folder changes none of the others'.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from manyfill import masks
+from manyfill.data import PhotoSet, open_photos
+from manyfill.errors import BadMask, ManyfillError
+from manyfill.photos import SUFFIXES
+
+Pixels = NDArray[np.uint8]  # (H,W,3) RGB
+Bools = NDArray[np.bool_]  # (H,W), True = missing
+
+BINS = "bins"  # the six hole-ratio bins, one photo after the other
+LAMA = ("thin", "medium", "thick")  # whose authors drop holes of more than half of the photo
+SHOWN = 10  # names in an error before "and N more"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One photo with one hole."""
+
+    index: int  # of the photo among all that were found
+    name: str  # its path inside the data, with / and without suffix
+    pixels: Pixels
+    hole: Bools
+
+    @property
+    def ratio(self) -> float:
+        """Share of missing pixels."""
+        return float(self.hole.mean())
+
+    @property
+    def sha256(self) -> str:
+        """Of the pixels and the hole."""
+        digest = hashlib.sha256(repr(self.pixels.shape).encode())
+        digest.update(np.ascontiguousarray(self.pixels).tobytes())
+        digest.update(np.packbits(self.hole).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """What is measured, besides who fills."""
+
+    masks: str = BINS  # a kind of masks.KINDS, "bins", or a folder of masks that pair by stem
+    size: int = 512  # short side in pixels; 0: photos as they are
+    multiple: int = 1  # height and width are cropped to a multiple of this
+    seed: int = 0
+    limit: int | None = None  # the first so many photos
+
+
+class Cases:
+    """The photos of a folder or of shards, each with its hole; decoded when asked for."""
+
+    def __init__(self, data: Path | str | Sequence[Path | str], protocol: Protocol) -> None:
+        sources = [data] if isinstance(data, str | Path) else list(data)
+        self.protocol = protocol
+        self._photos: PhotoSet = open_photos(sources, short_side=protocol.size or None, cache_bytes=0)
+        self.names = _names(self._photos.names, [Path(source) for source in sources])[: protocol.limit]
+        self._files: dict[str, Path] = {}
+        if protocol.masks != BINS and protocol.masks not in masks.KINDS:
+            self._files = _pair(self.names, Path(protocol.masks))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Case:
+        """Raises BadImage where the photo cannot be read, BadMask where its mask does not fit or marks nothing."""
+        pixels = self._photos[index]
+        height, width = pixels.shape[:2]
+        multiple = self.protocol.multiple
+        if min(height, width) < multiple:
+            raise BadMask(f"{width}x{height} pixels are fewer than the multiple of {multiple} that was asked for.")
+        part = _centre(height, multiple), _centre(width, multiple)
+        pixels = np.ascontiguousarray(pixels[part])
+        hole = self.hole(index, *pixels.shape[:2])
+        if not hole.any():
+            raise BadMask("its mask marks nothing to fill.")
+        return Case(index, self.names[index], pixels, hole)
+
+    def hole(self, index: int, height: int, width: int) -> Bools:
+        """The hole of one photo, at the size at which it is measured."""
+        name = self.names[index]
+        if name in self._files:
+            return _fit(self._files[name], height, width, self.protocol.multiple)
+        kind = f"bin{index % len(masks.BINS) + 1}" if self.protocol.masks == BINS else self.protocol.masks
+        draw = masks.KINDS[kind]
+        if kind in LAMA:
+            draw = masks.within(draw, 1e-9, 0.5)
+        own = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+        hole = draw(height, width, np.random.default_rng([self.protocol.seed, own]))
+        return hole[0, 0].numpy() > 0.5
+
+    def set_hash(self, sizes: Sequence[tuple[int, int, int]]) -> str:
+        """`masks.set_hash` of the holes of (index, height, width)."""
+        return masks.set_hash(torch.from_numpy(self.hole(*size))[None, None] for size in sizes)
+
+
+def bin_of(ratio: float) -> int | None:
+    """Which of `masks.BINS` a hole belongs to; None outside of them."""
+    return next((k for k, (low, high) in enumerate(masks.BINS) if low < ratio <= high), None)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a message: the first few, and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def by_stem(folder: Path) -> dict[str, Path]:
+    """Pictures below a folder by their path without suffix. Raises ManyfillError where two have the same."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+            stem = path.relative_to(folder).with_suffix("").as_posix()
+            if stem in found:
+                raise ManyfillError(f"{found[stem]} and {path} have the same name without suffix. Keep one of them.")
+            found[stem] = path
+    return found
+
+
+def _names(found: Sequence[str], sources: Sequence[Path]) -> list[str]:
+    """Short names: relative to the source they came from; the source's own name in front where there are several."""
+    names = []
+    for name in found:
+        source = next(
+            s for s in sources if name == str(s) or name.startswith(f"{s}{os.sep}") or name.startswith(f"{s}/")
+        )
+        inner = source.name if name == str(source) else name[len(str(source)) + 1 :]
+        stem = PurePosixPath(Path(inner).as_posix()).with_suffix("").as_posix()
+        names.append(f"{source.stem}/{stem}" if len(sources) > 1 and name != str(source) else stem)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ManyfillError(f"several photos have the same name without suffix: {listed(twice)}. Rename them.")
+    return names
+
+
+def _pair(names: Sequence[str], folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        near = difflib.get_close_matches(str(folder), [BINS, *masks.KINDS], n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise ManyfillError(
+            f"no masks '{folder}': neither a folder nor a kind.{hint} Kinds: bins, {', '.join(masks.KINDS)}."
+        )
+    found = by_stem(folder)
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise BadMask(
+            f"{len(missing)} of {len(names)} photos have no mask in {folder}: {listed(missing)}. "
+            "Masks pair by their path without suffix."
+        )
+    return {name: found[name] for name in names}
+
+
+def _centre(length: int, multiple: int) -> slice:
+    kept = length // multiple * multiple
+    return slice((length - kept) // 2, (length - kept) // 2 + kept)
+
+
+def _fit(path: Path, height: int, width: int, multiple: int) -> Bools:
+    """A mask of the photo's size as measured, or of the larger one that it was before; nearest neighbour."""
+    hole = masks.read_hole(path)[0, 0].numpy() > 0.5
+    if hole.shape == (height, width):
+        return hole
+    scale = min(hole.shape[0] / height, hole.shape[1] / width)
+    target = round(hole.shape[0] / scale), round(hole.shape[1] / scale)
+    if scale < 1 or not all(
+        0 <= side - own < max(multiple, 2) for side, own in zip(target, (height, width), strict=True)
+    ):
+        raise BadMask(
+            f"mask {path} is {hole.shape[0]}x{hole.shape[1]} but the photo is {height}x{width} as it is measured "
+            "(height x width). Give the mask the photo's size."
+        )
+    small = cv2.resize(hole.astype(np.uint8), target[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    top, left = (small.shape[0] - height) // 2, (small.shape[1] - width) // 2
+    return np.asarray(small[top : top + height, left : left + width] > 0)
