@@ -23,3 +23,7 @@ class BadWeights(ManyfillError):
 
 class TooLarge(ManyfillError):
     """The photo or the request is over a stated limit (pixels, memory, number of fills)."""
+
+
+class MissingExtra(ManyfillError, ImportError):
+    """A library that one of the package's extras installs is not there."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,10 @@ class Objective(Protocol):
     @property
     def critics(self) -> tuple[str, ...]:
         """Names of the critics that it trains."""
+
+    @property
+    def feature_terms(self) -> tuple[str, ...]:
+        """Names of the terms that need the feature network."""
 
     def noise_shape(self, net: Any, size: int) -> tuple[int, ...] | None:
         """Shape of the noise that one picture consumes."""
@@ -138,6 +142,7 @@ class DualPath:
     composite_for_critic: bool = False  # the paper's critic sees the raw output; ours the completed picture
     mean_share: float = 0.0
     spread_share: float = 0.4
+    feature_terms: ClassVar[tuple[str, ...]] = ("feature_rec", "feature_mean", "style_gen")
 
     @property
     def critics(self) -> tuple[str, ...]:
@@ -264,7 +269,7 @@ class DualPath:
         return {name: finest[name] for name in self.critics}
 
     def _feature_terms(self, nets: Nets, image: Tensor, hole: Tensor, out: DualPathOutputs) -> Terms:
-        wanted = [name for name in ("feature_rec", "feature_mean", "style_gen") if self.weights.get(name)]
+        wanted = [name for name in self.feature_terms if self.weights.get(name)]
         if not wanted:
             return {}
         assert nets.features is not None, f"{wanted} need a feature network"
@@ -306,6 +311,7 @@ class _SinglePath:
     weights: Mapping[str, float]
     gan: str = "lsgan"
     composite_for_critic: bool = False  # the paper's critic sees the raw output; ours the completed picture
+    feature_terms: ClassVar[tuple[str, ...]] = ("feature", "style")
 
     @property
     def critics(self) -> tuple[str, ...]:
@@ -459,7 +465,8 @@ class StructureTexture:
     structure_levels: tuple[int, ...] = (0, 1, 2, 3, 4, 5)  # 0 = finest
     texture_levels: tuple[int, ...] = (0, 1, 2)
     tv_as_released: bool = False
-    critics: tuple[str, ...] = ()
+    critics: ClassVar[tuple[str, ...]] = ()
+    feature_terms: ClassVar[tuple[str, ...]] = ("perceptual", "style")
 
     def noise_shape(self, net: DFNet, size: int) -> None:
         """None: deterministic."""

@@ -28,10 +28,14 @@ class Recipe:
     source: str  # where the numbers come from
     critic: CriticConfig = field(default_factory=CriticConfig)
     features: str | None = None  # a key of nets.perceptual.FEATURES
+    features_side: int | None = None  # pixels: pictures are reduced to this before the feature network
+    features_levels: tuple[int, ...] | None = None  # which of its maps; None: all
+    features_every: int = 1  # steps: feature terms only at every k-th, k times as heavy
     masks: Mapping[str, float]  # kind -> weight
     size: int  # pixels, side of the square crops
     scale: tuple[float, float] = (0.25, 1.0)  # of the source photo
-    batch: int
+    batch: int  # images in a step, over all processes
+    accumulate: int = 1  # parts that a process's share of the batch goes through in, one after the other
     images: int
     lr: float
     lr_critic: float | None = None  # None: as lr
@@ -42,11 +46,13 @@ class Recipe:
     ema: int = 0  # images in which the average's memory halves; 0 = no average
     clip: float | None = None  # gradient norm
     posterior_std: float | None = None  # q(z | I_c) begins this narrow (training/step.py); None: as initialised
-    precision: str = "bf16"  # or "fp32"
+    precision: str = "bf16"  # "fp32", "fp16" (gradients scaled, GPUs only)
+    compile: str | None = None  # a backend of torch.compile, "inductor"; minutes at the start, and g++
     seed: int = 0
     cache_side: int | None = None  # pixels; photos are kept in RAM with at most this short side
     workers: int = 1  # data processes
     checkpoint_every: int = 2000  # images
+    keep: int = 2  # checkpoints, the newest
     pictures_every: int = 2000  # images
 
 

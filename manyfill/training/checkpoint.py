@@ -30,8 +30,31 @@ def read(path: Path, device: torch.device) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:
         kind = type(error).__name__
-        raise BadWeights(f"checkpoint {path} cannot be read ({kind}). Remove it to start afresh.") from error
+        raise BadWeights(
+            f"checkpoint {path} cannot be read ({kind}). Remove it to go on from the one before, or afresh."
+        ) from error
     return state
+
+
+class Checkpoints:
+    """RUN/checkpoints/IMAGES.pt, the newest `keep` of them."""
+
+    def __init__(self, run_dir: Path, keep: int) -> None:
+        self.folder = run_dir / "checkpoints"
+        self.keep = keep
+
+    def newest(self) -> Path | None:
+        """The file to resume from, None in a new run."""
+        return max(self.folder.glob("[0-9]*.pt"), default=None)
+
+    def write(self, state: dict[str, Any]) -> Path:
+        """Write the checkpoint of `state["images_seen"]`, then let go of the oldest ones."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{state['images_seen']:012d}.pt"
+        write(path, state)
+        for old in sorted(self.folder.glob("[0-9]*.pt"))[: -self.keep]:
+            old.unlink()
+        return path
 
 
 def warm_start(net: nn.Module, critics: nn.ModuleDict, name_or_path: str) -> list[str]:

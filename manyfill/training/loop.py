@@ -20,10 +20,12 @@ from torch.utils.data import DataLoader
 
 from manyfill import masks, weights
 from manyfill.data import NO_AUGMENTATION, Samples, open_photos
+from manyfill.errors import BadWeights
 from manyfill.nets.picnet import PICNet
+from manyfill.objectives import Nets
 from manyfill.recipes import Recipe
-from manyfill.training import checkpoint, report
-from manyfill.training.step import Step, build, narrow_posterior
+from manyfill.training import checkpoint, processes, report
+from manyfill.training.step import Diverged, Step, build, check, narrow_posterior
 
 VAL_PHOTOS = 8
 
@@ -43,35 +45,33 @@ def train(
     """Train until the clock reaches `images` (the recipe's, unless given); call again to resume or to go on further.
 
     `data` and `val` are folders or tar shards; `start_from` a model name or weights file (fresh optimisers, clock at
-    0). RUN holds checkpoint.pt, stats.jsonl, pictures/ and model.safetensors (the average; fp32). Ctrl-C saves before
-    it leaves. Raises BadImage for data without photos, BadWeights for a damaged checkpoint, Diverged when a loss is not
-    finite.
+    0). RUN holds checkpoints/, stats.jsonl, tensorboard/, pictures/, curves.png and model.safetensors (the average;
+    fp32). Ctrl-C saves before it leaves. Under torchrun each process takes its share of every batch; a run may be
+    resumed on another number of them. Raises BadImage for data without photos, BadRecipe for one that cannot run here,
+    BadWeights for a damaged checkpoint or one of another network, Diverged when a loss is not finite.
     """
     if images is not None:
         recipe = dataclasses.replace(recipe, images=images)
+    world = processes.join(device)
+    check(recipe, world)
     run_dir.mkdir(parents=True, exist_ok=True)
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     nets = build(recipe)
-    saved = run_dir / "checkpoint.pt"
-    if start_from is not None and not saved.exists():
-        fresh = checkpoint.warm_start(nets.net, nets.critics, start_from)
-        print(f"started from {start_from}; fresh: {len(fresh)} tensors", file=sys.stderr)
-    if recipe.posterior_std is not None and not saved.exists():
-        assert isinstance(nets.net, PICNet), "only PICNet has a posterior"
-        narrow_posterior(nets.net, recipe.posterior_std)
-    step = Step(recipe, nets, where)
-    images_seen = 0
-    if saved.exists():
-        state = checkpoint.read(saved, where)
-        step.load(state["step"])
-        images_seen = state["images_seen"]
-    (run_dir / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=1, default=str))
+    checkpoints = checkpoint.Checkpoints(run_dir, recipe.keep)
+    saved = checkpoints.newest()
+    if saved is None:
+        _begin(recipe, nets, start_from, tell=world.main)
+    step = Step(recipe, nets, world.device)
+    images_seen = 0 if saved is None else _resume(recipe, step, saved, run_dir, tell=world.main)
+    if images_seen >= recipe.images:
+        return
 
     photos = open_photos(list(data), short_side=recipe.cache_side)
     samples = Samples(photos, size=recipe.size, masks=masks.mixture(recipe.masks), seed=recipe.seed, scale=recipe.scale)
     photos.preload()
-    held_out = _val_batch(recipe, val or data)
-    stats = report.Stats(run_dir / "stats.jsonl", images_seen)
+    held_out = _val_batch(recipe, val or data) if world.main else None
+    if world.main:
+        (run_dir / "recipe.json").write_text(_describe(recipe))
+    stats = report.Stats(run_dir, images_seen, writes=world.main)
     started = last = time.monotonic()
     last_images = images_seen
 
@@ -80,35 +80,78 @@ def train(
         now = time.monotonic()
         line = stats.flush(images_seen, images_per_second=(images_seen - last_images) / max(now - last, 1e-9))
         last, last_images = now, images_seen
-        if progress is not None:
+        if progress is not None and world.main:
             progress(images_seen, recipe.images, line)
 
     def save() -> None:
         if images_seen > last_images:
             tell()  # so that no term waits in memory
-        checkpoint.write(saved, {"images_seen": images_seen, "step": step.state()})
-        export(recipe, step, images_seen, run_dir / "model.safetensors")
+        if world.main:
+            checkpoints.write({"images_seen": images_seen, "step": step.state()})
+            export(recipe, step, images_seen, run_dir / "model.safetensors")
 
-    if images_seen >= recipe.images:
-        return
+    def show() -> None:
+        if held_out is not None:
+            stats.picture(images_seen, report.grid(step.average, *(x.to(world.device) for x in held_out)))
+            report.curves({run_dir.name: stats.path}, run_dir / "curves.png")
+
     with _whole_steps() as interrupted:
-        for image, hole, noise in _batches(recipe, samples, step, images_seen):
-            terms = step(image, hole, noise, images_seen)
-            before, images_seen = images_seen, images_seen + image.shape[0]
+        for image, hole, noise in _batches(recipe, samples, step, images_seen, world):
+            try:
+                terms = step(image, hole, noise, images_seen)
+            except Diverged as error:
+                raise Diverged(f"{error} {_way_back(checkpoints.newest())}") from None
+            before, images_seen = images_seen, images_seen + recipe.batch
             stats.add(terms)
             if _passed(before, images_seen, 320):
                 tell()
-            if _passed(before, images_seen, recipe.pictures_every):
-                picture = report.grid(step.average, *(x.to(where) for x in held_out))
-                report.write_picture(run_dir / "pictures" / f"{images_seen:09d}.jpg", picture)
             out_of_time = max_minutes is not None and time.monotonic() - started > 60 * max_minutes
-            done = images_seen >= recipe.images or out_of_time or interrupted()
+            done = images_seen >= recipe.images or world.any(out_of_time or interrupted())
             if _passed(before, images_seen, recipe.checkpoint_every) or done:
                 save()
+            if _passed(before, images_seen, recipe.pictures_every):
+                show()
             if done:
                 break
         if interrupted():
             raise KeyboardInterrupt
+
+
+def _begin(recipe: Recipe, nets: Nets, start_from: str | None, *, tell: bool) -> None:
+    """Initial values of a new run."""
+    if start_from is not None:
+        fresh = checkpoint.warm_start(nets.net, nets.critics, start_from)
+        if tell:
+            print(f"started from {start_from}; fresh: {len(fresh)} tensors", file=sys.stderr)
+    if recipe.posterior_std is not None:
+        assert isinstance(nets.net, PICNet), "only PICNet has a posterior"
+        narrow_posterior(nets.net, recipe.posterior_std)
+
+
+def _resume(recipe: Recipe, step: Step, saved: Path, run_dir: Path, *, tell: bool) -> int:
+    """Load a checkpoint and return its clock; says which fields of the recipe have changed since."""
+    state = checkpoint.read(saved, step.device)
+    try:
+        step.load(state["step"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise BadWeights(f"{run_dir} holds a run of another network or objective. Choose another folder.") from error
+    described = run_dir / "recipe.json"
+    if tell and described.is_file():
+        before, now = json.loads(described.read_text()), json.loads(_describe(recipe))
+        changed = [name for name in now if before.get(name) != now[name]]
+        if changed:
+            print(f"resumed with another {', '.join(changed)} than before", file=sys.stderr)
+    return int(state["images_seen"])
+
+
+def _way_back(saved: Path | None) -> str:
+    if saved is None:
+        return "There is no checkpoint yet: start again with a lower rate (`lr` of a recipe of your own)."
+    return f"The last good checkpoint is {saved}: the same command goes on from it; give it a recipe with a lower `lr`."
+
+
+def _describe(recipe: Recipe) -> str:
+    return json.dumps(dataclasses.asdict(recipe), indent=1, default=str)
 
 
 @contextmanager
@@ -140,9 +183,12 @@ def export(recipe: Recipe, step: Step, images_seen: int, path: Path, dtype: torc
     """The averaged network and its first critic as a weights file, with the recipe in the metadata."""
     critics: Any = step.nets.critics
     critic = next(iter(critics.values()), None)
-    text = json.dumps(dataclasses.asdict(recipe), default=str)
     features = "none" if step.nets.features is None else step.nets.features.origin
-    metadata = {"recipe": text, "images_seen": str(images_seen), "features": features}
+    metadata = {
+        "recipe": json.dumps(json.loads(_describe(recipe))),
+        "images_seen": str(images_seen),
+        "features": features,
+    }
     return weights.save(step.average, path, critic=critic, metadata=metadata, dtype=dtype)
 
 
@@ -151,24 +197,23 @@ def _passed(before: int, after: int, every: int) -> bool:
 
 
 def _batches(
-    recipe: Recipe, samples: Samples, step: Step, images_seen: int
+    recipe: Recipe, samples: Samples, step: Step, images_seen: int, world: processes.World
 ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-    """Batches from the clock on; sample i and its noise depend only on (seed, i)."""
-    batch_indices = (list(range(i, i + recipe.batch)) for i in itertools.count(images_seen, recipe.batch))
+    """This process's share of each batch, from the clock on; sample i and its noise depend only on (seed, i)."""
+    share = recipe.batch // world.size
+    starts = itertools.count(images_seen + world.rank * share, recipe.batch)
     loader = DataLoader(
         samples,
-        batch_sampler=batch_indices,
+        batch_sampler=(list(range(i, i + share)) for i in starts),
         num_workers=recipe.workers,
         prefetch_factor=4 if recipe.workers else None,
+        pin_memory=world.device.type == "cuda",
     )
     shape = recipe.objective.noise_shape(step.nets.net, recipe.size)
+    first = images_seen + world.rank * share
     for image, hole in loader:
-        noise = (
-            None
-            if shape is None
-            else torch.stack([_noise(recipe.seed, images_seen + k, shape) for k in range(len(image))])
-        )
-        images_seen += len(image)
+        noise = None if shape is None else torch.stack([_noise(recipe.seed, first + k, shape) for k in range(share)])
+        first += recipe.batch
         yield image, hole, noise
 
 

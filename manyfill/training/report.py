@@ -1,9 +1,11 @@
-"""What a run shows: `stats.jsonl`, one object a line, and grids photo | hole | fills | alpha of fixed val photos."""
+"""What a run shows: `stats.jsonl`, one object a line, TensorBoard, curves, grids of fixed val photos."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,32 +13,64 @@ import torch
 from torch import Tensor, nn
 
 from manyfill import objectives
+from manyfill.objectives import Terms
+from manyfill.training.processes import share
 
 
 class Stats:
-    """Appends to RUN/stats.jsonl; terms are averaged between lines."""
+    """Appends to RUN/stats.jsonl and to RUN/tensorboard; terms are averaged between lines, and over processes.
 
-    def __init__(self, path: Path, images_seen: int) -> None:
-        self.path = path
-        self._sums: dict[str, float] = {}
-        self._count = 0
-        if path.exists():  # after a crash, lines past the checkpoint would be told twice, and the last one may be cut
-            lines = [line for line in path.read_text().splitlines() if _clock(line) <= images_seen]
-            path.write_text("".join(line + "\n" for line in lines))
+    Every process collects; only one that `writes` leaves anything on disk.
+    """
 
-    def add(self, terms: dict[str, float]) -> None:
-        """One step's terms."""
+    def __init__(self, run_dir: Path, images_seen: int, *, writes: bool = True) -> None:
+        self.path = run_dir / "stats.jsonl"
+        self.writes = writes
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+        self.board = _board(run_dir / "tensorboard", images_seen) if writes else None
+        if writes and self.path.exists():  # after a crash, lines past the checkpoint would be told twice
+            lines = [line for line in self.path.read_text().splitlines() if _clock(line) <= images_seen]
+            self.path.write_text("".join(line + "\n" for line in lines))
+
+    def add(self, terms: Terms) -> None:
+        """One step's terms, wherever they are: nothing waits for a GPU here."""
         for name, value in terms.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-        self._count += 1
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+            self._counts[name] = self._counts.get(name, 0) + 1
 
     def flush(self, images_seen: int, **extra: float) -> dict[str, float]:
         """Write the mean since the last line and return it."""
-        line = {name: value / max(self._count, 1) for name, value in self._sums.items()} | extra
-        with self.path.open("a") as file:
-            file.write(json.dumps({"images_seen": images_seen, **{k: round(v, 6) for k, v in line.items()}}) + "\n")
-        self._sums, self._count = {}, 0
+        means: dict[str, float] = {}
+        if self._sums:
+            stacked = torch.stack([value / self._counts[name] for name, value in self._sums.items()])
+            share([stacked])
+            means = dict(zip(self._sums, stacked.tolist(), strict=True))
+        line = means | extra
+        if self.writes:
+            with self.path.open("a") as file:
+                file.write(json.dumps({"images_seen": images_seen, **{k: round(v, 6) for k, v in line.items()}}) + "\n")
+        if self.board is not None:
+            for name, value in line.items():
+                self.board.add_scalar(name, value, images_seen)
+        self._sums, self._counts = {}, {}
         return line
+
+    def picture(self, images_seen: int, picture: np.ndarray) -> None:
+        """A grid, to RUN/pictures and to TensorBoard."""
+        if self.writes:
+            write_picture(self.path.parent / "pictures" / f"{images_seen:09d}.jpg", picture)
+        if self.board is not None:
+            self.board.add_image("val", picture, images_seen, dataformats="HWC")
+
+
+def _board(folder: Path, images_seen: int) -> Any:
+    """TensorBoard's writer, where TensorBoard is installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=images_seen + 1)
 
 
 def _clock(line: str) -> float:
@@ -69,3 +103,38 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
     """RGB uint8 to a JPEG or PNG file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+
+
+def curves(runs: Mapping[str, Path], out: Path, terms: tuple[str, ...] = ()) -> Path | None:
+    """Draw the terms of runs (label -> stats.jsonl) over images seen; all terms unless named. None without matplotlib.
+
+    Lines are means over nine neighbours.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    stats = {label: [json.loads(line) for line in path.read_text().splitlines()] for label, path in runs.items()}
+    found = {name for lines in stats.values() for line in lines for name in line} - {"images_seen"}
+    shown = [name for name in terms if name in found] or sorted(found)
+    if not shown:
+        return None
+    columns = min(4, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(3.6 * columns, 2.5 * rows), layout="constrained")
+    for axis, name in zip(figure.subplots(rows, columns, squeeze=False).flat, shown, strict=False):
+        for label, lines in stats.items():
+            points = [(line["images_seen"], line[name]) for line in lines if name in line]
+            if points:
+                seen, values = np.array(points).T
+                width = min(9, len(values))
+                smooth = np.convolve(values, np.ones(width) / width, "valid")
+                axis.plot(seen[width - 1 :], smooth, label=label)
+        axis.set_title(name, fontsize=9)
+        axis.tick_params(labelsize=7)
+        if len(stats) > 1:
+            axis.legend(fontsize=7)
+    for axis in figure.axes[len(shown) :]:
+        axis.set_visible(False)
+    figure.savefig(out, dpi=80)
+    return out

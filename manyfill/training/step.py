@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,14 +14,35 @@ from torch import Tensor, nn
 from manyfill.errors import ManyfillError
 from manyfill.nets import families
 from manyfill.nets.discriminators import Critic
-from manyfill.nets.perceptual import FEATURES
+from manyfill.nets.perceptual import pyramid
 from manyfill.nets.picnet import PICNet
 from manyfill.objectives import Nets, Terms
 from manyfill.recipes import Recipe
+from manyfill.training.processes import World, share
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class BadRecipe(ManyfillError):
+    """A recipe that cannot run on these machines."""
 
 
 class Diverged(ManyfillError):
-    """A loss became infinite or not a number; the last checkpoint is good."""
+    """A loss or its gradient became infinite or not a number; the weights are as they were before."""
+
+
+def check(recipe: Recipe, world: World) -> None:
+    """Raises BadRecipe with the fix."""
+    parts = world.size * recipe.accumulate
+    if recipe.batch % parts:
+        raise BadRecipe(
+            f"a batch of {recipe.batch} cannot be shared out to {world.size} processes with {recipe.accumulate} parts "
+            f"each. Set `batch` to a multiple of {parts} in a recipe of your own."
+        )
+    if recipe.precision not in PRECISIONS:
+        raise BadRecipe(f"there is no precision {recipe.precision!r}. There are: {', '.join(PRECISIONS)}.")
+    if recipe.precision == "fp16" and world.device.type == "cpu":
+        raise BadRecipe('fp16 needs a GPU. On a CPU set `precision` to "fp32", or "bf16" where it is the faster.')
 
 
 def build(recipe: Recipe) -> Nets:
@@ -28,7 +52,10 @@ def build(recipe: Recipe) -> Nets:
         kind = next(net for config, net in families().values() if isinstance(recipe.net, config))
         critics = {name: Critic(recipe.critic) for name in recipe.objective.critics}
         net = kind(recipe.net)
-    return Nets(net, critics, FEATURES[recipe.features]() if recipe.features else None)
+    features = None
+    if recipe.features is not None:
+        features = pyramid(recipe.features, side=recipe.features_side, levels=recipe.features_levels)
+    return Nets(net, critics, features)
 
 
 @torch.no_grad()
@@ -57,62 +84,121 @@ def learning_rate(recipe: Recipe, images_seen: int) -> float:
 
 
 class Step:
-    """Networks, their average and their optimisers; called once per batch."""
+    """Networks, their average and their optimisers; called once per batch.
+
+    With more processes (torch.distributed) each one is called with its share of the batch, and gradients are averaged
+    between backward pass and update. That is done here and not by DistributedDataParallel, whose hooks want one forward
+    call of one module before each backward pass: a step here runs parts of a network several times, and its two
+    updates share a forward pass.
+    """
 
     def __init__(self, recipe: Recipe, nets: Nets, device: torch.device) -> None:
         self.recipe = recipe
         self.device = device
         self.nets = nets.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.nets.net).eval().requires_grad_(False)
-        fast = {"fused": True} if device.type == "cuda" else {"foreach": True}
-        common = {"betas": recipe.betas, "weight_decay": recipe.weight_decay, **fast}
-        self.optimiser = torch.optim.AdamW(self.nets.net.parameters(), lr=recipe.lr, **common)  # type: ignore[arg-type]
-        critics = list(self.nets.critics.parameters())
-        self.critic_optimiser = (
-            torch.optim.AdamW(critics, lr=recipe.lr if recipe.lr_critic is None else recipe.lr_critic, **common)  # type: ignore[arg-type]
-            if critics
-            else None
-        )
+        self.optimiser = self._optimiser(self.nets.net, recipe.lr)
+        critics = self.nets.critics
+        self.lr_critic = recipe.lr if recipe.lr_critic is None else recipe.lr_critic
+        self.critic_optimiser = self._optimiser(critics, self.lr_critic) if len(critics) else None
+        self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
         self.nets.train()
+        if recipe.compile is not None:
+            for module in _callable_parts(self.nets):
+                module.compile(backend=recipe.compile)
 
-    def __call__(self, image: Tensor, hole: Tensor, noise: Tensor | None, images_seen: int) -> dict[str, float]:
-        """Both updates; image (B,3,S,S), hole (B,1,S,S). Returns every unweighted term. Raises Diverged."""
-        objective, nets = self.recipe.objective, self.nets
-        image = image.to(self.device, memory_format=torch.channels_last, non_blocking=True)
-        hole = hole.to(self.device, non_blocking=True)
-        noise = None if noise is None else noise.to(self.device, non_blocking=True)
+    def _optimiser(self, module: nn.Module, lr: float) -> torch.optim.Optimizer:
+        fast: dict[str, Any] = {"fused": True} if self.device.type == "cuda" else {"foreach": True}
+        recipe = self.recipe
+        return torch.optim.AdamW(
+            module.parameters(), lr=lr, betas=recipe.betas, weight_decay=recipe.weight_decay, **fast
+        )
+
+    def __call__(self, image: Tensor, hole: Tensor, noise: Tensor | None, images_seen: int) -> Terms:
+        """Both updates; image (B,3,S,S), hole (B,1,S,S). Returns every unweighted term, detached. Raises Diverged.
+
+        `accumulate` parts of the batch go through one after the other, for less memory. As the network's terms want
+        the critics of after their update, the parts' forward passes are then made twice. Batch norm (DFNet, fusion
+        blocks) sees a part of one process's share at a time, as on the several GPUs of DFNet's release.
+        """
+        nets, objective, parts = self.nets, self._objective(images_seen), self._parts(image, hole, noise)
         factor = learning_rate(self.recipe, images_seen)
-        amp = torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16")
-
-        with amp:
-            out = objective.forward(nets, image, hole, noise)
-        reported: Terms = {}
+        amp = torch.autocast(
+            self.device.type, PRECISIONS[self.recipe.precision], enabled=self.recipe.precision != "fp32"
+        )
+        told: list[Terms] = []
+        out: Any = None
         if self.critic_optimiser is not None:
             nets.critics.requires_grad_(True)
-            with amp:
-                terms = objective.discriminator_terms(nets, image, hole, out)  # type: ignore[arg-type]
-            self._update(self.critic_optimiser, torch.stack(list(terms.values())).sum(), factor)
+            self.critic_optimiser.zero_grad(set_to_none=True)
+            losses = []
+            for part in parts:
+                with amp, torch.set_grad_enabled(len(parts) == 1):
+                    out = objective.forward(nets, *part)
+                with amp:
+                    terms = objective.discriminator_terms(nets, *part[:2], out)
+                losses.append(self._backward(torch.stack(list(terms.values())).sum() / len(parts)))
+                told.append(terms)
+            self._update(self.critic_optimiser, losses, factor * self.lr_critic)
             nets.critics.requires_grad_(False)
-            reported |= terms
-        with amp:
-            terms = objective.generator_terms(nets, image, hole, out)  # type: ignore[arg-type]
-        total = torch.stack([objective.weights.get(name, 0.0) * term for name, term in terms.items()]).sum()
-        self._update(self.optimiser, total, factor)
+        self.optimiser.zero_grad(set_to_none=True)
+        losses = []
+        for part in parts:
+            with amp:
+                if out is None or len(parts) > 1:
+                    out = objective.forward(nets, *part)
+                terms = objective.generator_terms(nets, *part[:2], out)
+            weights = [objective.weights.get(name, 0.0) * term for name, term in terms.items()]
+            total = torch.stack(weights).sum()
+            losses.append(self._backward(total / len(parts)))
+            told.append({**terms, "total": total})
+        self._update(self.optimiser, losses, factor * self.recipe.lr)
+        self.scaler.update()
         self._average(images_seen)
-        return {name: float(term.detach()) for name, term in {**reported, **terms, "total": total}.items()}
+        names = {name: None for terms in told for name in terms}
+        return {
+            name: torch.stack([terms[name].detach() for terms in told if name in terms]).mean(dtype=torch.float32)
+            for name in names
+        }
 
-    def _update(self, optimiser: torch.optim.Optimizer, loss: Tensor, factor: float) -> None:
-        if not torch.isfinite(loss):
-            raise Diverged(
-                f"the loss became {loss.item()}: stopped. Resume from the last checkpoint with a lower rate."
-            )
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+    def _objective(self, images_seen: int) -> Any:
+        """The recipe's objective; feature terms at every k-th step alone, k times as heavy."""
+        objective, every = self.recipe.objective, self.recipe.features_every
+        if every == 1:
+            return objective
+        now = (images_seen // self.recipe.batch) % every == 0
+        heavy = {name: (every if now else 0.0) * objective.weights.get(name, 0.0) for name in objective.feature_terms}
+        return replace(objective, weights={**objective.weights, **heavy})
+
+    def _parts(self, image: Tensor, hole: Tensor, noise: Tensor | None) -> list[tuple[Tensor, Tensor, Tensor | None]]:
+        image = image.to(self.device, memory_format=torch.channels_last, non_blocking=True)
+        hole = hole.to(self.device, non_blocking=True)
+        count = self.recipe.accumulate
+        assert image.shape[0] % count == 0, f"{image.shape[0]} images do not make {count} equal parts"
+        if noise is None:
+            return [(a, b, None) for a, b in zip(image.chunk(count), hole.chunk(count), strict=True)]
+        noise = noise.to(self.device, non_blocking=True)
+        return list(zip(image.chunk(count), hole.chunk(count), noise.chunk(count), strict=True))
+
+    def _backward(self, loss: Tensor) -> Tensor:
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def _update(self, optimiser: torch.optim.Optimizer, losses: list[Tensor], lr: float) -> None:
+        """Average gradients over processes, refuse what is not finite, clip, step."""
+        gradients = [p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
+        loss = torch.stack(losses).sum()
+        share([*gradients, loss])
+        self.scaler.unscale_(optimiser)
+        norm = nn.utils.get_total_norm(gradients)
+        scaled = self.scaler.is_enabled()  # then an infinite gradient is an overflow: the scaler skips this update
+        if not torch.isfinite(loss if scaled else loss + norm):
+            raise Diverged(f"the loss became {loss.item()}, its gradient {norm.item()}: stopped.")
         for group in optimiser.param_groups:
-            group["lr"] = factor * group.setdefault("base_lr", group["lr"])
+            group["lr"] = lr
             if self.recipe.clip is not None:
-                nn.utils.clip_grad_norm_(group["params"], self.recipe.clip)
-        optimiser.step()
+                nn.utils.clip_grads_with_norm_(group["params"], self.recipe.clip, norm)
+        self.scaler.step(optimiser)
 
     @torch.no_grad()
     def _average(self, images_seen: int) -> None:
@@ -121,10 +207,11 @@ class Step:
         if self.recipe.ema:
             memory = min(self.recipe.ema, max((images_seen + self.recipe.batch) / 10, 1e-8))
             keep = 0.5 ** (self.recipe.batch / memory)
-        for mean, value in zip(self.average.state_dict().values(), self.nets.net.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(value, 1 - keep)
-            else:
+        pairs = list(zip(self.average.state_dict().values(), self.nets.net.state_dict().values(), strict=True))
+        floats = [pair for pair in pairs if pair[0].is_floating_point()]
+        torch._foreach_lerp_([mean for mean, _ in floats], [value for _, value in floats], 1 - keep)
+        for mean, value in pairs:
+            if not mean.is_floating_point():
                 mean.copy_(value)
 
     def state(self) -> dict[str, object]:
@@ -134,13 +221,30 @@ class Step:
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "critic_optimiser": None if self.critic_optimiser is None else self.critic_optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
         }
 
     def load(self, state: dict[str, dict[str, object]]) -> None:
-        """Restore what `state` gave."""
+        """Restore what `state` gave; rates and the like are the recipe's, which may have changed since."""
         self.nets.net.load_state_dict(state["nets"]["net"])
         self.nets.critics.load_state_dict(state["nets"]["critics"])
         self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self._load(self.optimiser, state["optimiser"])
         if self.critic_optimiser is not None:
-            self.critic_optimiser.load_state_dict(state["critic_optimiser"])
+            self._load(self.critic_optimiser, state["critic_optimiser"])
+        if state.get("scaler"):
+            self.scaler.load_state_dict(state["scaler"])
+
+    def _load(self, optimiser: torch.optim.Optimizer, state: dict[str, object]) -> None:
+        optimiser.load_state_dict(state)
+        for group in optimiser.param_groups:
+            group |= {"betas": self.recipe.betas, "weight_decay": self.recipe.weight_decay}
+
+
+def _callable_parts(nets: Nets) -> Iterable[nn.Module]:
+    """The largest modules that are called as one; a completion network's own methods call several."""
+    for child in [*nets.net.children(), nets.critics, *([nets.features] if nets.features is not None else [])]:
+        if isinstance(child, nn.ModuleList | nn.ModuleDict):
+            yield from child.children()
+        else:
+            yield child

@@ -66,7 +66,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 def state(run: Path) -> Any:
-    return torch.load(run / "checkpoint.pt", weights_only=True)
+    return torch.load(max((run / "checkpoints").iterdir()), weights_only=True)
 
 
 def stats(run: Path) -> list[dict[str, float]]:
@@ -109,7 +109,7 @@ def crash() -> None:
 
 def test_a_run_leaves_a_network_pictures_and_its_recipe(never_killed: Path) -> None:
     assert sorted(path.name for path in never_killed.iterdir()) == [
-        "checkpoint.pt", "model.safetensors", "pictures", "recipe.json", "stats.jsonl",
+        "checkpoints", "curves.png", "model.safetensors", "pictures", "recipe.json", "stats.jsonl", "tensorboard",
     ]  # fmt: skip
     assert sorted(path.name for path in (never_killed / "pictures").iterdir()) == ["000000006.jpg", "000000012.jpg"]
     assert json.loads((never_killed / "recipe.json").read_text())["name"] == "tiny"
@@ -231,7 +231,9 @@ def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_damaged_checkpoint_is_refused_and_kept(photos: Path, tmp_path: Path) -> None:
-    (tmp_path / "checkpoint.pt").write_bytes(b"half a file")
+    damaged = tmp_path / "checkpoints" / "000000000002.pt"
+    damaged.parent.mkdir()
+    damaged.write_bytes(b"half a file")
     with pytest.raises(BadWeights, match="Remove it"):
         train(TINY, [photos], tmp_path)
-    assert (tmp_path / "checkpoint.pt").read_bytes() == b"half a file"
+    assert damaged.read_bytes() == b"half a file"

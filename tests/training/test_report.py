@@ -8,10 +8,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from manyfill.nets.dfnet import DFNet, DFNetConfig
 from manyfill.nets.picnet import PICNet, PICNetConfig
 from manyfill.training import report
+
+
+def terms(**values: float) -> dict[str, Tensor]:
+    return {name: torch.tensor(value) for name, value in values.items()}
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -19,11 +24,11 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def test_a_line_holds_the_mean_of_each_term_since_the_last_line(tmp_path: Path) -> None:
-    stats = report.Stats(tmp_path / "stats.jsonl", 0)
-    stats.add({"l1": 1.0, "kl": 0.5})
-    stats.add({"l1": 3.0, "kl": 0.25})
+    stats = report.Stats(tmp_path, 0)
+    stats.add(terms(l1=1.0, kl=0.5))
+    stats.add(terms(l1=3.0, kl=0.25))
     assert stats.flush(4, images_per_second=7.0) == {"l1": 2.0, "kl": 0.375, "images_per_second": 7.0}
-    stats.add({"l1": 1 / 3, "kl": 0.0})
+    stats.add(terms(l1=1 / 3, kl=0.0))
     stats.flush(8)
     assert lines(tmp_path / "stats.jsonl") == [
         {"images_seen": 4, "l1": 2.0, "kl": 0.375, "images_per_second": 7.0},
@@ -31,12 +36,27 @@ def test_a_line_holds_the_mean_of_each_term_since_the_last_line(tmp_path: Path) 
     ]
 
 
+def test_a_term_of_some_steps_is_averaged_over_those(tmp_path: Path) -> None:
+    stats = report.Stats(tmp_path, 0)
+    for step in range(4):
+        stats.add(terms(l1=1.0) | (terms(style=6.0) if step == 0 else {}))
+    assert stats.flush(4) == {"l1": 1.0, "style": 6.0}
+
+
+def test_a_process_that_does_not_write_leaves_nothing(tmp_path: Path) -> None:
+    stats = report.Stats(tmp_path, 0, writes=False)
+    stats.add(terms(l1=1.0))
+    assert stats.flush(4) == {"l1": 1.0}
+    stats.picture(4, np.zeros((4, 4, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_resumed_run_forgets_what_came_after_its_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "stats.jsonl"
-    stats = report.Stats(path, 0)
+    stats = report.Stats(tmp_path, 0)
     for images_seen in (10, 20, 30):
         stats.flush(images_seen)
-    report.Stats(path, 20).flush(25)
+    report.Stats(tmp_path, 20).flush(25)
     assert [line["images_seen"] for line in lines(path)] == [10, 20, 25]
 
 
@@ -44,7 +64,7 @@ def test_a_resumed_run_forgets_what_came_after_its_checkpoint(tmp_path: Path) ->
 def test_a_line_that_a_crash_cut_short_is_dropped(tmp_path: Path, cut: str) -> None:
     path = tmp_path / "stats.jsonl"
     path.write_text('{"images_seen": 10}\n' + cut)
-    report.Stats(path, 40).flush(50)
+    report.Stats(tmp_path, 40).flush(50)
     assert [line["images_seen"] for line in lines(path)] == [10, 50]
 
 
@@ -75,3 +95,31 @@ def test_pictures_are_written_in_rgb_into_folders_that_need_not_exist(tmp_path: 
     report.write_picture(tmp_path / "new" / "a.png", red)
     with Image.open(tmp_path / "new" / "a.png") as file:
         assert np.array_equal(np.asarray(file.convert("RGB")), red)
+
+
+def test_curves_show_every_term_of_every_run(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        stats = report.Stats(tmp_path / name, 0) if (tmp_path / name).mkdir() is None else None
+        assert stats is not None
+        for images_seen in range(1, 20):
+            stats.add(terms(l1=1 / images_seen, kl=float(images_seen)))
+            stats.flush(images_seen)
+    runs = {name: tmp_path / name / "stats.jsonl" for name in ("a", "b")}
+    assert report.curves(runs, tmp_path / "both.png") == tmp_path / "both.png"
+    with Image.open(tmp_path / "both.png") as file:
+        assert file.width > file.height > 100 and len(file.convert("RGB").getcolors(10**6) or []) > 50
+    assert report.curves(runs, tmp_path / "none.png", ("no-such-term",)) is not None
+    (tmp_path / "a" / "stats.jsonl").write_text("")
+    assert report.curves({"a": runs["a"]}, tmp_path / "empty.png") is None
+
+
+def test_tensorboard_gets_the_terms_and_the_pictures(tmp_path: Path) -> None:
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    stats = report.Stats(tmp_path, 0)
+    stats.add(terms(l1=2.0))
+    stats.flush(4)
+    stats.picture(4, np.full((4, 4, 3), 7, np.uint8))
+    stats.board.close()
+    events = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(event.step, event.value) for event in events.Scalars("l1")] == [(4, 2.0)]
+    assert [event.step for event in events.Images("val")] == [4]

@@ -26,7 +26,8 @@ from manyfill.nets.perceptual import Features
 from manyfill.nets.picnet import PICNet
 from manyfill.objectives import CVAE, Deterministic, DualPath, DualPathOutputs, InstanceBlind, Nets, StructureTexture
 from manyfill.recipes import RECIPES, Recipe
-from manyfill.training.step import Diverged, Step, build, learning_rate, narrow_posterior
+from manyfill.training.processes import World
+from manyfill.training.step import BadRecipe, Diverged, Step, build, check, learning_rate, narrow_posterior
 
 CPU = torch.device("cpu")
 TINY = RECIPES["tiny"]
@@ -53,7 +54,7 @@ def test_one_step_is_the_published_one() -> None:
     hole[1, :, :64] = 1
     noise = torch.cat([released.picnet_noise(f"picnet-eps-{path}", batch=2) for path in "pq"], 1)
     step = Step(recipe, nets, CPU)
-    terms = step(image, hole, noise, 0)
+    terms = {name: float(value) for name, value in step(image, hole, noise, 0).items()}
 
     want = json.loads((Path(released.__file__).parent / "picnet/parity_train_stats.json").read_text())
     out = Watched.seen[0]
@@ -165,7 +166,8 @@ def noise_for(step: Step, images_seen: int = 0, batch: int = 2) -> Tensor | None
 def go(step: Step, steps: int = 1, start: int = 0) -> list[dict[str, float]]:
     found = []
     for images_seen in range(start, start + 2 * steps, 2):
-        found.append(step(*sample(step.recipe, images_seen), noise_for(step, images_seen), images_seen))
+        terms = step(*sample(step.recipe, images_seen), noise_for(step, images_seen), images_seen)
+        found.append({name: float(value) for name, value in terms.items()})
     return found
 
 
@@ -220,7 +222,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_before_anything_is_spoilt(whe
     noise = noise_for(step)
     assert noise is not None
     {"image": image, "noise": noise}[where][0, 0, 0, 0] = float("nan")
-    with pytest.raises(Diverged, match=r"became nan.*last checkpoint"):
+    with pytest.raises(Diverged, match=r"the loss became nan"):
         step(image, hole, noise, 2)
     assert changed(step.nets, before) == set()
 
@@ -288,6 +290,91 @@ def test_a_step_goes_on_from_its_state_bit_for_bit(kind: str, tmp_path: Path) ->
     for module in ("nets", "average"):
         a, b = getattr(whole, module).state_dict(), getattr(second, module).state_dict()
         assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+PLAIN = replace(  # no power iterations, of which parts of a batch make more, and no batch norm, whose batch a part is
+    TINY,
+    net=replace(TINY.net, spectral_norm=False, fusion_scales=0),
+    critic=replace(TINY.critic, spectral_norm=False),
+)
+
+
+def test_a_batch_in_parts_is_the_batch_in_one() -> None:
+    """Gradients to 1e-5 of the largest: sums are taken in another order."""
+    found = []
+    for parts in (1, 2, 4):
+        step = Step(replace(PLAIN, batch=4, accumulate=parts), build(PLAIN), CPU)
+        terms = step(*sample(PLAIN, batch=4), noise_for(step, batch=4), 0)
+        found.append((terms, {name: p.grad for name, p in step.nets.named_parameters() if p.grad is not None}))
+    (terms, gradients), *others = found
+    for their_terms, theirs in others:
+        assert {name: float(value) for name, value in their_terms.items()} == pytest.approx(
+            {name: float(value) for name, value in terms.items()}, rel=1e-5
+        )
+        assert gradients.keys() == theirs.keys()
+        for name, gradient in gradients.items():
+            assert_close(theirs[name], gradient, atol=1e-5 * max(float(gradient.abs().max()), 1e-2), rtol=1e-4)
+
+
+def test_feature_terms_may_be_computed_at_every_third_step_three_times_as_heavy() -> None:
+    recipe = replace(RECIPES_OF_TESTS["dual-path-ours"], features_every=3)
+    step, every_time = start(recipe), start(replace(recipe, features_every=1))
+    terms = go(step, steps=4)
+    assert [{"feature_rec", "feature_mean", "style_gen"} <= set(one) for one in terms] == [True, False, False, True]
+    usual = go(every_time)[0]
+    heavier = sum(recipe.objective.weights[name] * usual[name] for name in recipe.objective.feature_terms)
+    assert terms[0]["total"] == pytest.approx(usual["total"] + 2 * heavier, rel=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_gives_nearly_the_same_terms_and_keeps_its_weights_in_full(precision: str) -> None:
+    """To 3 %: bf16 has 8 bits, and a step runs through a few dozen layers. Adversarial terms come after an update."""
+    step = fresh(precision=precision)
+    found, exact = go(step, steps=2), go(fresh(), steps=2)
+    for name in ("critic_gen", "critic_rec", "kl_rec", "kl_gen", "appearance_rec", "appearance_gen"):
+        assert found[0][name] == pytest.approx(exact[0][name], rel=0.03), name
+    assert {p.dtype for p in step.nets.parameters()} == {torch.float32}
+    assert step.scaler.is_enabled() == (precision == "fp16")
+
+
+def test_an_overflow_in_fp16_skips_the_update_and_lowers_the_scale() -> None:
+    step = fresh(precision="fp16")
+    step.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
+    before, scale = snapshot(step.nets), step.scaler.get_scale()
+    go(step)
+    assert changed(step.nets, before) == set()
+    assert step.scaler.get_scale() < scale
+
+
+def test_a_compiled_step_is_the_step() -> None:
+    """Through the compiler's front end; what its back end makes of it is torch's own business."""
+    torch._dynamo.reset()
+    assert go(fresh(compile="eager"), steps=2)[1] == pytest.approx(go(fresh(), steps=2)[1], rel=1e-4)
+    assert "_orig_mod" not in " ".join(fresh(compile="eager").nets.state_dict())
+
+
+def test_a_resumed_step_has_the_rates_of_its_recipe_not_of_the_checkpoint() -> None:
+    first, second = fresh(lr=1e-2, betas=(0.9, 0.99)), fresh(lr=1e-4, lr_critic=1e-5, betas=(0.5, 0.9))
+    go(first)
+    second.load(first.state())  # type: ignore[arg-type]
+    go(second)
+    for optimiser, lr in ((second.optimiser, 1e-4), (second.critic_optimiser, 1e-5)):
+        assert optimiser is not None
+        assert (optimiser.param_groups[0]["lr"], optimiser.param_groups[0]["betas"]) == (lr, (0.5, 0.9))
+
+
+@pytest.mark.parametrize(
+    ("changes", "size", "message"),
+    [
+        ({"batch": 6, "accumulate": 2}, 2, r"batch of 6 .* 2 processes with 2 parts .* multiple of 4"),
+        ({"precision": "fp8"}, 1, r"no precision 'fp8'.*fp32, bf16, fp16"),
+        ({"precision": "fp16"}, 1, r"fp16 needs a GPU.*fp32"),
+    ],
+)
+def test_a_recipe_that_cannot_run_says_what_to_change(changes: dict[str, Any], size: int, message: str) -> None:
+    with pytest.raises(BadRecipe, match=message):
+        check(replace(TINY, **changes), World(0, size, CPU))
+    check(TINY, World(0, 1, CPU))
 
 
 def test_networks_are_drawn_from_the_recipes_seed_and_nothing_else_is() -> None:

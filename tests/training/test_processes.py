@@ -1,0 +1,95 @@
+"""Several processes, started as users start them: by torchrun, on this machine's CPU (gloo).
+
+Networks without batch norm, whose statistics are each process's own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from manyfill.recipes import RECIPES
+from manyfill.training import train
+from manyfill.training.processes import World, join, share
+
+RECIPE = replace(
+    RECIPES["tiny"], net=replace(RECIPES["tiny"].net, fusion_scales=0), batch=4, images=16, checkpoint_every=8, keep=9
+)
+RUN = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_processes import RECIPE
+from manyfill.training import train
+train(RECIPE, [Path(sys.argv[2])], Path(sys.argv[3]), images=int(sys.argv[4]), device="cpu")
+"""
+
+
+def launch(processes: int, photos: Path, run_dir: Path, images: int, script: Path) -> None:
+    script.write_text(RUN)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    here = str(Path(__file__).parent)
+    done = subprocess.run(
+        [*command, str(script), here, str(photos), str(run_dir), str(images)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for index in range(3):
+        coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+        coarse.resize((96, 72 + 8 * index), Image.Resampling.BICUBIC).save(folder / f"{index}.png")
+    return folder
+
+
+def terms(run: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "images_per_second"} for line in lines]
+
+
+def test_two_processes_are_one_with_the_same_batch_and_a_run_may_change_their_number(
+    photos: Path, tmp_path: Path
+) -> None:
+    """Losses to 1e-3, weights to a thousandth of a unit but for one in a hundred.
+
+    Gradients are summed in another order, and Adam's first steps go by a gradient's sign alone, also where it is
+    nothing but rounding (a bias before an instance norm).
+    """
+    train(RECIPE, [photos], tmp_path / "one", device="cpu")
+    launch(2, photos, tmp_path / "two", 8, tmp_path / "run.py")
+    train(RECIPE, [photos], tmp_path / "two", device="cpu")
+    for one, two in zip(terms(tmp_path / "one"), terms(tmp_path / "two"), strict=True):
+        assert two == pytest.approx(one, rel=1e-3, abs=1e-4)
+    for name in ("000000000008.pt", "000000000016.pt"):
+        states = [torch.load(tmp_path / run / "checkpoints" / name, weights_only=True) for run in ("one", "two")]
+        ours, theirs = (
+            torch.cat([value.flatten() for value in state["step"]["nets"]["net"].values()]) for state in states
+        )
+        apart = (ours - theirs).abs()
+        assert (apart > 1e-3).float().mean() < 0.01 and apart.max() < 4 * 4 * RECIPE.lr, name
+
+
+def test_alone_we_are_the_main_process_and_sharing_changes_nothing() -> None:
+    world = join("cpu")
+    assert (world.rank, world.size, world.main, world.device) == (0, 1, True, torch.device("cpu"))
+    assert world.any(True) and not world.any(False)
+    tensor = torch.ones(2)
+    share([tensor])
+    assert torch.equal(tensor, torch.ones(2))
+    assert not World(1, 2, torch.device("cpu")).main
