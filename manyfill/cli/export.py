@@ -1,0 +1,46 @@
+"""`manyfill export`: a model as an ONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from manyfill.cli import console
+from manyfill.errors import ManyfillError
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def export(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A name (see: manyfill models) or a .safetensors file.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The file to write, .onnx.", dir_okay=False)],
+    uint8: Annotated[
+        bool,
+        typer.Option("--uint8", help="Bytes in, bytes out, any size: masking, padding and pasting inside the file."),
+    ] = False,
+    opset: Annotated[int, typer.Option("--opset", min=14, max=20, metavar="N", help="Version of ONNX's operators.")] = 18,
+) -> int:
+    """Write a model as one ONNX file, for any runtime and for browsers.
+
+    The file takes any height and width. It is compared with torch at three sizes before it is kept. It draws what the
+    network draws; windows around the hole, seams and texture are what manyfill does around it.
+    """
+    if out.suffix.lower() != ".onnx":
+        raise ManyfillError(f"-o {out} must end in .onnx, so that programs know it for what it is.")
+    with console.status("exporting, comparing"):
+        from manyfill.export import export as to_onnx
+
+        done = to_onnx(model, out, uint8=uint8, opset=opset)
+    console.out(str(done.path))
+    sizes = ", ".join(f"{height}x{width}" for height, width in done.sizes)
+    unit = "of 255" if uint8 else "of 1"
+    console.say(
+        f"{done.path.stat().st_size / 1e6:.1f} MB; differs from torch by at most {done.difference:.2g} {unit}"
+        f" at {sizes} (height x width)"
+    )
+    return 0
