@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +30,7 @@ from manyfill.server.metrics import Metrics
 from manyfill.server.openai import TAG as OPENAI
 from manyfill.server.queue import WorkQueue
 from manyfill.server.results import Results
-from manyfill.server.service import Models, Service, loader
+from manyfill.server.service import Models, Service, load_models
 from manyfill.server.settings import MOST_FILLS, Settings
 
 PAGE = Path(__file__).parent / "page"
@@ -80,11 +81,15 @@ class Page(StaticFiles):
         return response
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The ASGI application; its workers load the models when it starts up."""
+def create_app(settings: Settings, *, load: Callable[[str], Models] | None = None) -> FastAPI:
+    """The ASGI application; its workers load the models when it starts up.
+
+    `load`: gives the models, under the names of `settings.models`, for a device; default: as the settings say.
+    """
     limits = settings.limits
+    load = load or partial(load_models, settings)
     queue: WorkQueue[Models] = WorkQueue(
-        [loader(settings, device) for device in settings.devices],
+        [partial(load, device) for device in settings.devices],
         waiting=limits.waiting,
         per_client=limits.per_client,
     )

@@ -6,11 +6,12 @@ import asyncio
 import ipaddress
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 from starlette.requests import Request
 
 from manyfill.completer import Completer
@@ -113,25 +114,19 @@ def model_name(name_or_path: str) -> str:
     return Path(name_or_path).stem if name_or_path.endswith(".safetensors") else name_or_path
 
 
-def loader(settings: Settings, device: str) -> Callable[[], Models]:
-    """What a worker calls to have every model on its device, tried on a small picture."""
-
-    def load() -> Models:
-        import numpy as np
-
-        completers = {
-            model_name(model): Completer.from_pretrained(
-                model, device=None if device == "auto" else device, engine=settings.engine
-            )
-            for model in settings.models
-        }
-        photo, hole = np.full((64, 64, 3), 128, np.uint8), np.zeros((64, 64), bool)
-        hole[24:40, 24:40] = True
-        for completer in completers.values():
-            completer.complete(photo, hole, texture="net")
-        return completers
-
-    return load
+def load_models(settings: Settings, device: str) -> Models:
+    """Every model of the settings on a device, tried on a small picture."""
+    completers = {
+        model_name(model): Completer.from_pretrained(
+            model, device=None if device == "auto" else device, engine=settings.engine
+        )
+        for model in settings.models
+    }
+    photo, hole = np.full((64, 64, 3), 128, np.uint8), np.zeros((64, 64), bool)
+    hole[24:40, 24:40] = True
+    for completer in completers.values():
+        completer.complete(photo, hole, texture="net")
+    return completers
 
 
 def random_seed() -> int:
