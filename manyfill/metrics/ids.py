@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from manyfill.errors import MissingExtra
+
 
 class Ids(NamedTuple):
     """Both in percent, higher is better."""
@@ -21,13 +23,13 @@ def ids(fills: Tensor, truths: Tensor) -> Ids:
     A linear support vector machine is fitted to tell the two apart (scikit-learn's LinearSVC with its defaults and
     dual=False: squared hinge loss, C = 1, as the release) and is then asked about the pictures it was fitted to. With
     fewer pictures than features they can nearly always be parted, and both are 0: this needs thousands of photos. NaN
-    without photos. Raises ImportError without scikit-learn, which comes with the evaluate extra.
+    without photos. Raises MissingExtra without scikit-learn, which comes with the evaluate extra.
     """
     assert fills.ndim == 2 and fills.shape == truths.shape, f"features {tuple(fills.shape)} and {tuple(truths.shape)}"
     try:
         from sklearn.svm import LinearSVC
     except ImportError as error:
-        raise ImportError("P-IDS and U-IDS need the evaluate extra: pip install 'manyfill[evaluate]'") from error
+        raise MissingExtra("P-IDS and U-IDS need the evaluate extra: pip install 'manyfill[evaluate]'") from error
     if not len(fills):
         return Ids(float("nan"), float("nan"))
     drawn, real = (rows.detach().cpu().double().numpy() for rows in (fills, truths))
