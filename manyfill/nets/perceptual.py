@@ -55,10 +55,13 @@ class EfficientNetLite0(Features):
         self.blocks = nn.ModuleList(net._blocks[: self.stages[-1] + 1])
         self._keep(net)
         self._freeze()
+        self._fold()
 
     def _keep(self, net: Any) -> None:
         """Take more of the whole network."""
-        self.stem[0], self.stem[1] = fuse_conv_bn_eval(net._conv_stem, net._bn0), nn.Identity()
+
+    def _fold(self) -> None:
+        self.stem[0], self.stem[1] = fuse_conv_bn_eval(self.stem[0], self.stem[1]), nn.Identity()  # type: ignore[arg-type]
         for block in self.blocks:  # frozen batch norms are one factor and one bias: an eighth of a training step less
             for conv, norm in (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")):
                 if hasattr(block, conv):
