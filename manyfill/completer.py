@@ -365,7 +365,13 @@ class _WithoutNet(Completer):
         self.device = torch.device("cpu")
 
     @property
+    def engine(self) -> str:
+        """Its own program."""
+        return self.filler.package
+
+    @property
     def varied(self) -> bool:
+        """Whether the filler draws by its seed."""
         return self.filler.seeded
 
     def _plan(self, hole: Bools) -> list[Window]:

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -247,7 +247,8 @@ def _decode(place: _Place, short_side: int | None) -> Pixels:
     except (BadImage, TooLarge) as error:
         raise type(error)(f"{place.name}: {error}") from error
     except _DECODER_ERRORS as error:
-        raise BadImage(f"{place.name} cannot be read: {error}") from error
+        why = "it is no picture of a known format" if isinstance(error, UnidentifiedImageError) else error
+        raise BadImage(f"{place.name} cannot be read: {why}") from error
     if short_side is not None and min(small.size) > short_side:
         scale = min(small.size) / short_side
         size = (max(1, round(small.width / scale)), max(1, round(small.height / scale)))
