@@ -94,4 +94,5 @@ def _blur(x: NDArray[np.float64]) -> NDArray[np.float64]:
     at = np.arange(WINDOW) - WINDOW // 2
     weight = np.exp(-(at**2) / (2 * SIGMA**2))
     weight /= weight.sum()
-    return np.asarray(cv2.sepFilter2D(x, cv2.CV_64F, weight, weight, borderType=cv2.BORDER_REFLECT)).reshape(x.shape)
+    blurred = cv2.sepFilter2D(x, cv2.CV_64F, weight, weight, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(blurred, np.float64).reshape(x.shape)
