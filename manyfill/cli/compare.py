@@ -19,9 +19,11 @@ Data = Annotated[
 ]
 Out = Annotated[
     Path,
-    typer.Option("-o", "--out", metavar="OUT", help="Folder for table, figure and runs; resumed.", file_okay=False),
+    typer.Option("-o", "--out", metavar="OUT", help="Folder for table, figure and runs.", file_okay=False),
 ]
-Budget = Annotated[int, typer.Option("--budget", metavar="IMAGES", min=1, help="Images that each variant trains on.")]
+Budget = Annotated[
+    int, typer.Option("--budget", metavar="IMAGES", min=1, help="How many images each variant trains on.")
+]
 Val = Annotated[
     list[Path] | None,
     typer.Option("--val", help="Photos to score with: a folder or shard. Default: the training photos.", exists=True),
@@ -64,11 +66,12 @@ Query = Annotated[
 def _compare() -> None:
     """Train the variants that the papers compare, each on the same samples, and lay them side by side.
 
-    Writes OUT/table.md, table.json and figure.png, and a run's folder for each variant.
+    Writes OUT/table.md, table.json and figure.png, and a run's folder for each variant. The same command again goes on
+    where it stopped; with a larger --budget it goes on further.
     """
 
 
-@app.command(help="Deterministic, CVAE, instance blind and dual path (Zheng et al. 2019).")
+@app.command(short_help="Deterministic, CVAE, instance blind, dual path.")
 def strategies(
     data: Data,
     budget: Budget,
@@ -81,11 +84,14 @@ def strategies(
     max_minutes: Minutes = None,
     device: Device = "auto",
 ) -> int:
-    """Fills of one photo by each strategy, how far they differ, how true they are, how calmly they trained."""
+    """Train by the strategies that Zheng et al. 2019 compare: deterministic, CVAE, instance blind, dual path.
+
+    Shows fills of one photo by each; how far they differ, how true they are, how calmly each trained.
+    """
     return _go("strategies", data, out, budget, val, show, base, seed, start_from, max_minutes, device)
 
 
-@app.command(help="Short+long-term, contextual and no attention (Zheng et al. 2019; Yu et al. 2018).")
+@app.command(short_help="Short+long-term, contextual, none.")
 def attention(
     data: Data,
     budget: Budget,
@@ -99,11 +105,14 @@ def attention(
     max_minutes: Minutes = None,
     device: Device = "auto",
 ) -> int:
-    """Fills with each kind of attention, and where it looks from a point in the hole."""
+    """Train with short+long-term attention (Zheng et al. 2019), contextual attention (Yu et al. 2018) and none.
+
+    Shows fills with each, and where it looks from a point in the hole.
+    """
     return _go("attention", data, out, budget, val, show, base, seed, start_from, max_minutes, device, query)
 
 
-@app.command("fusion-blocks", help="A DFNet with 0, 1, 3 and 6 fusion blocks (Hong et al. 2019).")
+@app.command("fusion-blocks", short_help="0, 1, 3 and 6 fusion blocks.")
 def fusion_blocks(
     data: Data,
     budget: Budget,
@@ -116,11 +125,14 @@ def fusion_blocks(
     max_minutes: Minutes = None,
     device: Device = "auto",
 ) -> int:
-    """Each level's picture, the alpha that blends it, and the error at the hole's rim."""
+    """Train a DFNet with 0, 1, 3 and 6 fusion blocks (Hong et al. 2019).
+
+    Shows each level's picture, the alpha that blends it, and the error at the hole's rim.
+    """
     return _go("fusion-blocks", data, out, budget, val, show, base, seed, start_from, max_minutes, device)
 
 
-@app.command("attention-map", help="Trains nothing: where a model looks from one point of a photo, as a picture.")
+@app.command("attention-map", short_help="Where a trained model looks.")
 def attention_map(
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo.", exists=True, dir_okay=False)],
     mask: Annotated[
@@ -135,7 +147,10 @@ def attention_map(
     ] = zoo.DEFAULT,
     query: Query = None,
 ) -> int:
-    """Yellow: looked at most; violet: hardly. Shows the part of the photo that the model sees at that point."""
+    """Trains nothing: draws where a model looks from one point of a photo.
+
+    Yellow: looked at most; violet: hardly. The picture is the part of the photo that the model sees at that point.
+    """
     point = _point(query)
     from PIL import Image
 

@@ -150,14 +150,14 @@ def attention_of_photo(name_or_path: str | Path, photo: Any, mask: Any, query: Q
         for axis, (place, length) in enumerate([(near.top, window.box.height), (near.left, window.box.width)])
     ]
     with torch.inference_mode():
-        seen = net.attention_map(net.encode(image, hole), None, *there)
-    weights = resolution.from_net(seen[:, None], window, window.box)[..., 0]
+        seen = net.attention_map(net.encode(image, hole), None, *there)[0].numpy()
+    seen = seen[offset[0] : offset[0] + inner[0], offset[1] : offset[1] + inner[1]]  # without what was padded
     fill = completer.complete(source, missing, n=1, diversity=0.0, texture="net")[0].photo
     pixels = photos.to_array(fill)[window.box.part]
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     side = max(MAP_SIDE, window.box.width)
-    return _draw_attention(pixels, weights, missing[window.box.part], near.top, near.left, side)
+    return _draw_attention(pixels, seen, missing[window.box.part], near.top, near.left, side)
 
 
 def point_of(hole: NDArray[np.bool_], query: Query | None) -> tuple[int, int]:
@@ -176,7 +176,7 @@ def point_of(hole: NDArray[np.bool_], query: Query | None) -> tuple[int, int]:
 def _draw_attention(
     pixels: Pixels, seen: NDArray[Any], hole: NDArray[np.bool_], row: int, column: int, side: int
 ) -> Pixels:
-    """Heat over a picture (H,W,3), the outline of its hole, and a ring with a dot at the point."""
+    """Heat `seen` (h,w) over a picture (H,W,3), the outline of its hole, and a ring with a dot at the point."""
     scale = side / pixels.shape[1]
     size = (side, max(1, round(pixels.shape[0] * scale)))
     picture = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
@@ -190,8 +190,9 @@ def _draw_attention(
     marked = Image.fromarray(drawn)
     pen = ImageDraw.Draw(marked)
     x, y, radius = (column + 0.5) * scale, (row + 0.5) * scale, max(2.0, side / 40)
-    for reach, colour in ((radius + thick, (0, 0, 0)), (radius, sheet.HOLE)):
-        pen.ellipse((x - reach, y - reach, x + reach, y + reach), outline=colour, width=2 * thick)
+    for wide, colour in ((3 * thick, sheet.PAPER), (thick, sheet.HOLE)):  # a ring that shows on every ground
+        reach = radius + wide / 2
+        pen.ellipse((x - reach, y - reach, x + reach, y + reach), outline=colour, width=wide)
     pen.ellipse((x - thick, y - thick, x + thick, y + thick), fill=sheet.HOLE)
     return np.asarray(marked)
 
