@@ -15,7 +15,9 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 Data = Annotated[
     list[Path],
-    typer.Option("--data", help="Training photos: a folder or a .tar shard; repeat it for more.", exists=True),
+    typer.Option(
+        "--data", metavar="PHOTOS", help="Training photos: a folder or a .tar shard; repeat it for more.", exists=True
+    ),
 ]
 Out = Annotated[
     Path,
@@ -26,11 +28,18 @@ Budget = Annotated[
 ]
 Val = Annotated[
     list[Path] | None,
-    typer.Option("--val", help="Photos to score with: a folder or shard. Default: the training photos.", exists=True),
+    typer.Option(
+        "--val",
+        metavar="PHOTOS",
+        help="Photos to score with: a folder or shard. Default: the training photos.",
+        exists=True,
+    ),
 ]
 Show = Annotated[
     list[Path] | None,
-    typer.Option("--show", help="Photos for the figure; repeat it. Default: the first of --val.", exists=True),
+    typer.Option(
+        "--show", metavar="PHOTOS", help="Photos for the figure; repeat it. Default: the first of --val.", exists=True
+    ),
 ]
 Base = Annotated[
     str | None,
