@@ -55,7 +55,7 @@ class Frechet:
 
     def _add(self, count: int, mean: Tensor, scatter: Tensor) -> None:
         if not self.count:
-            self.count, self.mean, self.scatter = count, mean.clone(), scatter.clone()
+            self.count, self.mean, self.scatter = count, mean, scatter
             return
         assert mean.shape == self.mean.shape, f"{len(mean)} features, but those before had {len(self.mean)}"
         both = self.count + count
