@@ -319,7 +319,6 @@ def test_the_brightest_place_is_where_attention_looks_most() -> None:
     hole[:, :, 12:20, 12:20] = 1
     net = picnet()
     seen = net.attention_map(net.encode(image, hole), None, 16, 16)[0]
-    drawn = attention_picture(net, torch.zeros_like(image), hole, 16, 16).astype(int)
     drawn = attention_picture(net, image, hole, 16, 16).astype(int)
     row, column = divmod(int(seen.argmax()), 32)
     yellow = drawn[..., 1] - drawn[..., 2]
