@@ -289,7 +289,7 @@ def is_deterministic(completer: Completer) -> bool:
     return not completer.varied
 
 
-def parse_size(text: str) -> int:
+def parse_size(text: str, *, option: str = "--max-memory") -> int:
     """`4G`, `512M`, `1.5GB`, `2GiB` or plain bytes, as bytes; K, M, G, T are powers of 1024."""
     letters = text.strip().upper().removesuffix("B").removesuffix("I")
     power = "KMGT".find(letters[-1:]) + 1 if letters[-1:].isalpha() else 0
@@ -298,7 +298,7 @@ def parse_size(text: str) -> int:
         if size <= 0 or (letters[-1:].isalpha() and power == 0):
             raise ValueError
     except (ValueError, OverflowError):
-        raise TooLarge(f"--max-memory {text!r} is not a size. Write it as 4G or 512M.") from None
+        raise TooLarge(f"{option} {text!r} is not a size. Write it as 4G or 512M.") from None
     return size
 
 
