@@ -106,7 +106,7 @@ def serve(
             token=token,
             hosts=tuple(dict.fromkeys(name.lower() for name in hosts)),
             limits=Limits(
-                body=parse_size(max_body),
+                body=parse_size(max_body, option="--max-body"),
                 pixels=max_pixels,
                 waiting=max_queue,
                 per_client=max_per_client,

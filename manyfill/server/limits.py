@@ -23,7 +23,7 @@ from manyfill.server.settings import Settings
 log = logging.getLogger(__name__)
 
 GUARDED = ("/v1/", "/api/", "/metrics")  # where a token is asked for, if the server has one
-LINGER_SECONDS = 5.0  # a refused body is read and dropped this long, so that its sender can read the refusal
+LINGER_SECONDS = 5.0  # what is left of a refused body is read this long, so that its sender can read the refusal
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -82,6 +82,7 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                await body.drop()  # closing before all was read would cut the answer off
                 _add_headers(MutableHeaders(scope=message), str(scope["path"]))
             await send(message)
 
@@ -91,7 +92,6 @@ class Guard:
             if refusal is None:
                 await self.app(scope, body.receive, send_guarded)
             else:
-                await body.drop()
                 await errors.response(scope["path"], refusal)(scope, receive, send_guarded)
         except ClientDisconnect:
             status = 499
@@ -148,21 +148,18 @@ class Body:
         try:
             message = await asyncio.wait_for(self._receive(), max(0.01, self._until - time.monotonic()))
         except asyncio.TimeoutError:
+            self._complete = True  # nothing more is waited for
             raise Refusal(408, "The request's body did not arrive in time. Send it again.", code="timeout") from None
         size = len(message.get("body", b""))
         self._complete = not message.get("more_body", False)
-        try:
-            if self._count + size > self._limit:
-                raise too_large(self._limit)
-            self._uploads.take(size)
-        except Refusal:
-            await self.drop()
-            raise
+        if self._count + size > self._limit:
+            raise too_large(self._limit)
+        self._uploads.take(size)
         self._count += size
         return message
 
     async def drop(self) -> None:
-        """Read the rest of a refused body and forget it: closing at once would cut the refusal off."""
+        """Read what nobody wants of a body and forget it."""
         until = time.monotonic() + LINGER_SECONDS
         while not self._complete and (rest := until - time.monotonic()) > 0:
             try:

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from manyfill.errors import ManyfillError
 from manyfill.server.app import create_app
@@ -24,8 +25,18 @@ def run(
     listener = _listen(host, port)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("manyfill").setLevel(logging.INFO)
-    config = uvicorn.Config(
-        create_app(settings),
+    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn has its own while it runs, and raises them again after
+        signal.signal(number, lambda *_: None)
+    name = f"[{host}]" if ":" in host else host
+    announce(f"http://{name}:{listener.getsockname()[1]}")
+    uvicorn.Server(configured(create_app(settings), settings, trust_proxy=trust_proxy)).run(sockets=[listener])
+    return 0
+
+
+def configured(app: ASGIApp, settings: Settings, *, trust_proxy: str | None = None) -> uvicorn.Config:
+    """How uvicorn serves the app."""
+    return uvicorn.Config(
+        app,
         log_config=None,
         access_log=False,  # the guard writes one line per request, without what could be in a URL
         server_header=False,
@@ -34,12 +45,6 @@ def run(
         limit_concurrency=CONNECTIONS,
         timeout_graceful_shutdown=int(settings.limits.seconds) + 5,
     )
-    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn has its own while it runs, and raises them again after
-        signal.signal(number, lambda *_: None)
-    name = f"[{host}]" if ":" in host else host
-    announce(f"http://{name}:{listener.getsockname()[1]}")
-    uvicorn.Server(config).run(sockets=[listener])
-    return 0
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from manyfill.completer import Completer
 from manyfill.nets import Prediction
 from manyfill.server.app import create_app
+from manyfill.server.running import configured
 from manyfill.server.settings import Settings
 
 HOLE = (slice(10, 24), slice(20, 36))  # of a photo of 40 x 50
@@ -73,21 +74,28 @@ class Running:
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen(64)
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.server = uvicorn.Server(uvicorn.Config(self.app, log_config=None, access_log=False, lifespan="on"))
+        self.headers = {} if settings.token is None else {"Authorization": f"Bearer {settings.token}"}
+        self.server = uvicorn.Server(configured(self.app, settings))
+        self.http = httpx.Client(base_url=self.url, timeout=30, verify=False)
+        self.clients: list[openai.OpenAI] = []
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listener]}, daemon=True)
         self.thread.start()
 
     def client(self, *, api_key: str = "unused", **options: Any) -> openai.OpenAI:
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=api_key, max_retries=0, timeout=30, **options)
+        options = {"max_retries": 0, "timeout": 30, **options}
+        http = httpx.Client(verify=False)  # certificates are slow to load, and there are none
+        client = openai.OpenAI(base_url=f"{self.url}/v1", api_key=api_key, http_client=http, **options)
+        self.clients.append(client)
+        return client
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        return httpx.get(f"{self.url}{path}", timeout=30, **options)
+        return self.http.get(path, **options)
 
     def post(self, path: str, **options: Any) -> httpx.Response:
-        return httpx.post(f"{self.url}{path}", timeout=30, **options)
+        return self.http.post(path, **options)
 
     def metric(self, name: str) -> float:
-        lines = self.get("/metrics").text.splitlines()
+        lines = self.get("/metrics", headers=self.headers).text.splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"manyfill_{name}"))
 
     def wait_for(self, name: str, value: float) -> None:
@@ -102,6 +110,9 @@ class Running:
         return self
 
     def stop(self) -> None:
+        self.http.close()
+        for client in self.clients:
+            client.close()
         if self.net is not None:
             self.net.gate.set()
         self.server.should_exit = True

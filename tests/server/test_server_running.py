@@ -1,0 +1,91 @@
+"""`manyfill serve` as a process: one address, draining, and what a user sees when it cannot start."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from serving import file_of, photo_of
+
+from manyfill.cli import run
+
+
+@contextmanager
+def process(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command, and the address that it printed."""
+    command = [sys.executable, "-m", "manyfill", "serve", "--port", "0", *arguments]
+    started = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
+    )
+    try:
+        assert started.stdout is not None
+        yield started, started.stdout.readline().strip()
+    finally:
+        if started.poll() is None:
+            started.kill()
+        started.communicate()
+
+
+def wait_until_ready(url: str) -> None:
+    until = time.monotonic() + 60
+    while httpx.get(f"{url}/healthz").status_code != 200:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def test_it_prints_its_address_and_drains_when_it_is_told_to_stop(model: Path) -> None:
+    with process("--model", str(model), MANYFILL_TOKEN="s3cret") as (started, url):
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
+        wait_until_ready(url)
+        assert httpx.get(f"{url}/v1/models").status_code == 401
+        hole = photo_of(400, 400, channels=4)
+        hole[..., 3] = 255
+        hole[100:300, 100:300, 3] = 0
+        files = {"image": file_of(photo_of(400, 400)), "mask": file_of(hole)}
+        headers = {"Authorization": "Bearer s3cret"}
+
+        def long_request() -> httpx.Response:
+            form = {"n": "10", "texture": "net"}
+            return httpx.post(f"{url}/v1/images/edits", files=files, data=form, headers=headers, timeout=60)
+
+        with ThreadPoolExecutor() as pool:
+            answer = pool.submit(long_request)
+            while "manyfill_queue_running 1.0" not in httpx.get(f"{url}/metrics", headers=headers).text:
+                assert not answer.done(), "the request was over before it could be interrupted"
+            started.send_signal(signal.SIGTERM)
+            assert len(answer.result().json()["data"]) == 10
+        out, errors = started.communicate(timeout=30)
+        assert (started.returncode, out) == (0, "")
+        assert "POST /v1/images/edits 200" in errors and "Traceback" not in errors and "s3cret" not in errors
+
+
+def test_what_keeps_it_from_starting_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert run(["serve", "--port", str(port)]) == 2
+        assert capsys.readouterr().err == (
+            f"error: cannot listen at 127.0.0.1:{port}: Address already in use. Try another: --port 0.\n"
+        )
+    for arguments, words in (
+        (["--token", " "], "the token is empty"),
+        (["--max-body", "much"], "--max-body 'much' is not a size"),
+        (["--port", "70000"], "65535"),
+        (["--host", "203.0.113.7"], "cannot listen at 203.0.113.7"),
+        (["--host", "no such host"], "cannot listen at no such host"),
+    ):
+        assert run(["serve", *arguments]) == 2
+        told = capsys.readouterr().err
+        assert told.startswith("error: ") and words in told and told.count("\n") == 1
