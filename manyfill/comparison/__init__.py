@@ -330,9 +330,10 @@ def _claim(out: Path, about: Mapping[str, Any]) -> None:
     ours = {"kind": about["kind"], "samples": about["samples"], **recipe}
     if note.is_file():
         theirs = json.loads(note.read_text())
-        other = next((name for name in ours if ours[name] != theirs.get(name)), None)
+        # a later version may have more fields, whose defaults do what the earlier one did
+        other = next((name for name in ours if name in theirs and ours[name] != theirs[name]), None)
         if other is not None:
-            what = f"{other}: {theirs.get(other)} there, {ours[other]} here"
+            what = f"{other}: {theirs[other]} there, {ours[other]} here"
             raise ManyfillError(
                 f"{out} holds another comparison ({what[:200]}). Give another -o, or remove that folder."
             )

@@ -29,7 +29,6 @@ _SLIM = PICNetConfig(
 _SMALL = {  # what all bases share: no data process beside the one core, no pictures on the way
     "size": 64,
     "scale": (0.1, 0.6),
-    "batch": 16,
     "clip": 10.0,
     "precision": "fp32",
     "cache_side": 640,
@@ -55,6 +54,7 @@ _strategies = replace(
         kl_as_in_paper=True,
     ),
     critic=CriticConfig(width=16, max_width=64, levels=4),
+    batch=16,
     lr=5e-4,
     betas=(0.5, 0.99),
     ema=1000,
@@ -77,8 +77,10 @@ _attention = replace(
 _fusion = replace(
     RECIPES["open-fusion"],
     name="fusion-blocks",
-    source="open-fusion at half its width",
+    source="open-fusion at half its width, in smaller steps for short budgets",
     net=replace(RECIPES["open-fusion"].net, width=16, max_width=128),
+    batch=8,
+    warmup=400,
     **_SMALL,  # type: ignore[arg-type]
 )
 BASES: dict[str, Recipe] = {"strategies": _strategies, "attention": _attention, "fusion-blocks": _fusion}
