@@ -55,14 +55,11 @@ class EfficientNetLite0(Features):
         self.blocks = nn.ModuleList(net._blocks[: self.stages[-1] + 1])
         self._keep(net)
         self._freeze()
-        self._fold()
+        if fold:
+            self._fold()
 
     def _keep(self, net: Any) -> None:
         """Take more of the whole network."""
-
-    def _fold(self) -> None:
-        if fold:
-            self._fold()
 
     def _fold(self) -> None:
         """Make one factor and one bias of each frozen batch norm, inside its convolution."""

@@ -1,0 +1,129 @@
+"""Images per second of our training step beside the plain one, in one run: python tools/bench_train.py [RECIPE ...].
+
+Plain: the same networks, objective and batch in fp32, NCHW, eager, with an optimiser and a running average that go
+tensor by tensor and a feature network as it was published. Ours: Step as training uses it (channels_last, one call per
+group of tensors, frozen batch norms folded, memory kept between steps), in the recipe's precision and in the other one,
+and compiled with --compile. Blocks of steps take turns, so that other load falls on all alike; medians are compared. On
+a GPU the fraction of its peak comes along, from torch's own count of floating-point operations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import statistics
+import time
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from manyfill.nets.perceptual import EfficientNetLite0, vgg16_file
+from manyfill.recipes import Recipe, find
+from manyfill.training.step import Step, build
+
+PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L4": 121e12, "T4": 65e12}  # dense bf16 or fp16, per second
+
+
+class Plain(Step):
+    """The step as one writes it first."""
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        nets = build(recipe)
+        if recipe.features == EfficientNetLite0.name:
+            nets.features = EfficientNetLite0(fold=False)
+        super().__init__(replace(recipe, precision="fp32", compile=None), nets, device)
+        self.nets.to(memory_format=torch.contiguous_format)
+        for optimiser in (self.optimiser, self.critic_optimiser):
+            for group in optimiser.param_groups if optimiser is not None else ():
+                group.update(foreach=False, fused=None)
+
+    def _parts(self, image: Tensor, hole: Tensor, noise: Tensor | None) -> list[tuple[Tensor, Tensor, Tensor | None]]:
+        return [(image.to(self.device), hole.to(self.device), None if noise is None else noise.to(self.device))]
+
+    @torch.no_grad()
+    def _average(self, images_seen: int) -> None:
+        for mean, value in zip(self.average.state_dict().values(), self.nets.net.state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, 0.01)
+
+
+class _Everything(contextlib.nullcontext[None]):
+    """Counts operations of no module in particular: torch's tracker wants a gradient of every input."""
+
+    parents = frozenset({"Global"})
+
+
+def measure(recipe: Recipe, device: torch.device, blocks: int, steps: int, *, compiled: bool) -> list[str]:
+    """Rows of the table."""
+    kinds: dict[str, Step] = {"plain fp32, NCHW, eager": Plain(recipe, device)}
+    for precision in ("fp32", "bf16"):
+        kinds[f"ours, {precision}"] = Step(replace(recipe, precision=precision), build(recipe), device)
+        if compiled:
+            fast = replace(recipe, precision=precision, compile="inductor")
+            kinds[f"ours, {precision}, compiled"] = Step(fast, build(recipe), device)
+    image = torch.rand(recipe.batch, 3, recipe.size, recipe.size)
+    hole = torch.zeros(recipe.batch, 1, recipe.size, recipe.size)
+    hole[..., recipe.size // 4 : 3 * recipe.size // 4, recipe.size // 4 : 3 * recipe.size // 4] = 1
+    shape = recipe.objective.noise_shape(kinds["ours, fp32"].nets.net, recipe.size)  # type: ignore[arg-type]
+    noise = None if shape is None else torch.randn(recipe.batch, *shape)
+
+    def seconds(step: Step) -> float:
+        started = time.perf_counter()
+        for _ in range(steps):
+            step(image, hole, noise, 0)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return (time.perf_counter() - started) / steps
+
+    counter = FlopCounterMode(display=False)
+    counter.mod_tracker = _Everything()  # type: ignore[assignment]
+    with counter:
+        kinds["ours, fp32"](image, hole, noise, 0)
+    for step in kinds.values():
+        seconds(step)  # warm
+    times: dict[str, list[float]] = {name: [] for name in kinds}
+    for _ in range(blocks):
+        for name, step in kinds.items():
+            times[name].append(seconds(step))
+    rows = []
+    for name, found in times.items():
+        ratio = statistics.median(p / t for p, t in zip(times["plain fp32, NCHW, eager"], found, strict=True))
+        rate = counter.get_total_flops() / statistics.median(found)
+        peak = next((value for key, value in PEAK.items() if key in _device_name(device)), None)
+        share = f"{rate / peak:.0%}" if peak is not None else f"{rate / 1e9:.0f} GFLOP/s"
+        rows.append(
+            f"| `{recipe.name}` | {recipe.size}, {recipe.batch} | {name} | "
+            f"{recipe.batch / statistics.median(found):.1f} | {ratio:.2f} x | {share} |"
+        )
+    return rows
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipes", nargs="*", default=["open-pluralistic-fusion", "open-fusion", "picnet-random"])
+    parser.add_argument("--blocks", type=int, default=7, help="how often the kinds take turns")
+    parser.add_argument("--steps", type=int, default=2, help="steps in a block")
+    parser.add_argument("--batch", type=int, help="images in a step; default: the recipe's, at most 16")
+    parser.add_argument("--compile", action="store_true", help="also with torch.compile: minutes to start on a CPU")
+    asked = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    print(f"{_device_name(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
+    print("| recipe | pixels, batch | step | images/s | against plain | share of peak, or rate |")
+    print("|---|---|---|---|---|---|")
+    for name in asked.recipes:
+        recipe = find(name)
+        recipe = replace(recipe, batch=asked.batch or min(recipe.batch, 16))
+        if recipe.features == "vgg16-pools" or recipe.features == "vgg16":
+            vgg16_file()  # says at once what to do where it is missing
+        for row in measure(recipe, device, asked.blocks, asked.steps, compiled=asked.compile):
+            print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()
