@@ -11,7 +11,6 @@ A picture's bytes may depend on the engine, so the sidecar records its name. Num
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import importlib.util
 import io
@@ -36,7 +35,7 @@ log = logging.getLogger(__name__)
 ENGINES = ("torch", "openvino-f32", "openvino-bf16")
 CHOICES = ("auto", "torch", "openvino", "openvino-f32", "openvino-bf16")  # what a user may ask for
 
-LARGE = 128  # working size in pixels from which OpenVINO saves more than loading it costs; docs/engines.md
+LARGE = 256  # working size in pixels from which OpenVINO gives back what loading it costs; docs/engines.md
 TOLERANCE = {"f32": 2e-4, "bf16": 1e-2}  # difference to torch, of 1: greatest of any pixel for f32, mean for bf16
 
 
@@ -45,6 +44,7 @@ def start(
 ) -> CompletionNet:
     """The network on the engine that was asked for; `engine_of` tells which one that is.
 
+    `net` is taken over: folded in place, or emptied of its weights where OpenVINO has its own; use the result instead.
     "auto" takes OpenVINO where it is installed, the device is the CPU and the network works at LARGE pixels or more;
     else torch. "openvino" is "openvino-f32". `sha256` of the weights file names the compiled network in the cache;
     without it nothing is cached. Raises ManyfillError where an engine that was asked for by name cannot be had.
@@ -55,14 +55,14 @@ def start(
     wanted = "openvino-f32" if engine == "openvino" else engine
     if wanted == "auto":
         if not (on_cpu and net.working_size >= LARGE and _openvino_is_installed()):
-            return folded(net)
+            return fold(net)
         try:
             return OpenVinoNet(net, "f32", sha256=sha256)
         except ManyfillError as error:
             log.debug("torch instead of OpenVINO: %s", error)
-            return folded(net)
+            return fold(net)
     if wanted == "torch":
-        return folded(net)
+        return fold(net)
     if not on_cpu:
         raise ManyfillError(f"engine '{engine}' runs on the CPU, but the device is {device}. Use torch, or device cpu.")
     if not _openvino_is_installed():
@@ -82,20 +82,19 @@ def _openvino_is_installed() -> bool:
 # ── torch ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def folded(net: CompletionNet) -> CompletionNet:
-    """A copy that computes the same with less: batch norms folded into convolutions; channels last on the CPU."""
-    module = copy.deepcopy(cast(nn.Module, net)).eval()
+def fold(net: CompletionNet) -> CompletionNet:
+    """Make the network compute the same with less, in place: batch norms into convolutions, channels last on CPUs."""
+    module = cast(nn.Module, net).eval().requires_grad_(False)
     for part in list(module.modules()):
         before: tuple[str, nn.Module] | None = None
         for name, child in list(part.named_children()):
             if isinstance(child, nn.BatchNorm2d) and before is not None and isinstance(before[1], nn.Conv2d):
-                setattr(part, before[0], fuse_conv_bn_eval(before[1], child))
+                setattr(part, before[0], fuse_conv_bn_eval(before[1], child).requires_grad_(False))
                 setattr(part, name, nn.Identity())
             before = name, child
-    module.requires_grad_(False)
     if all(parameter.device.type == "cpu" for parameter in module.parameters()):
-        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return cast(CompletionNet, module)
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return net
 
 
 # ── OpenVINO ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -115,13 +114,12 @@ class OpenVinoNet:
     """
 
     def __init__(self, net: CompletionNet, precision: str = "f32", *, sha256: str = "") -> None:
-        """Raises ManyfillError where the CPU lacks the precision or the network cannot be converted."""
+        """Takes `net` over. Raises ManyfillError where the CPU lacks the precision or `net` cannot be converted."""
         import openvino
 
         self.engine = f"openvino-{precision}"
         self.config = net.config
-        # Sizes and shapes without the weights: only what asks for no tensor is called on it.
-        self._net = cast(CompletionNet, copy.deepcopy(cast(nn.Module, net)).to("meta"))
+        self._net = net
         self._varied = net.noise_shape(net.multiple, net.multiple) is not None
         self._lock = threading.Lock()
         core = openvino.Core()
@@ -131,20 +129,21 @@ class OpenVinoNet:
         names = ("encode", "decode") if self._varied else ("decode",)
         paths = {name: _cached(core, sha256, precision, name) for name in names} if sha256 else {}
         self._models = _from_cache(core, paths, settings) if paths else {}
-        if self._models:
-            return
-        try:
-            with torch.no_grad():
-                self._models = {
-                    name: core.compile_model(model, "CPU", settings) for name, model in _converted(net, self._varied)
-                }
-                self._compare(net, precision)
-        except ManyfillError:
-            raise
-        except Exception as error:
-            why = " ".join(str(error).split())[:200]
-            raise ManyfillError(f"OpenVINO cannot run this {type(net).__name__} ({why}). Use engine torch.") from error
-        _to_cache(self._models, paths)
+        if not self._models:
+            try:
+                with torch.no_grad():
+                    self._models = {
+                        name: core.compile_model(model, "CPU", settings)
+                        for name, model in _converted(net, self._varied)
+                    }
+                    self._compare(net, precision)
+            except ManyfillError:
+                raise
+            except Exception as error:
+                kind, why = type(net).__name__, " ".join(str(error).split())[:200]
+                raise ManyfillError(f"OpenVINO cannot run this {kind} ({why}). Use engine torch.") from error
+            _to_cache(self._models, paths)
+        cast(nn.Module, net).to("meta")  # from here on it tells sizes and shapes only; its memory is free
 
     @property
     def multiple(self) -> int:

@@ -61,7 +61,7 @@ def export(model: str | Path, out: Path | str, *, uint8: bool = False, opset: in
             "contextual attention cannot be exported: it picks its patches by the hole, and ONNX has no such step."
             " Export a network with short-long attention or none."
         )
-    net = engines.folded(found.net)
+    net = engines.fold(found.net)
     module = (_Bytes if uint8 else _Floats)(net).eval()
     installed = ZOO.get(str(model))
     licence = installed.licence if installed else found.metadata.get("licence", "unknown")
