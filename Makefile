@@ -6,13 +6,14 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 STAMPS := .venv/stamps
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint clean bench-serve
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    complete the sample photos that come with the project"
 	@echo "make test    run the tests; some of them: make test PYTEST=\"-k seed\""
 	@echo "make lint    ruff, mypy --strict, direction of imports"
+	@echo "make bench-serve    load the server and kill it, five minutes; shorter: make bench-serve BENCH=\"--seconds 10\""
 	@echo "make clean   remove .venv and caches"
 
 demo: $(STAMPS)/demo
@@ -24,6 +25,9 @@ test: $(STAMPS)/dev
 lint: $(STAMPS)/dev
 	@failed=; for check in "ruff check ." "ruff format --check ." "mypy --strict manyfill" lint-imports; do \
 	  echo "$$check"; $(BIN)/$$check || failed=1; done; [ -z "$$failed" ]
+
+bench-serve: $(STAMPS)/dev
+	@$(BIN)/python tools/bench_serve.py $(BENCH)
 
 $(STAMPS)/venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \

@@ -1,0 +1,190 @@
+"""`make bench-serve`: fills per second with 1, 4 and 16 clients, how long each waits, and what a crash costs.
+
+Starts `manyfill serve` on a free port of this machine, sends the same photo with other seeds, one request after the
+other per client, and prints a Markdown table for docs/benchmarks.md. Then kills the server with SIGKILL in the middle
+of a run, starts it again at the same port, and tells how long nobody was served.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import itertools
+import os
+import platform
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import httpx
+
+from manyfill import __version__
+from manyfill.zoo import DEFAULT
+
+PHOTOS = Path(__file__).parent.parent / "examples" / "photos"
+WAIT_SECONDS = 600.0  # of a client for its answer
+
+
+@dataclass
+class Server:
+    """The process under test; a new one takes the same port."""
+
+    model: str
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+    peak_mib: float = 0.0
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> float:
+        """Returns the seconds until it could fill."""
+        began = time.monotonic()
+        command = [sys.executable, "-m", "manyfill", "serve", "--port", str(self.port), "--model", self.model]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while True:
+            if self.process.poll() is not None:
+                raise SystemExit(f"error: the server ended with {self.process.returncode}: {' '.join(command)}")
+            try:
+                if httpx.get(f"{self.url}/healthz", timeout=5).status_code == 200:
+                    return time.monotonic() - began
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End it, and wait until it has ended."""
+        if self.process is not None and self.process.poll() is None:
+            self.look()
+            self.process.send_signal(number)
+            self.process.wait()
+
+    def look(self) -> None:
+        """Peak resident memory so far, where the system tells it."""
+        status = Path(f"/proc/{self.process.pid}/status") if self.process else Path()
+        if status.is_file():
+            peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+            self.peak_mib = max(self.peak_mib, int(peak.split()[1]) / 1024)
+
+
+@dataclass
+class Run:
+    """What the clients of one run saw."""
+
+    done: list[tuple[float, float]] = field(default_factory=list)  # (when, seconds it took)
+    errors: list[tuple[float, str]] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+
+def load(server: Server, clients: int, form: dict[str, str], going: Callable[[], bool]) -> Run:
+    """Each client sends one request after the other as long as it is `going`; begun ones are waited for."""
+    run, numbers = Run(), itertools.count()
+    files = {"image": (PHOTOS / "beach.jpg").read_bytes(), "mask": (PHOTOS / "beach_hole.png").read_bytes()}
+
+    def client() -> None:
+        with httpx.Client(timeout=WAIT_SECONDS) as http:
+            while going():
+                began = time.monotonic()
+                try:
+                    data = {**form, "seed": str(next(numbers))}
+                    answer = http.post(f"{server.url}/v1/images/edits", files=files, data=data)
+                    now = time.monotonic()
+                    if answer.status_code == 200 and base64.b64decode(answer.json()["data"][0]["b64_json"]):
+                        run.done.append((now, now - began))
+                    else:
+                        run.errors.append((now, str(answer.status_code)))
+                except httpx.TransportError as error:
+                    run.errors.append((time.monotonic(), type(error).__name__))
+                    time.sleep(0.1)  # as a client that tries again would
+
+    threads = [threading.Thread(target=client) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    server.look()
+    return run
+
+
+def for_seconds(seconds: float) -> Callable[[], bool]:
+    until = time.monotonic() + seconds
+    return lambda: time.monotonic() < until
+
+
+def row(clients: int, run: Run, seconds: float, peak_mib: float) -> str:
+    took = sorted(duration for _, duration in run.done)
+    in_time = sum(when <= run.began + seconds for when, _ in run.done)
+    cuts = statistics.quantiles(took, n=100, method="inclusive") if len(took) > 1 else took * 99
+    p50, p95, p99 = (cuts[at - 1] if cuts else float("nan") for at in (50, 95, 99))
+    cells = [clients, len(run.done), f"{in_time / seconds:.2f}", f"{p50:.2f}", f"{p95:.2f}", f"{p99:.2f}",
+             len(run.errors), f"{peak_mib:.0f}"]  # fmt: skip
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def crash(server: Server, seconds: float, form: dict[str, str]) -> str:
+    """Kill the server half-way and start it again."""
+    moments: dict[str, float] = {}
+
+    def kill() -> None:
+        moments["killed"] = time.monotonic()
+        server.stop(signal.SIGKILL)
+        moments["start"] = server.start()
+        moments["back"] = time.monotonic()
+
+    timer = threading.Timer(seconds / 2, kill)
+    timer.start()
+    run = load(server, 4, form, lambda: "back" not in moments or time.monotonic() < moments["back"] + seconds / 2)
+    timer.join()
+    again = min(when for when, _ in run.done if when > moments["killed"])
+    kinds = sorted({kind for _, kind in run.errors})
+    late = [when for when, _ in run.errors if when > again]
+    return (
+        f"kill -9 with 4 clients after {seconds / 2:g} s: ready again in {moments['start']:.1f} s, first fill "
+        f"{again - moments['killed']:.1f} s after the kill. Until {seconds / 2:g} s after that: {len(run.done)} fills, "
+        f"{len(run.errors)} failed tries ({', '.join(kinds) or 'none'}), {len(late)} of them after the first new fill."
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60.0, help="per number of clients")
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--model", default=DEFAULT)
+    parser.add_argument("--texture", default="net", help="net: network and server alone; auto: as users get it")
+    parser.add_argument("-n", "--fills", type=int, default=1, help="fills per request")
+    arguments = parser.parse_args()
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = Server(arguments.model, port)
+    form = {"n": str(arguments.fills), "texture": arguments.texture}
+    try:
+        ready = server.start()
+        load(server, 1, form, for_seconds(0.1))  # one request: the first is slower
+        print(f"`python tools/bench_serve.py {' '.join(sys.argv[1:])}`".replace(" `", "`"))
+        print(f"\nManyfill {__version__}, {date.today()}, {os.cpu_count()} CPUs ({platform.machine()}), model "
+              f"{arguments.model}, texture {arguments.texture}, n = {arguments.fills}, photo of 1024 x 512 with a hole "
+              f"of 7 %, {arguments.seconds:g} s each. Ready {ready:.1f} s after the start.\n")  # fmt: skip
+        print("| clients | fills | fills/s | p50 s | p95 s | p99 s | errors | peak RSS MiB |")
+        print("|--:|--:|--:|--:|--:|--:|--:|--:|", flush=True)
+        for clients in arguments.clients:
+            run = load(server, clients, form, for_seconds(arguments.seconds))
+            print(row(clients, run, arguments.seconds, server.peak_mib), flush=True)
+        print(f"\n{crash(server, arguments.seconds, form)}")
+    finally:
+        server.stop()
+
+
+if __name__ == "__main__":
+    main()
