@@ -1,0 +1,77 @@
+// Photos as the page holds them: the file's own bytes for the server, a picture of screen size for the eye.
+
+import { COLOUR } from "./hole.js";
+
+const SCREEN_SIDE = 2048; // longer side of what is drawn while painting
+const SHARP_PIXELS = 24e6; // up to here the whole photo is kept for looking closely
+
+/**
+ * {blob, name, kind, width, height, picture, sharp, root}: `root` is the photo that was opened, of which this one may be
+ * a fill; `sharp` has all pixels, or is null until it is worth its memory.
+ */
+export async function openPhoto(blob, name) {
+  const whole = await createImageBitmap(blob);
+  const picture = canvasOf(whole, SCREEN_SIDE);
+  const { width, height } = whole;
+  const keep = Math.max(width, height) > SCREEN_SIDE && width * height <= SHARP_PIXELS;
+  if (!keep) whole.close();
+  const photo = { blob, name, kind: await kindOf(blob), width, height, picture, sharp: keep ? whole : null };
+  return { ...photo, root: photo };
+}
+
+/** A fill as the photo to go on with; its bytes are fetched by the caller. */
+export function photoOfFill(base, picture, blob) {
+  return { ...base, blob, kind: "png", picture, sharp: null };
+}
+
+export function canvasOf(image, side) {
+  const share = Math.min(1, side / Math.max(image.width, image.height));
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.round(image.width * share));
+  canvas.height = Math.max(1, Math.round(image.height * share));
+  const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(image, 0, 0, canvas.width, canvas.height);
+  return canvas;
+}
+
+/** A picture from an address, ready to be drawn. */
+export async function loadPicture(source) {
+  const image = new Image();
+  image.src = source;
+  await image.decode();
+  return image;
+}
+
+/**
+ * An uploaded mask as a stroke: opaque where it says "fill", which is where it is transparent, or white where nothing
+ * is. Throws a string of strings.js where it does not fit the photo.
+ */
+export async function maskStroke(blob, width, height) {
+  const image = await createImageBitmap(blob).catch(() => { throw "maskUnreadable"; });
+  if (Math.abs(image.width * height - image.height * width) > Math.max(width, height)) throw "maskShape";
+  const canvas = document.createElement("canvas");
+  canvas.width = image.width;
+  canvas.height = image.height;
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(image, 0, 0);
+  const data = context.getImageData(0, 0, canvas.width, canvas.height);
+  const pixels = data.data;
+  let transparent = false;
+  for (let at = 3; at < pixels.length && !transparent; at += 4) transparent = pixels[at] < 128;
+  for (let at = 0; at < pixels.length; at += 4) {
+    const fill = transparent ? pixels[at + 3] < 128 : pixels[at] + pixels[at + 1] + pixels[at + 2] > 382;
+    [pixels[at], pixels[at + 1], pixels[at + 2]] = COLOUR;
+    pixels[at + 3] = fill ? 255 : 0;
+  }
+  context.putImageData(data, 0, 0);
+  return { tool: "mask", picture: canvas, points: [], blob };
+}
+
+const MAGIC = { "\x89PNG": "png", "\xff\xd8\xff": "jpg", RIFF: "webp", BM: "bmp", "II*\0": "tif", "MM\0*": "tif" };
+
+async function kindOf(blob) {
+  const start = String.fromCharCode(...new Uint8Array(await blob.slice(0, 12).arrayBuffer()));
+  if (start.slice(4, 8) === "ftyp") return start.slice(8, 11) === "avi" ? "avif" : "heic";
+  return Object.entries(MAGIC).find(([magic]) => start.startsWith(magic))?.[1] ?? "png";
+}
