@@ -65,6 +65,9 @@ def evaluate(
         int, typer.Option("--multiple", min=1, help="Crop photos to a multiple of this, for programs that need it.")
     ] = 1,
     photos: Annotated[int | None, typer.Option("--photos", min=1, help="Only the first so many photos.")] = None,
+    rounds: Annotated[
+        int, typer.Option("--rounds", min=1, max=6, help="Holes per photo; with --masks bins each of another bin.")
+    ] = 1,
     texture: Annotated[
         list[str] | None,
         typer.Option(
@@ -100,7 +103,7 @@ def evaluate(
     """
     from manyfill.evaluation import Protocol
 
-    protocol = Protocol(masks=masks, size=size, multiple=multiple, seed=seed, limit=photos)
+    protocol = Protocol(masks=masks, size=size, multiple=multiple, seed=seed, limit=photos, rounds=rounds)
     if write_set is not None:
         return _write_set(data, write_set, protocol)
     if out is None:
@@ -119,6 +122,7 @@ def evaluate(
             size=size,
             seed=seed,
             photos=photos,
+            rounds=rounds,
             multiple=multiple,
             metrics=None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()],
             perceptual_size=perceptual_size,

@@ -44,6 +44,7 @@ def evaluate(
     seed: int = 0,
     metrics: Iterable[str] | None = None,
     photos: int | None = None,
+    rounds: int = 1,
     multiple: int = 1,
     perceptual_size: int = SIDE,
     texture: str | float = "auto",
@@ -56,9 +57,9 @@ def evaluate(
     `sources`: a model's name or file, a filler's name, a folder of somebody's results, a `Completer`, a `Source`, or a
     list of these; differences are measured against the first. `masks`: a kind, "bins" (the six hole-ratio bins in
     turn) or a folder of masks that pair by stem. `n`: fills per photo, from seeds `seed`, `seed` + 1 ... `size`: short
-    side that photos are reduced to, 0 leaves them. `photos`: the first so many. `metrics`: names of `METRICS`, all
-    unless given; those whose network cannot be had are left out and noted. `perceptual_size`: short side at which
-    feature maps are compared.
+    side that photos are reduced to, 0 leaves them. `photos`: the first so many. `rounds`: holes per photo. `metrics`:
+    names of `METRICS`, all unless given; those whose network cannot be had are left out and noted. `perceptual_size`:
+    short side at which feature maps are compared.
 
     With `out` results are kept there as they come: the same call goes on where an earlier one was interrupted, and the
     processes of a torchrun share the photos and give the same numbers as one. Photos that cannot be read are skipped
@@ -72,7 +73,7 @@ def evaluate(
     given = list(sources) if isinstance(sources, list | tuple) else [sources]
     columns = [source_of(source, texture=texture, device=device) for source in given]
     _name_apart(columns)
-    protocol = Protocol(masks=str(masks), size=size, multiple=multiple, seed=seed, limit=photos)
+    protocol = Protocol(masks=str(masks), size=size, multiple=multiple, seed=seed, limit=photos, rounds=rounds)
     cases = Cases(data, protocol)
     for source in columns:
         source.prepare(cases.names)
@@ -109,12 +110,13 @@ def evaluate(
     if progress is not None:
         progress("photos", len(cases), len(cases))
     mine = set(used)
-    rows = sorted((row for key, row in journal.rows.items() if key in mine), key=lambda row: row.index)
+    place = {name: index for index, name in enumerate(cases.names)}
+    rows = sorted((row for key, row in journal.rows.items() if key in mine), key=lambda row: place[row.photo])
     if not rows:
         raise BadImage(f"none of the {len(cases)} photos could be measured: {_reasons(journal.skipped)}")
     return Report(
         settings={**settings, "data": [str(path) for path in ([data] if isinstance(data, str | Path) else data)]},
-        mask_hash=cases.set_hash([(row.index, row.height, row.width) for row in rows if row.source == rows[0].source]),
+        mask_hash=cases.set_hash(list(dict.fromkeys((place[row.photo], row.height, row.width) for row in rows))),
         sources={source.label: source.facts for source in columns},
         rows=rows,
         over_all={s.label: ruler.over_all([row.features for row in rows if row.source == s.label]) for s in columns},
@@ -170,7 +172,6 @@ def _measure(ruler: Ruler, source: Source, case: Case, answer: Answer, key: str)
         key=key,
         source=source.label,
         photo=case.name,
-        index=case.index,
         height=case.pixels.shape[0],
         width=case.pixels.shape[1],
         hole_ratio=case.ratio,
@@ -187,7 +188,7 @@ def _measure(ruler: Ruler, source: Source, case: Case, answer: Answer, key: str)
 def _key(settings: dict[str, Any], metrics: list[str], networks: dict[str, str], source: Source, case: Case) -> str:
     """Names a result: another photo, hole, source or setting gives another one. How many photos there are does not."""
     own = {name: settings[name] for name in ("n", "seed", "perceptual_size")}
-    parts = [own, metrics, networks, source.label, source.identity(case), case.name, case.index, case.sha256]
+    parts = [own, metrics, networks, source.label, source.identity(case), case.name, case.sha256]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -28,7 +28,6 @@ class Row:
     key: str  # changes with everything that the numbers depend on
     source: str
     photo: str
-    index: int
     height: int
     width: int
     hole_ratio: float

@@ -2,7 +2,7 @@
 
 A case is one photo with one hole. Photos are 8-bit RGB, reduced until their short side is `size` (never enlarged) and
 cropped about their centre to a multiple where one is asked for. A hole depends on (seed, the photo's name, its size)
-alone, so that another photo in the folder changes none of the others'.
+alone, so that another photo in the folder changes none of the others'; which bin it is of depends on its place.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ SHOWN = 10  # names in an error before "and N more"
 class Case:
     """One photo with one hole."""
 
-    index: int  # of the photo among all that were found
-    name: str  # its path inside the data, with / and without suffix
+    index: int
+    name: str  # the photo's path inside the data, with / and without suffix; "@2" and so on for its further holes
     pixels: Pixels
     hole: Bools
 
@@ -64,6 +64,7 @@ class Protocol:
     multiple: int = 1  # height and width are cropped to a multiple of this
     seed: int = 0
     limit: int | None = None  # the first so many photos
+    rounds: int = 1  # holes per photo; with "bins" each of another bin
 
 
 class Cases:
@@ -73,7 +74,9 @@ class Cases:
         sources = [data] if isinstance(data, str | Path) else list(data)
         self.protocol = protocol
         self._photos: PhotoSet = open_photos(sources, short_side=protocol.size or None, cache_bytes=0)
-        self.names = _names(self._photos.names, [Path(source) for source in sources])[: protocol.limit]
+        stems = _names(self._photos.names, [Path(source) for source in sources])[: protocol.limit]
+        self.names = stems + [f"{stem}@{again}" for again in range(2, protocol.rounds + 1) for stem in stems]
+        self._count = len(stems)
         self._files: dict[str, Path] = {}
         if protocol.masks != BINS and protocol.masks not in masks.KINDS:
             self._files = _pair(self.names, Path(protocol.masks))
@@ -83,7 +86,7 @@ class Cases:
 
     def __getitem__(self, index: int) -> Case:
         """Raises BadImage where the photo cannot be read, BadMask where its mask does not fit or marks nothing."""
-        pixels = self._photos[index]
+        pixels = self._photos[index % self._count]
         height, width = pixels.shape[:2]
         multiple = self.protocol.multiple
         if min(height, width) < multiple:
@@ -100,7 +103,8 @@ class Cases:
         name = self.names[index]
         if name in self._files:
             return _fit(self._files[name], height, width, self.protocol.multiple)
-        kind = f"bin{index % len(masks.BINS) + 1}" if self.protocol.masks == BINS else self.protocol.masks
+        again, photo = divmod(index, self._count)
+        kind = f"bin{(photo + again) % len(masks.BINS) + 1}" if self.protocol.masks == BINS else self.protocol.masks
         draw = masks.KINDS[kind]
         if kind in LAMA:
             draw = masks.within(draw, 1e-9, 0.5)

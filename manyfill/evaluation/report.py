@@ -193,7 +193,10 @@ class Report:
     @property
     def title(self) -> str:
         """Who was measured on what."""
-        return f"{', '.join(self.sources)} on {len({row.photo for row in self.rows})} photos"
+        holes = {row.photo for row in self.rows}
+        photos_seen = {name.partition("@")[0] for name in holes}
+        more = f" with {len(holes)} holes" if len(holes) > len(photos_seen) else ""
+        return f"{', '.join(self.sources)} on {len(photos_seen)} photos{more}"
 
     @property
     def summary_line(self) -> str:

@@ -12,7 +12,7 @@ from manyfill.evaluation.journal import FILE, Journal, Row
 
 def row(key: str = "k", **more: object) -> Row:
     given = {
-        "key": key, "source": "telea", "photo": "a/é", "index": 0, "height": 4, "width": 5, "hole_ratio": 0.25,
+        "key": key, "source": "telea", "photo": "a/é", "height": 4, "width": 5, "hole_ratio": 0.25,
         "seeds": [0], "scores": [None], "seconds": [0.1], "known_exact": True,
         "fills": [{"psnr": math.inf, "ssim": math.nan, "l1": 0.1 + 0.2}], "spread": {},
         "features": {"net fill": np.array([0.1, -2.5], np.float32)},

@@ -49,6 +49,13 @@ def test_bins_come_in_turn_and_hold_their_ratio(data: Path) -> None:
     assert [bin_of(cases[k].ratio) for k in range(7)] == [0, 1, 2, 3, 4, 5, 0]
 
 
+def test_further_rounds_put_every_photo_into_another_bin(data: Path) -> None:
+    cases = Cases(data, Protocol(masks="bins", rounds=2))
+    assert len(cases) == 14 and cases.names[7] == f"{cases.names[0]}@2"
+    assert [bin_of(cases[k].ratio) for k in (0, 7, 5, 12)] == [0, 1, 5, 0]
+    assert (cases[7].pixels == cases[0].pixels).all()
+
+
 def test_a_bin_has_its_upper_end_and_not_its_lower() -> None:
     assert [bin_of(x) for x in (0.005, 0.01, 0.0101, 0.1, 0.1001, 0.6, 0.61)] == [None, None, 0, 0, 1, 5, None]
 

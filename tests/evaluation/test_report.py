@@ -17,7 +17,7 @@ from manyfill.metrics.intervals import Interval
 
 def row(source: str, photo: str, psnr: list[float], *, ratio: float = 0.05, scores: list[float] | None = None) -> Row:
     return Row(
-        key=f"{source}{photo}", source=source, photo=photo, index=0, height=4, width=4, hole_ratio=ratio,
+        key=f"{source}{photo}", source=source, photo=photo, height=4, width=4, hole_ratio=ratio,
         seeds=list(range(len(psnr))), scores=list(scores or [None] * len(psnr)), seconds=[0.5] * len(psnr),
         known_exact=source != "theirs", fills=[{"psnr_hole": x, "gradient_jump": -min(x, 99)} for x in psnr],
         spread={} if len(psnr) == 1 else {"diversity_l1": float(len(psnr))}, features={},
