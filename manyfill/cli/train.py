@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -74,5 +75,6 @@ def train(
             device=None if device == "auto" else device,
             progress=progress,
         )
-    console.out(str(out / "model.safetensors"))
+    if os.environ.get("RANK", "0") == "0":  # one of torchrun's processes is enough to tell
+        console.out(str(out / "model.safetensors"))
     return 0

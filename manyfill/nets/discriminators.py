@@ -21,6 +21,14 @@ class CriticConfig:
     levels: int = 5
     spectral_norm: bool = True
 
+    def __post_init__(self) -> None:
+        assert self.levels >= 4, f"attention stands at 1/8 of the side: at least 4 levels, not {self.levels}"
+
+    @property
+    def smallest(self) -> int:
+        """Side in pixels of the smallest picture that gets a score: a 3x3 convolution without padding comes last."""
+        return int(3 * 2**self.levels)
+
 
 class Critic(nn.Module):
     """D (and D_rec): residual blocks down to 1/32, self-attention at 1/8, raw scores without padding at the end."""

@@ -43,15 +43,27 @@ def check(recipe: Recipe, world: World) -> None:
         raise BadRecipe(f"there is no precision {recipe.precision!r}. There are: {', '.join(PRECISIONS)}.")
     if recipe.precision == "fp16" and world.device.type == "cpu":
         raise BadRecipe('fp16 needs a GPU. On a CPU set `precision` to "fp32", or "bf16" where it is the faster.')
+    with torch.device("meta"):
+        multiple = _network(recipe).multiple
+    if recipe.size % multiple:
+        raise BadRecipe(f"crops of {recipe.size} pixels do not fit the network. Make `size` a multiple of {multiple}.")
+    if recipe.objective.critics and recipe.size < recipe.critic.smallest:
+        raise BadRecipe(
+            f"crops of {recipe.size} pixels are too small for the critic. It needs {recipe.critic.smallest}."
+        )
+
+
+def _network(recipe: Recipe) -> Any:
+    kind = next(net for config, net in families().values() if isinstance(recipe.net, config))
+    return kind(recipe.net)
 
 
 def build(recipe: Recipe) -> Nets:
     """Fresh networks of a recipe, initial values drawn from its seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        kind = next(net for config, net in families().values() if isinstance(recipe.net, config))
         critics = {name: Critic(recipe.critic) for name in recipe.objective.critics}
-        net = kind(recipe.net)
+        net = _network(recipe)
     features = None
     if recipe.features is not None:
         features = pyramid(recipe.features, side=recipe.features_side, levels=recipe.features_levels)

@@ -54,3 +54,17 @@ def test_every_parameter_receives_a_gradient() -> None:
         net.attention.gamma.fill_(0.5)
     net(torch.rand(2, 3, 64, 64)).square().sum().backward()
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+@pytest.mark.parametrize("levels", [4, 5])
+def test_the_smallest_picture_gets_one_score_and_a_smaller_one_none(levels: int) -> None:
+    critic = Critic(CriticConfig(width=2, max_width=4, levels=levels))
+    side = critic.config.smallest
+    assert critic(torch.rand(1, 3, side, side)).shape == (1, 1, 1, 1)
+    with pytest.raises(RuntimeError):
+        critic(torch.rand(1, 3, side - 2**levels, side))
+
+
+def test_a_critic_has_at_least_four_levels() -> None:
+    with pytest.raises(AssertionError, match="at least 4 levels, not 3"):
+        CriticConfig(levels=3)

@@ -369,12 +369,19 @@ def test_a_resumed_step_has_the_rates_of_its_recipe_not_of_the_checkpoint() -> N
         ({"batch": 6, "accumulate": 2}, 2, r"batch of 6 .* 2 processes with 2 parts .* multiple of 4"),
         ({"precision": "fp8"}, 1, r"no precision 'fp8'.*fp32, bf16, fp16"),
         ({"precision": "fp16"}, 1, r"fp16 needs a GPU.*fp32"),
+        ({"size": 60}, 1, r"crops of 60 pixels .* multiple of 8"),
+        ({"size": 32}, 1, r"crops of 32 pixels are too small .* needs 48"),
     ],
 )
 def test_a_recipe_that_cannot_run_says_what_to_change(changes: dict[str, Any], size: int, message: str) -> None:
     with pytest.raises(BadRecipe, match=message):
         check(replace(TINY, **changes), World(0, size, CPU))
     check(TINY, World(0, 1, CPU))
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_every_recipe_can_run(name: str) -> None:
+    check(RECIPES[name], World(0, 1, torch.device("cuda")))
 
 
 def test_networks_are_drawn_from_the_recipes_seed_and_nothing_else_is() -> None:
