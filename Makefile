@@ -6,6 +6,10 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 STAMPS := .venv/stamps
 
+.PHONY: bench-train
+bench-train: $(STAMPS)/dev
+	@$(BIN)/python tools/bench_train.py $(RECIPES)
+
 .PHONY: help demo test lint clean bench-serve
 .DELETE_ON_ERROR:
 
@@ -14,6 +18,7 @@ help:
 	@echo "make test    run the tests; some of them: make test PYTEST=\"-k seed\""
 	@echo "make lint    ruff, mypy --strict, direction of imports"
 	@echo "make bench-serve    load the server and kill it, five minutes; shorter: make bench-serve BENCH=\"--seconds 10\""
+	@echo "make bench-train   images/s of our training step beside the plain one"
 	@echo "make clean   remove .venv and caches"
 
 demo: $(STAMPS)/demo

@@ -11,14 +11,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import statistics
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
+from manyfill import masks
+from manyfill.data import Samples, open_photos
 from manyfill.nets.perceptual import EfficientNetLite0, vgg16_file
 from manyfill.recipes import Recipe, find
 from manyfill.training.step import Step, build
@@ -100,6 +105,20 @@ def measure(recipe: Recipe, device: torch.device, blocks: int, steps: int, *, co
     return rows
 
 
+def data_rate(recipe: Recipe, photos: list[Path], seconds: float = 10.0) -> float:
+    """Images per second that the recipe's data processes make, when nobody trains."""
+    found = open_photos(photos, short_side=recipe.cache_side)
+    samples = Samples(found, size=recipe.size, masks=masks.mixture(recipe.masks), seed=0, scale=recipe.scale)
+    found.preload()
+    batches = (list(range(i, i + recipe.batch)) for i in itertools.count(0, recipe.batch))
+    loader = iter(DataLoader(samples, batch_sampler=batches, num_workers=recipe.workers))
+    next(loader)
+    started, seen = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds:
+        seen += len(next(loader)[0])
+    return seen / (time.perf_counter() - started)
+
+
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
 
@@ -110,6 +129,8 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=7, help="how often the kinds take turns")
     parser.add_argument("--steps", type=int, default=2, help="steps in a block")
     parser.add_argument("--batch", type=int, help="images in a step; default: the recipe's, at most 16")
+    photos = Path(__file__).parents[1] / "examples" / "photos"
+    parser.add_argument("--data", type=Path, nargs="+", default=[photos], help="photos for the data path")
     parser.add_argument("--compile", action="store_true", help="also with torch.compile: minutes to start on a CPU")
     asked = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -121,6 +142,8 @@ def main() -> None:
         recipe = replace(recipe, batch=asked.batch or min(recipe.batch, 16))
         if recipe.features == "vgg16-pools" or recipe.features == "vgg16":
             vgg16_file()  # says at once what to do where it is missing
+        made = data_rate(recipe, asked.data)
+        print(f"| `{name}` | {recipe.size}, {recipe.batch} | data alone, {recipe.workers} process | {made:.1f} | | |")
         for row in measure(recipe, device, asked.blocks, asked.steps, compiled=asked.compile):
             print(row, flush=True)
 
