@@ -127,39 +127,40 @@ def compare(
     Each variant's run is OUT/VARIANT, as `train` writes it; the same call again goes on where it stopped. `val` are
     the photos that are scored (default: those of `data`, which flatters), `show` those in the figure (default: the
     first of `val`). A run whose loss stops being a number is a result: its row says so, with the scores of its last
-    checkpoint. After `max_minutes` in all, what is there is scored. Raises ManyfillError for an unknown kind, a base
-    without the field that is varied, and an OUT that holds another comparison.
+    checkpoint; remove its folder to try it again. After `max_minutes` in all, what is there is scored.
+
+    Raises ManyfillError for an unknown kind, a base without the field that is varied, and an OUT that holds another
+    comparison; and whatever `train` raises, but for Diverged.
     """
     if kind not in BASES:
         raise ManyfillError(f"there is no comparison '{kind}'. There are: {', '.join(BASES)}.")
-    found = replace(base or BASES[kind], seed=seed, images=budget)
-    recipes = variants(kind, found)
-    about = _about(kind, found, data, val, device)
+    base = replace(base or BASES[kind], seed=seed, images=budget)
+    recipes = variants(kind, base)
+    about = _about(kind, base, data, val, device)
     _claim(out, about)
     deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
-    stopped = {}
+    diverged = {}
     for name, recipe in recipes.items():
         left = None if deadline is None else max((deadline - time.monotonic()) / 60, 0.0)
         with watch(name) as progress:
-            stopped[name] = _run(recipe, data, out / name, val, start_from, left, device, progress)
+            diverged[name] = _run(recipe, data, out / name, val, start_from, left, device, progress)
 
-    nets = {name: _load(out / name) for name in recipes}
-    image, hole = _samples(found, val or data, PHOTOS)
-    rows = []
-    for name, net in nets.items():
-        stats = out / name / "stats.jsonl"
-        found_scores: scores.Scores = {}
-        if net is not None:
-            fills = scores.draw(net, image, hole, fills=_fills(recipes[name]))
-            found_scores = scores.measure(fills, image, hole) | scores.stability(stats)
+    image, hole = _samples(base, val or data, PHOTOS)
+    nets, rows = {}, []
+    for name, recipe in recipes.items():
+        stats, trained = out / name / "stats.jsonl", _weights(out / name)
+        found: scores.Scores = {}
+        if trained is not None:
+            nets[name] = trained.net
+            fills = scores.draw(trained.net, image, hole, fills=_fills(recipe))
+            found = scores.measure(fills, image, hole) | scores.stability(stats)
             if kind == "attention":
-                found_scores |= scores.measure_attention(cast(PICNet, net), image, hole, _points(hole, query))
-        rows.append(Row(name, _images_seen(out / name), scores.minutes(stats), stopped[name], found_scores))
+                found |= scores.measure_attention(cast(PICNet, trained.net), image, hole, _points(hole, query))
+        rows.append(Row(name, _images_seen(trained), scores.minutes(stats), diverged[name], found))
     report = Report(kind, budget, tuple(rows), about)
-    drawable = {name: net for name, net in nets.items() if net is not None}
-    if drawable:
-        shown = _samples(found, show, len(show)) if show else (image[:SHOWN], hole[:SHOWN])
-        photos.write_atomic(out / "figure.png", _png(_figure(kind, drawable, recipes, *shown, query)))
+    if nets:
+        shown = _samples(base, show, len(show)) if show else (image[:SHOWN], hole[:SHOWN])
+        photos.write_atomic(out / "figure.png", _png(_figure(kind, nets, recipes, *shown, query)))
     photos.write_atomic(out / "table.json", (json.dumps(_as_json(report), indent=1) + "\n").encode())
     photos.write_atomic(out / "table.md", table(report).encode())
     return report
@@ -207,11 +208,14 @@ def _run(
     device: str | None,
     progress: Callable[[int, int, Mapping[str, float]], None],
 ) -> str | None:
-    """Train, or go on; returns why the run diverged, where it did. A run that diverged is not tried again."""
+    """Train, or go on; returns why the run diverged, where it did.
+
+    A run that diverged would do so again, so it is left alone as long as its diverged.txt is there.
+    """
     told = run_dir / "diverged.txt"
     if told.is_file():
         return told.read_text().strip()
-    if _images_seen(run_dir) >= recipe.images or minutes == 0:
+    if _images_seen(_weights(run_dir)) >= recipe.images or minutes == 0:
         return None
     try:
         training.train(
@@ -233,15 +237,14 @@ def _run(
     return None
 
 
-def _load(run_dir: Path) -> CompletionNet | None:
+def _weights(run_dir: Path) -> weights.Weights | None:
+    """What the run has come to; None before its first checkpoint."""
     path = run_dir / "model.safetensors"
-    return weights.load(path).net if path.is_file() else None
+    return weights.load(path) if path.is_file() else None
 
 
-def _images_seen(run_dir: Path) -> int:
-    """Of the weights in this run; 0 where there are none."""
-    path = run_dir / "model.safetensors"
-    return int(weights.load(path).metadata.get("images_seen", 0)) if path.is_file() else 0
+def _images_seen(trained: weights.Weights | None) -> int:
+    return 0 if trained is None else int(trained.metadata.get("images_seen", 0))
 
 
 def _fills(recipe: Recipe) -> int:
