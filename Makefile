@@ -6,11 +6,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 STAMPS := .venv/stamps
 
-.PHONY: bench-train
-bench-train: $(STAMPS)/dev
-	@$(BIN)/python tools/bench_train.py $(RECIPES)
-
-.PHONY: help demo test lint clean bench-serve
+.PHONY: help demo test lint bench clean bench-serve bench-train
 .DELETE_ON_ERROR:
 
 help:
@@ -18,7 +14,8 @@ help:
 	@echo "make test    run the tests; some of them: make test PYTEST=\"-k seed\""
 	@echo "make lint    ruff, mypy --strict, direction of imports"
 	@echo "make bench-serve    load the server and kill it, five minutes; shorter: make bench-serve BENCH=\"--seconds 10\""
-	@echo "make bench-train   images/s of our training step beside the plain one"
+	@echo "make bench-train    images/s of our training step beside the plain one"
+	@echo "make bench   quality and speed beside the peers, written to docs/benchmarks.md; shorter: BENCH=\"--rounds 1\""
 	@echo "make clean   remove .venv and caches"
 
 demo: $(STAMPS)/demo
@@ -34,6 +31,12 @@ lint: $(STAMPS)/dev
 bench-serve: $(STAMPS)/dev
 	@$(BIN)/python tools/bench_serve.py $(BENCH)
 
+bench-train: $(STAMPS)/dev
+	@$(BIN)/python tools/bench_train.py $(BENCH)
+
+bench: $(STAMPS)/bench
+	@$(BIN)/python benchmarks/bench.py $(BENCH)
+
 $(STAMPS)/venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
 	  || { echo "error: $(PYTHON) is $$($(PYTHON) --version 2>&1), Python 3.10 or newer is needed. Another one: make PYTHON=python3.12 ..."; exit 1; }
@@ -46,9 +49,10 @@ $(STAMPS)/venv:
 
 # The demo needs the package alone; tests and linters need everything a developer does.
 $(STAMPS)/demo: WHAT := .
+$(STAMPS)/bench: WHAT := .[bench]
 $(STAMPS)/dev: WHAT := .[dev,train]
 
-$(STAMPS)/demo $(STAMPS)/dev: $(STAMPS)/venv pyproject.toml constraints.txt
+$(STAMPS)/demo $(STAMPS)/bench $(STAMPS)/dev: $(STAMPS)/venv pyproject.toml constraints.txt
 	@echo "Setting up .venv with $(WHAT), once: one to three minutes ..."
 	@start=$$(date +%s); $(INSTALL) -e '$(WHAT)' && echo "Set up in $$(( $$(date +%s) - start )) s."
 	@if [ "$$CI" = true ]; then $(BIN)/python -c 'import torch; assert torch.version.cuda is None, f"CI wants a CPU torch, not {torch.__version__}"'; fi

@@ -83,7 +83,7 @@ def measure(recipe: Recipe, device: torch.device, blocks: int, steps: int, *, co
         return (time.perf_counter() - started) / steps
 
     counter = FlopCounterMode(display=False)
-    counter.mod_tracker = _Everything()  # type: ignore[assignment]
+    counter.mod_tracker = _Everything()
     with counter:
         kinds["ours, fp32"](image, hole, noise, 0)
     for step in kinds.values():
