@@ -115,6 +115,10 @@ def serve(
                 result_seconds=60 * keep,
             ),
         )
-    if not local and token is None:
-        console.say("note: everybody who reaches this machine may use the server. A token keeps others out: --token.")
-    return run(settings, host=host, port=port, trust_proxy=trust_proxy, announce=console.out)
+
+    def announce(address: str) -> None:
+        console.out(address)
+        if not local and token is None:
+            console.say("note: everybody who reaches this machine may use the server. --token keeps others out.")
+
+    return run(settings, host=host, port=port, trust_proxy=trust_proxy, announce=announce)
