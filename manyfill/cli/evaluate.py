@@ -133,9 +133,8 @@ def evaluate(
         return 0
     for path in report.write(out):
         console.out(str(path))
-    if report.notes:
-        left_out = ", ".join(note.split(":")[1].strip() for note in report.notes)
-        console.say(f"note: not measured: {left_out} (why, and what to do: at the end of report.md)")
+    if report.left_out:
+        console.say(f"note: not measured: {', '.join(report.left_out)} (why, and what to do: at the end of report.md)")
     for name, why in report.skipped.items():
         console.say(f"skipped: {name}: {why}")
     return 1 if report.skipped else 0

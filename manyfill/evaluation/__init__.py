@@ -123,7 +123,7 @@ def evaluate(
         metrics=ruler.metrics,
         networks=ruler.origins,
         skipped={name: why for name, why in journal.skipped.items() if _concerns(name, cases, columns)},
-        notes=ruler.notes,
+        left_out=ruler.left_out,
     )
 
 

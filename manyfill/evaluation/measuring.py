@@ -37,7 +37,7 @@ class Measured:
 
 
 class Ruler:
-    """Measures answers. Metrics whose network cannot be had are left out, and `notes` says why."""
+    """Measures answers. Metrics whose network cannot be had are left out, and `left_out` says why."""
 
     def __init__(
         self, names: Iterable[str] | None = None, *, device: str | torch.device = "cpu", side: int = SIDE
@@ -47,10 +47,9 @@ class Ruler:
             if name not in METRICS:
                 raise ManyfillError(f"no metric '{name}'. All: {', '.join(METRICS)}.")
         self.device, self.side = torch.device(device), side
-        self.notes: list[str] = []
+        self.left_out: dict[str, str] = {}  # metric -> why
         self.origins: dict[str, str] = {}  # network -> whose weights: two files give other numbers
         networks: dict[str, Any] = {}
-        reasons: dict[str, list[str]] = {}
         self.metrics: list[Metric] = []
         for metric in (METRICS[name] for name in chosen):
             if metric.backbone and metric.backbone not in networks:
@@ -58,13 +57,12 @@ class Ruler:
             network = networks.get(metric.backbone)
             module = MODULES.get(metric.name)
             if isinstance(network, str):
-                reasons.setdefault(network, []).append(metric.name)
+                self.left_out[metric.name] = network
             elif module is not None and importlib.util.find_spec(module) is None:
-                reasons.setdefault("they need scikit-learn: pip install scikit-learn", []).append(metric.name)
+                self.left_out[metric.name] = f"it needs {module}: pip install 'manyfill[evaluate]'."
             else:
                 self.metrics.append(metric)
         self._networks = {name: network for name, network in networks.items() if not isinstance(network, str)}
-        self.notes += [f"not measured: {', '.join(left_out)}: {why}" for why, left_out in reasons.items()]
 
     def _load(self, backbone: str) -> Any:
         """The network, or why it cannot be had."""

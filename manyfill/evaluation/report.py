@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -51,7 +51,7 @@ class Report:
     metrics: list[Metric]
     networks: dict[str, str]
     skipped: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)  # metric -> why it was not measured
 
     # ── numbers ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -111,6 +111,17 @@ class Report:
         rows = [row for row in self.of(source) if not math.isnan(value_of(row, self.judge, "first"))]
         return sorted(rows, key=lambda row: sign * value_of(row, self.judge, "first"))
 
+    @property
+    def packages(self) -> dict[str, str]:
+        """Versions that the numbers may depend on."""
+        found = {}
+        for package in PACKAGES:
+            try:
+                found[package] = version(package)
+            except PackageNotFoundError:
+                continue
+        return found
+
     # ── files ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def write(self, out: Path) -> list[Path]:
@@ -152,7 +163,7 @@ class Report:
             }
         whole = {
             "version": __version__,
-            "packages": _versions(),
+            "packages": self.packages,
             "settings": self.settings,
             "mask_hash": self.mask_hash,
             "sources": self.sources,
@@ -162,7 +173,7 @@ class Report:
             },
             "results": tables,
             "skipped": self.skipped,
-            "notes": self.notes,
+            "not_measured": self.left_out,
         }
         return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -184,9 +195,7 @@ class Report:
         """The tables, readable in a terminal."""
         lines = [f"# {self.title}", "", self.summary_line, ""]
         for table in self.tables():
-            lines += [f"## {table.title}", "", table.note, ""] if table.note else [f"## {table.title}", ""]
-            lines += [_pipe(table.head), _pipe(["---"] + ["---:"] * (len(table.head) - 1))]
-            lines += [_pipe(row) for row in table.cells] + [""]
+            lines += table.to_markdown()
         lines += ["## How it was measured", "", *(f"- {line}" for line in self.details())]
         return "\n".join(lines).rstrip() + "\n"
 
@@ -222,11 +231,11 @@ class Report:
             yield f"{label}: {', '.join(f'{key} {value}' for key, value in facts.items() if value not in (label, ''))}."
         for name, origin in self.networks.items():
             yield f"Network {name}: weights {origin}."
-        yield f"manyfill {__version__}; {', '.join(f'{name} {number}' for name, number in _versions().items())}."
+        yield f"manyfill {__version__}; {', '.join(f'{name} {number}' for name, number in self.packages.items())}."
         for name, why in self.skipped.items():
             yield f"Skipped: {name}: {why}"
-        for note in self.notes:
-            yield note[0].upper() + note[1:]
+        for why in dict.fromkeys(self.left_out.values()):
+            yield f"Not measured: {', '.join(name for name, own in self.left_out.items() if own == why)}: {why}"
 
     def tables(self) -> list[Table]:
         """Those of Markdown and page, in order."""
@@ -320,6 +329,12 @@ class Table:
     cells: list[list[str]]
     best: frozenset[tuple[int, int]] = frozenset()  # (row, column) of the best of each column
 
+    def to_markdown(self, *, level: int = 2) -> list[str]:
+        """Heading of that level, note and table, then an empty line."""
+        lines = [f"{'#' * level} {self.title}", "", *([self.note, ""] if self.note else [])]
+        lines += [_pipe(self.head), _pipe(["---"] + ["---:"] * (len(self.head) - 1))]
+        return [*lines, *(_pipe(row) for row in self.cells), ""]
+
 
 def scope_of(row: Row) -> str:
     """The bin of a row's hole."""
@@ -403,13 +418,3 @@ def _finite(value: float) -> float | None:
 
 def _pipe(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
-
-
-def _versions() -> Mapping[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -44,7 +44,7 @@ def report() -> Report:
         metrics=[METRICS[name] for name in names],
         networks={},
         skipped={"broken": "no picture"},
-        notes=["not measured: fid: no file"],
+        left_out={"fid": "no file"},
     )
 
 
