@@ -352,6 +352,9 @@ def test_a_models_attention_on_a_photo_of_any_size(tmp_path: Path, capsys: pytes
     assert "--query is '0.5,2'; expected ROW,COL" in capsys.readouterr().err
     with pytest.raises(ManyfillError, match="too far from the hole"):
         attention_of_photo(model, photo.resize((1400, 900)), np.pad(mask, ((0, 810), (0, 1260))) > 0, (1.0, 1.0))
+    deep = np.dstack([np.asarray(photo).astype(np.uint16) * 257, np.full((90, 140), 65535, np.uint16)])  # with alpha
+    eight = attention_of_photo(model, photo, mask, (0.5, 0.4))
+    assert np.abs(attention_of_photo(model, deep, mask, (0.5, 0.4)).astype(int) - eight).mean() < 1
     plain = weights.save(picnet("none"), tmp_path / "none.safetensors")
     deterministic = weights.save(DFNet(TINY_DFNET.net), tmp_path / "dfnet.safetensors")  # type: ignore[arg-type]
     for name in (plain, deterministic):

@@ -153,7 +153,7 @@ def attention_of_photo(name_or_path: str | Path, photo: Any, mask: Any, query: Q
         seen = net.attention_map(net.encode(image, hole), None, *there)[0].numpy()
     seen = seen[offset[0] : offset[0] + inner[0], offset[1] : offset[1] + inner[1]]  # without what was padded
     fill = completer.complete(source, missing, n=1, diversity=0.0, texture="net")[0].photo
-    pixels = photos.to_array(fill)[window.box.part]
+    pixels = fill.pixels[window.box.part]
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     side = max(MAP_SIDE, window.box.width)
