@@ -138,9 +138,9 @@ def page(
     yield ""
     yield (
         f"On {report.title.rpartition(' on ')[2]} of [`benchmarks/photos`](../benchmarks/photos/LICENSES.md), none of "
-        f"them used in training. `{FLAGSHIP}` is the default as users run it; with texture net it is the network alone; the "
-        "others are fillers without weights (`manyfill models`). Several holes of one photo are not independent: "
-        "intervals would be wider over as many photos."
+        f"them used in training. `{FLAGSHIP}` is the default as users run it; with texture net it is the network "
+        "alone; the others are fillers without weights (`manyfill models`). Holes of one photo are not independent: "
+        "over as many photos the intervals would be wider."
     )
     yield ""
     for table in report.tables():
@@ -150,8 +150,8 @@ def page(
         yield from _speed(timings, sizes, asked.patience)
     yield "## Again"
     yield ""
-    yield "`make bench`. Pictures, and every photo's numbers: `build/bench/report.html`, `report.csv`. Fewer holes, other"
-    yield 'sizes: `make bench BENCH="--rounds 1 --sizes 256,512"`. Your own photos and results: `manyfill evaluate --help`.'
+    yield "`make bench`. Pictures, and every photo's numbers: `build/bench/report.html` and `report.csv`. Fewer holes,"
+    yield 'other sizes: `make bench BENCH="--rounds 1 --sizes 256,512"`. Your own photos: `manyfill evaluate --help`.'
 
 
 def _speed(timings: Timings, sizes: list[str], patience: float) -> Iterator[str]:

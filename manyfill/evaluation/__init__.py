@@ -101,9 +101,10 @@ def evaluate(
             except BadImage as error:  # one bad file of somebody's
                 journal.skip(f"{source.label}: {case.name}", _one_line(error))
                 continue
-            journal.add(_measure(ruler, source, case, answer, key))
+            row = _measure(ruler, source, case, answer, key)
             if folder is not None:
                 pictures.keep(folder, source, case, answer)
+            journal.add(row)  # last: what the journal knows is whole
     if world > 1:
         used = _together(used)
         journal.read()

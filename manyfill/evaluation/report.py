@@ -124,10 +124,11 @@ class Report:
 
     # ── files ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def write(self, out: Path) -> list[Path]:
+    def write(self, out: Path | str) -> list[Path]:
         """report.md, report.json, report.csv and report.html, each atomically."""
         from manyfill.evaluation.page import to_html
 
+        out = Path(out)
         contents = {
             "report.md": self.to_markdown(),
             "report.json": self.to_json(),
