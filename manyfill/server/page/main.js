@@ -85,6 +85,7 @@ function render() {
   $("#hint").classList.toggle("busy", working);
   const filling = state.busy !== null && state.busy.kind !== "open";
   $("#fill").textContent = text(filling ? "stop" : act.adds() ? "again" : "fill");
+  $("#fill").classList.toggle("second", filling || act.adds());
   $("#fill").disabled = !filling && (state.busy !== null || !hole.length);
   $("#count").value = $("#countShown").value = state.options.n;
   $("#variety").value = state.options.diversity;

@@ -77,7 +77,7 @@ export function compose(fill, run) {
   on.globalCompositeOperation = "source-in";
   on.imageSmoothingQuality = "high";
   on.drawImage(fill.picture, 0, 0, picture.width, picture.height);
-  onWhole.globalCompositeOperation = "source-over";
+  onWhole.globalCompositeOperation = "lighter"; // soft edges of both add up to one
   onWhole.drawImage(patch, 0, 0);
   composed.set(fill, { of: fill.picture, canvas: whole });
   return whole;
@@ -475,9 +475,9 @@ handle.addEventListener("keydown", (event) => {
 export function cropAround(strokes, photo, shape) {
   const { width, height } = photo;
   const box = boxOf(strokes, width, height) ?? { left: 0, top: 0, right: width, bottom: height };
-  const least = 0.25 * Math.max(width, height);
-  let wide = Math.max(1.7 * (box.right - box.left), least);
-  let high = Math.max(1.7 * (box.bottom - box.top), least / shape);
+  const least = 0.2 * Math.max(width, height);
+  let wide = Math.max(1.35 * (box.right - box.left), least);
+  let high = Math.max(1.35 * (box.bottom - box.top), least / shape);
   if (wide / high < shape) wide = high * shape;
   else high = wide / shape;
   const shrink = Math.min(1, width / wide, height / high);
