@@ -56,6 +56,7 @@ def test_imports_go_downwards_only() -> None:
         ("-m", "manyfill", "masks", "--help"),
         ("-m", "manyfill", "import", "--help"),
         ("-m", "manyfill", "replay", "--help"),
+        ("-m", "manyfill", "serve", "--help"),
         ("-m", "manyfill", "compare", "attention", "--help"),
     ],
     ids=" ".join,
