@@ -434,6 +434,19 @@ def start(recipe: Recipe) -> Step:
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES_OF_TESTS))
+def test_every_parameter_gets_a_gradient(name: str) -> None:
+    """Strategies without a posterior leave its head alone; critics have their own gradients from their own loss."""
+    step = start(RECIPES_OF_TESTS[name])
+    go(step)
+    without = {key for key, p in step.nets.named_parameters() if p.requires_grad and p.grad is None}
+    posterior = {key for key in without if key.startswith("net.encoder.posterior.")}
+    assert without == posterior
+    assert bool(posterior) == (name in {"deterministic", "instance-blind"})
+    for key, parameter in step.nets.named_parameters():
+        assert parameter.grad is None or torch.isfinite(parameter.grad).all(), key
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES_OF_TESTS))
 def test_ten_steps_give_the_losses_that_they_always_gave(name: str) -> None:
     terms = go(start(RECIPES_OF_TESTS[name]), steps=10)
     path = GOLDEN / f"{name}.txt"
