@@ -51,7 +51,10 @@ def serve(
             show_default=False,
         ),
     ] = None,
-    engine: Annotated[Literal["auto", "torch"], typer.Option("--engine", help="What runs the net.")] = "auto",
+    engine: Annotated[
+        Literal["auto", "torch", "openvino", "openvino-f32", "openvino-bf16"],
+        typer.Option("--engine", help="What runs the net; auto: openvino where it is installed and pays off."),
+    ] = "auto",
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
