@@ -93,9 +93,11 @@ def create_app(settings: Settings, *, load: Callable[[str], Models] | None = Non
         waiting=limits.waiting,
         per_client=limits.per_client,
     )
+    desk: WorkQueue[Models] = WorkQueue([lambda: {}], waiting=limits.waiting, per_client=limits.per_client)
     service = Service(
         settings=settings,
         queue=queue,
+        desk=desk,
         results=Results(seconds=limits.result_seconds, limit=limits.memory // 4),
         uploads=Uploads(limits.memory // 4),
         metrics=Metrics(),
@@ -105,9 +107,11 @@ def create_app(settings: Settings, *, load: Callable[[str], Models] | None = Non
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        queue.start()
+        for line in (queue, desk):
+            line.start()
         yield
-        await queue.close()
+        for line in (queue, desk):
+            await line.close()
 
     app = FastAPI(
         title="Manyfill", version=__version__, description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None

@@ -505,7 +505,7 @@ def router(service: Service) -> APIRouter:
             whole = pictures.encode(done, format=form.output_format, quality=form.quality)
             yield Shown("fill", whole, pictures.preview(done) if form.response_format == "url" else None)
 
-        with service.answers(request, work) as answers:
+        with service.answers(request, work, fills=False) as answers:
             return await listed(answers, form, service, request)
 
     @routes.get(

@@ -34,7 +34,8 @@ class Service:
     """One server's parts."""
 
     settings: Settings
-    queue: WorkQueue[Models]
+    queue: WorkQueue[Models]  # fills
+    desk: WorkQueue[Models]  # what needs no network, and would wait long behind fills
     results: Results
     uploads: Uploads
     metrics: Metrics
@@ -61,9 +62,10 @@ class Service:
             )  # fmt: skip
         return asked
 
-    def answers(self, request: Request, work: Work[Models, Item]) -> Answers[Item]:
-        """Queue the work of a request up. Raises Refusal 429 and 503."""
-        return Answers(self.queue.submit(client_of(request), work), request, self.settings.limits.seconds)
+    def answers(self, request: Request, work: Work[Models, Item], *, fills: bool = True) -> Answers[Item]:
+        """Queue the work of a request up; `fills`: whether it needs the models. Raises Refusal 429 and 503."""
+        queue = self.queue if fills else self.desk
+        return Answers(queue.submit(client_of(request), work), request, self.settings.limits.seconds)
 
 
 class Answers(Generic[Item]):

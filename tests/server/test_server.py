@@ -155,6 +155,15 @@ def test_a_full_queue_is_a_rate_limit_error_that_says_when_to_come_again(held: t
             net.gate.set()
 
 
+def test_merging_does_not_wait_behind_fills(held: tuple[Running, Sketch]) -> None:
+    server, net = held
+    with raw_request(server):
+        server.wait_for("queue_running", 1)
+        files = {"image": PHOTO_PNG, "other": file_of(PHOTO[::-1].copy()), "mask": WHITE}
+        assert server.post("/v1/images/merge", files=files).status_code == 200
+        net.gate.set()
+
+
 def test_openais_client_comes_again_by_itself(held: tuple[Running, Sketch]) -> None:
     server, net = held
     with raw_request(server):
