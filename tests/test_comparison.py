@@ -38,7 +38,7 @@ BASE: dict[str, Recipe] = {"strategies": TINY, "attention": TINY, "fusion-blocks
 NAMES = {
     "strategies": ["deterministic", "cvae", "instance-blind", "dual-path"],
     "attention": ["short-long", "contextual", "none"],
-    "fusion-blocks": ["0-blocks", "1-blocks", "3-blocks"],
+    "fusion-blocks": ["0-blocks", "1-block", "3-blocks"],
 }
 
 

@@ -138,7 +138,7 @@ def _fusions_of(base: Recipe) -> dict[str, Recipe]:
         )
     most = len(base.net.kernels)
     return {
-        f"{count}-blocks": replace(base, net=replace(base.net, fusion_levels=tuple(range(count))))
+        f"{count}-block{'' if count == 1 else 's'}": replace(base, net=replace(base.net, fusion_levels=tuple(range(count))))
         for count in FUSION_COUNTS
         if count <= most
     }
