@@ -136,12 +136,10 @@ def _fusions_of(base: Recipe) -> dict[str, Recipe]:
         raise ManyfillError(
             f"recipe '{base.name}' trains a PICNet; fusion blocks are compared in a DFNet. Give --base a DFNet recipe."
         )
-    most = len(base.net.kernels)
-    return {
-        f"{count}-block{'' if count == 1 else 's'}": replace(base, net=replace(base.net, fusion_levels=tuple(range(count))))
-        for count in FUSION_COUNTS
-        if count <= most
-    }
+    counts = [count for count in FUSION_COUNTS if count <= len(base.net.kernels)]
+    names = ["1-block" if count == 1 else f"{count}-blocks" for count in counts]
+    nets = [replace(base.net, fusion_levels=tuple(range(count))) for count in counts]
+    return {name: replace(base, net=net) for name, net in zip(names, nets, strict=True)}
 
 
 _KINDS: dict[str, Callable[[Recipe], dict[str, Recipe]]] = {
