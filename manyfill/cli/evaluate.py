@@ -23,7 +23,9 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def evaluate(
     data: Annotated[
         list[Path],
-        typer.Option("--data", help="A folder of whole photos or a .tar shard; repeat it for more.", exists=True),
+        typer.Option(
+            "--data", metavar="DIR", help="A folder of whole photos or a .tar shard; repeat it for more.", exists=True
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -33,6 +35,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             "--model",
+            metavar="NAME|FILE",
             help="A model's name or file, or a filler (see: manyfill models); repeat it to compare. Differences are "
             "measured against the first. Default: the flagship, where no --filled is given.",
         ),
@@ -56,7 +59,9 @@ def evaluate(
             "border (see: manyfill masks --help); or a folder of masks that pair by their path without suffix.",
         ),
     ] = "bins",
-    n: Annotated[int, typer.Option("--n", min=1, max=64, help="Fills per photo, of sources that have several.")] = 1,
+    n: Annotated[
+        int, typer.Option("-n", "--n", min=1, max=64, help="Fills per photo, of sources that have several.")
+    ] = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the first fill, and of the masks.")] = 0,
     size: Annotated[
         int, typer.Option("--size", min=0, help="Photos are reduced to this short side in pixels; 0 leaves them.")
@@ -78,7 +83,8 @@ def evaluate(
         ),
     ] = None,
     metrics: Annotated[
-        str | None, typer.Option("--metrics", help="Names with commas between them. Default: all that can be had.")
+        str | None,
+        typer.Option("--metrics", metavar="NAME,...", help="Default: all that can be had (docs/metrics.md)."),
     ] = None,
     perceptual_size: Annotated[
         int,
