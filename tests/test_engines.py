@@ -184,7 +184,7 @@ def test_auto_runs_small_networks_on_torch() -> None:
 
 @needs_openvino
 def test_auto_runs_large_networks_on_openvino_and_on_torch_what_openvino_cannot() -> None:
-    assert engine_of(start(build("picnet", size=engines.LARGE))) == "openvino-f32"
+    assert engine_of(start(build("dfnet", size=engines.LARGE))) == "openvino-f32"
     assert engine_of(start(build("picnet", size=engines.LARGE, attention="contextual"))) == "torch"
 
 
@@ -212,17 +212,17 @@ def blobs(folder: Path) -> set[str]:
 @needs_openvino
 def test_what_is_compiled_is_kept_by_weights_and_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MANYFILL_CACHE", str(tmp_path))
-    net = build("flagship")
-    OpenVinoNet(build("flagship"), sha256="a" * 64)
+    net = build("dfnet")
+    OpenVinoNet(build("dfnet"), sha256="a" * 64)
     first = blobs(tmp_path)
-    assert len(first) == 2  # encoder and decoder
-    OpenVinoNet(build("flagship"), sha256="a" * 63 + "b")
-    assert len(blobs(tmp_path)) == 4
-    OpenVinoNet(build("flagship"))
-    assert len(blobs(tmp_path)) == 4  # weights without a name are not kept
+    assert len(first) == 1
+    OpenVinoNet(build("dfnet"), sha256="a" * 63 + "b")
+    assert len(blobs(tmp_path)) == 2
+    OpenVinoNet(build("dfnet"))
+    assert len(blobs(tmp_path)) == 2  # weights without a name are not kept
 
     monkeypatch.setattr(engines, "_converted", lambda *_: pytest.fail("converted again"))
-    assert_same_pictures(OpenVinoNet(build("flagship"), sha256="a" * 64), net, atol=engines.TOLERANCE["f32"])
+    assert_same_pictures(OpenVinoNet(build("dfnet"), sha256="a" * 64), net, atol=engines.TOLERANCE["f32"])
 
 
 @needs_openvino
