@@ -23,7 +23,9 @@ def export(
         bool,
         typer.Option("--uint8", help="Bytes in, bytes out, any size: masking, padding and pasting inside the file."),
     ] = False,
-    opset: Annotated[int, typer.Option("--opset", min=14, max=20, metavar="N", help="Version of ONNX's operators.")] = 18,
+    opset: Annotated[
+        int, typer.Option("--opset", min=14, max=20, metavar="N", help="Version of ONNX's operators.")
+    ] = 18,
 ) -> int:
     """Write a model as one ONNX file, for any runtime and for browsers.
 
