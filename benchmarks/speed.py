@@ -16,7 +16,7 @@ from pathlib import Path
 PHOTO = Path(__file__).parent / "photos" / "farm.jpg"
 SIZES = {"256": (256, 256), "512": (512, 512), "1024": (1024, 1024), "2048": (2048, 2048), "12 MP": (3000, 4000)}
 FILLS = 4
-PATIENCE = 60.0  # seconds for a process; larger sizes are then left out
+PATIENCE = 30.0  # seconds for a process; larger sizes are then left out
 SHORT = 8.0  # seconds of a first fill up to which it is done again, warm, and with several fills
 
 

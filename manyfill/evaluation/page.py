@@ -40,6 +40,7 @@ td b { font-weight: 400 }
 td.best b { background: var(--best); border-radius: 4px; padding: 1px 5px; margin-right: -5px; font-weight: 650 }
 .plots svg { width: 100%; height: auto }
 .row { display: grid; grid-template-columns: repeat(auto-fill, minmax(210px, 1fr)); gap: 10px; margin: 6px 0 14px }
+.strip { grid-template-columns: repeat(auto-fill, minmax(146px, 1fr)); gap: 8px }
 figure { margin: 0 }
 figure img { width: 100%; display: block; border-radius: 4px }
 figcaption { font-size: 12.5px; color: var(--faint); margin-top: 3px }
@@ -130,12 +131,12 @@ def _photo(report: Report, out: Path, row: Row) -> Iterator[str]:
         found = [(which, words) for which, words in [*fills, *maps] if pictures.find(out, row.photo, which)]
         if len(found) > 1:
             yield f"<div class='faint'>{_text(label)}</div>"
-            yield from _row(out, row.photo, found)
+            yield from _row(out, row.photo, found, kind="row strip")
 
 
-def _row(out: Path, photo: str, shown: Sequence[tuple[str, str]]) -> Iterator[str]:
+def _row(out: Path, photo: str, shown: Sequence[tuple[str, str]], *, kind: str = "row") -> Iterator[str]:
     """Pictures side by side; captions are HTML."""
-    yield "<div class='row'>"
+    yield f"<div class='{kind}'>"
     for which, caption in shown:
         path = pictures.find(out, photo, which)
         if path is not None:
