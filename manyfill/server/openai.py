@@ -10,7 +10,7 @@ import base64
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Request
@@ -122,6 +122,10 @@ class EditForm(PictureForm):
 
 class MergeForm(PictureForm):
     """The text fields of /v1/images/merge."""
+
+
+class PreviewForm(BaseModel):
+    """The text fields of /v1/images/preview: none."""
 
 
 class Picture(BaseModel):
@@ -425,10 +429,10 @@ def event(one: Shown, rank: int, form: EditForm, service: Service, request: Requ
 # ── routes ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def form_body(kind: type[PictureForm], files: dict[str, str], required: list[str]) -> dict[str, Any]:
+def form_body(kind: type[BaseModel], files: dict[str, str], required: list[str]) -> dict[str, Any]:
     """The OpenAPI request body of a multipart form: the model's fields and files with these descriptions."""
     schema = kind.model_json_schema()
-    schema["properties"] |= {
+    schema["properties"] = schema.get("properties", {}) | {
         name: {"type": "string", "format": "binary", "description": words} for name, words in files.items()
     }
     schema["required"] = required
@@ -507,6 +511,25 @@ def router(service: Service) -> APIRouter:
 
         with service.answers(request, work, fills=False) as answers:
             return await listed(answers, form, service, request)
+
+    @routes.post(
+        "/images/preview",
+        summary="A photo as a browser can show it",
+        description="Ours. Small, upright, 8 bits, WebP: for photos that browsers do not open, such as TIFF and HEIC. "
+        "`size` in the answer is the photo's own, which a mask for it must have.",
+        response_model=Images,
+        responses=REFUSALS,
+        openapi_extra=form_body(PreviewForm, {"image": "The photo."}, ["image"]),
+    )
+    async def preview(request: Request) -> Response:
+        image = (await read_parts(request, limit)).one("image", "image[]", wanted="the photo")
+
+        def work(_: Models, ticket: Ticket[Shown]) -> Iterator[Shown]:
+            photo = photos.read(image, max_pixels=service.settings.limits.pixels)
+            yield Shown("fill", replace(pictures.preview(photo), width=photo.width, height=photo.height))
+
+        with service.answers(request, work) as answers:
+            return await listed(answers, validated(PictureForm, {}), service, request)
 
     @routes.get(
         "/models", summary="The models that are served", response_model=ModelList, responses=_only(401, 403, 421)
