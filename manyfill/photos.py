@@ -323,8 +323,8 @@ def _split(array: Pixels) -> tuple[Pixels, Pixels | None, str]:
         return np.ascontiguousarray(array), None, mode
     if channels == 4:
         return np.ascontiguousarray(array[..., :3]), alpha, mode
-    grey = array if array.ndim == 2 else array[..., 0]
-    return np.repeat(grey[..., None], 3, axis=2), alpha, mode
+    grey = np.ascontiguousarray(array if array.ndim == 2 else array[..., 0])
+    return np.broadcast_to(grey[..., None], (*grey.shape, 3)), alpha, mode  # one channel in memory, seen three times
 
 
 def _refuse_several(name: str, number: int, what: str = "frames: it is animated") -> None:
@@ -351,7 +351,7 @@ def _array_of_pil(image: Image.Image, name: str, notes: list[str]) -> Pixels:
     elif image.mode in ("YCbCr", "HSV", "RGBX"):
         image = image.convert("RGB")
     if image.mode in MODES:
-        return np.array(image)
+        return _copied(image)
     if image.mode.startswith("I;16"):
         return np.asarray(image).astype(np.uint16)
     if image.mode == "I":
@@ -359,6 +359,17 @@ def _array_of_pil(image: Image.Image, name: str, notes: list[str]) -> Pixels:
         if wide.size and wide.min() >= 0 and wide.max() <= 65_535:
             return wide.astype(np.uint16)
     raise BadImage(f"{name} has pixels of type {image.mode!r}. Convert it to 8 or 16 bits per channel, grey or RGB.")
+
+
+def _copied(image: Image.Image) -> Pixels:
+    """A PIL image's pixels; in strips, because Pillow makes two more copies of whatever it is asked for at once."""
+    channels = len(image.getbands())
+    array = np.empty((image.height, image.width, channels) if channels > 1 else (image.height, image.width), np.uint8)
+    rows = max(1, STRIP_BYTES // (image.width * channels))
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        array[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)))
+    return array
 
 
 def _rgb_of_cmyk(image: Image.Image, notes: list[str]) -> Image.Image:
@@ -573,8 +584,8 @@ def _opencv(data: bytes) -> NDArray[np.uint16]:
     array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None:
         raise ValueError("its pixels cannot be decoded")
-    if array.ndim == 3 and array.shape[2] in (3, 4):
-        array = cv2.cvtColor(array, cv2.COLOR_BGR2RGB if array.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
+    if array.ndim == 3 and array.shape[2] in (3, 4):  # in place: a photo of 48 MP has 288 MB
+        cv2.cvtColor(array, cv2.COLOR_BGR2RGB if array.shape[2] == 3 else cv2.COLOR_BGRA2RGBA, dst=array)
     return array  # type: ignore[return-value]
 
 
@@ -819,7 +830,10 @@ def to_array(photo: Photo) -> Pixels:
 
 def _grey(pixels: Pixels) -> Pixels:
     """(H,W) luma, ITU-R 601; exact where the three channels are equal."""
-    grey: Pixels = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
+    grey: Pixels = np.empty(pixels.shape[:2], pixels.dtype)
+    rows = max(1, STRIP_BYTES // (pixels.shape[1] * 3 * pixels.itemsize))
+    for top in range(0, len(grey), rows):
+        grey[top : top + rows] = cv2.cvtColor(np.ascontiguousarray(pixels[top : top + rows]), cv2.COLOR_RGB2GRAY)
     return grey
 
 
