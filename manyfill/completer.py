@@ -42,13 +42,38 @@ FILLER_SIDE = 1024  # least side in pixels of the part of the photo that a fille
 
 
 @dataclass(frozen=True, eq=False)
+class _Patch:
+    """Pixels that one window changed."""
+
+    box: Box
+    pixels: NDArray[Any]  # (h,w,3) at source depth
+    painted: Bools  # (h,w)
+
+
+@dataclass(frozen=True, eq=False)
 class Completion:
     """One finished answer."""
 
-    photo: Photo  # same size, depth, format and metadata; known pixels bit-identical
+    source: Photo  # what was handed in; the completions of one photo share it, and each holds only what it changed
     seed: int  # complete(..., n=1, seed=this) gives this picture again
     score: float | None  # higher is better; comparable between fills of one photo and hole only; None for an empty hole
     hole: NDArray[np.bool_]  # (H,W), what was filled
+    patches: tuple[_Patch, ...] = field(default=(), repr=False)
+
+    @property
+    def photo(self) -> Photo:
+        """Same size, depth, format and metadata, known pixels bit-identical; pasted anew each time it is asked for."""
+        if not self.patches:
+            return self.source
+        pixels = self.source.pixels.copy()
+        _lay(pixels, Box(0, 0, *pixels.shape[:2]), self.patches)
+        return replace(self.source, pixels=pixels)
+
+    def pixels(self, box: Box) -> NDArray[Any]:
+        """A part of the photo (h,w,3) at source depth, without the rest: a copy."""
+        view = self.source.pixels[box.part].copy()
+        _lay(view, box, self.patches)
+        return view
 
     @property
     def image(self) -> Image.Image:
@@ -58,9 +83,8 @@ class Completion:
     @property
     def array(self) -> NDArray[Any]:
         """(H,W,3) at source depth, (H,W,4) where the photo has an alpha channel."""
-        if self.photo.alpha is None:
-            return self.photo.pixels
-        return np.dstack([self.photo.pixels, self.photo.alpha])
+        photo = self.photo
+        return photo.pixels if photo.alpha is None else np.dstack([photo.pixels, photo.alpha])
 
     def save(self, path: str | Path, *, format: str = "same", quality: int | None = None) -> Path:
         """Write to a file, atomically; format "same": as the path's suffix says, else as the photo came."""
@@ -71,16 +95,12 @@ def uncertainty(completions: Sequence[Completion]) -> NDArray[np.float32]:
     """Where the fills of one photo disagree: (H,W) in [0,1], 0 outside the hole; see `ranking.uncertainty`."""
     if not completions:
         raise ManyfillError("uncertainty needs the fills of one photo, and at least two of them to show anything.")
-    return ranking.uncertainty([one.photo.pixels for one in completions], completions[0].hole)
-
-
-@dataclass(frozen=True, eq=False)
-class _Patch:
-    """Pixels that one window changed."""
-
-    box: Box
-    pixels: NDArray[Any]  # (h,w,3) at source depth
-    painted: Bools  # (h,w)
+    hole = completions[0].hole
+    spread = np.zeros(hole.shape, np.float32)
+    box = resolution.tight(hole, Box(0, 0, *hole.shape))
+    if box is not None:
+        spread[box.part] = ranking.uncertainty([one.pixels(box) for one in completions], hole[box.part])
+    return spread
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,12 +113,17 @@ class _Draft:
     def look(self, pixels: NDArray[Any], box: Box) -> NDArray[Any]:
         """A part of the photo with what has been filled so far: a copy."""
         view = pixels[box.part].copy()
+        _lay(view, box, self.patches)
+        return view
+
+    def repaint(self, box: Box, pixels: NDArray[Any], painted: Bools) -> None:
+        """Change what has been filled already, in place: a second layer would take as much memory again."""
         for patch in self.patches:
             common = patch.box.shared(box)
             if common is not None:
-                theirs = common.inside(patch.box).part
-                np.copyto(view[common.inside(box).part], patch.pixels[theirs], where=patch.painted[theirs][..., None])
-        return view
+                ours, theirs = common.inside(box).part, common.inside(patch.box).part
+                where = painted[ours] & patch.painted[theirs]
+                np.copyto(patch.pixels[theirs], pixels[ours], where=where[..., None])
 
     def touches(self, box: Box) -> bool:
         """Whether something in this part may have been filled already."""
@@ -259,8 +284,8 @@ class Completer:
         if near is not None and step == 0:
             n, seed, near = 1, near, None
         source = photos.read(photo)
-        marked = masks.read_hole(mask, polarity=polarity, size=(source.height, source.width))
-        hole = masks.grow(marked, grow)[0, 0].numpy() > 0.5
+        hole = masks.read_marked(mask, polarity=polarity, size=(source.height, source.width))
+        hole = masks.grow_marked(hole, grow) if grow else hole
         source, hole, blind = _see_through(source, hole, fill_transparent=polarity == "alpha")
         if not hole.any():
             yield Completion(source, seed, None, hole)
@@ -281,10 +306,12 @@ class Completer:
                     progress("rank", index + 1, drawn)
         best = ranking.pick(scores, ranking.distances(thumbnails), count)
         texture_of = _Texture(task, strength, progress, total=len(best)) if strength > 0 else None
-        for index in best:
+        chosen = [(drafts[index], scores[index]) for index in best]
+        del drafts  # what was passed over is not kept
+        for draft, score in chosen:
             if texture_of is not None:
-                texture_of.add(drafts[index])
-            yield Completion(_paste(source, drafts[index]), drafts[index].seed, scores[index], hole)
+                texture_of.add(draft)
+            yield Completion(source, draft.seed, score, hole, tuple(draft.patches))
 
     def _plan(self, hole: Bools) -> list[Window]:
         """What the network sees at once."""
@@ -323,7 +350,7 @@ class Completer:
                 draft.patches.append(_finish(task, window, view, missing, own, prediction))
                 if preview is not None and number == len(windows) - 1:
                     steps = len(prediction.scales) + 1
-                    preview(Completion(_paste(task.photo, draft), draft.seed, None, task.hole), steps, steps)
+                    preview(_unfinished(task, draft), steps, steps)
             unfilled[window.core.part] = False
         if progress is not None:
             progress("fill", total, total)
@@ -403,7 +430,7 @@ class _WithoutNet(Completer):
                 fill = self.filler(seen, missing, seed)[core]
                 draft.patches.append(_Patch(window.core, _round(_as_float(fill), task.photo), own))
                 if preview is not None and number == len(windows) - 1:
-                    preview(Completion(_paste(task.photo, draft), draft.seed, None, task.hole), 1, 1)
+                    preview(_unfinished(task, draft), 1, 1)
             unfilled[window.core.part] = False
         if progress is not None:
             progress("fill", len(windows) * len(drafts), len(windows) * len(drafts))
@@ -451,7 +478,7 @@ def _show_scales(
         picture = F.interpolate(scale.float(), size=size, mode="bilinear", align_corners=False)
         fill = _round(resolution.from_net(picture, window, window.core), task.photo)
         rough = replace(draft, patches=[*draft.patches, _Patch(window.core, fill, own)])
-        preview(Completion(_paste(task.photo, rough), draft.seed, None, task.hole), step, len(prediction.scales) + 1)
+        preview(_unfinished(task, rough), step, len(prediction.scales) + 1)
 
 
 class _Texture:
@@ -482,7 +509,7 @@ class _Texture:
             seed = _seed(draft.seed if task.noise.diversity > 0 else 0, number, 1)
             made = texture.synthesize(guide, gap, guide, strength=self.strength, seed=seed)
             core = part.core.inside(part.box).part
-            draft.patches.append(_Patch(part.core, _round(made.image[core], task.photo), own))
+            draft.repaint(part.core, _round(made.image[core], task.photo), own)
         self.added += 1
         if self.progress is not None:
             self.progress("texture", self.added * len(self.parts), self.total * len(self.parts))
@@ -517,11 +544,19 @@ def _round(fill: NDArray[Any], photo: Photo) -> NDArray[Any]:
     return np.asarray(np.rint(np.clip(fill, 0, 1) * np.float32(highest)).astype(photo.pixels.dtype))
 
 
-def _paste(photo: Photo, draft: _Draft) -> Photo:
-    pixels = photo.pixels.copy()
-    for patch in draft.patches:
-        np.copyto(pixels[patch.box.part], patch.pixels, where=patch.painted[..., None])
-    return replace(photo, pixels=pixels)
+def _lay(view: NDArray[Any], box: Box, patches: Sequence[_Patch]) -> None:
+    """Put onto `view`, which is `box` of the photo, what patches hold of it, in their order."""
+    for patch in patches:
+        common = patch.box.shared(box)
+        if common is not None:
+            theirs = common.inside(patch.box).part
+            np.copyto(view[common.inside(box).part], patch.pixels[theirs], where=patch.painted[theirs][..., None])
+
+
+def _unfinished(task: _Task, draft: _Draft) -> Completion:
+    """For a preview: with pixels of its own, because the texture stage will change the draft's."""
+    pixels = draft.look(task.photo.pixels, Box(0, 0, *task.hole.shape))
+    return Completion(replace(task.photo, pixels=pixels), draft.seed, None, task.hole)
 
 
 def _thumbnail(task: _Task, windows: Sequence[Window], draft: _Draft) -> NDArray[np.float32]:

@@ -110,7 +110,7 @@ class _Grid:
 
     def tight(self, box: Box) -> Box | None:
         """The smallest box around the hole's cells in `box`."""
-        return _tight(self.hole, box)
+        return tight(self.hole, box)
 
     def thickness(self, box: Box) -> float:
         """Of the hole in `box`, pixels; never more than the box's shorter side."""
@@ -151,7 +151,7 @@ def plan(hole: Bools, *, working_size: int, multiple: int, limit: int = LIMIT) -
     unfilled = hole.copy()
     for box, thickness in sorted(boxes, key=lambda piece: (piece.box.top, piece.box.left)):
         pixels = Box(box.top * cell, box.left * cell, box.height * cell, box.width * cell).shared(whole)
-        core = _tight(unfilled, pixels) if pixels is not None else None
+        core = tight(unfilled, pixels) if pixels is not None else None
         if core is None:
             continue
         unfilled[core.part] = False
@@ -180,7 +180,8 @@ def net_size(height: int, width: int, working_size: int, multiple: int) -> tuple
     return inner, (padded[0], padded[1])
 
 
-def _tight(hole: Bools, box: Box) -> Box | None:
+def tight(hole: Bools, box: Box) -> Box | None:
+    """The smallest box around what is missing in `box`, None where nothing is."""
     part = hole[box.part]
     rows = np.flatnonzero(part.any(axis=1))
     if not len(rows):
@@ -385,7 +386,7 @@ def close_seam(fill: Floats, photo: Floats, hole: Bools, *, reach: float | None 
     few sweeps per level of a pyramid, coarse to fine, so that the cost is linear in the pixels. Where nothing is
     known, the fill comes back unchanged.
     """
-    box = _tight(hole, Box(0, 0, *hole.shape))
+    box = tight(hole, Box(0, 0, *hole.shape))
     if box is None or hole.all():
         return fill.copy()
     reach = max(4.0, max(box.height, box.width) / 4) if reach is None else reach
