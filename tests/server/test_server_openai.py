@@ -266,6 +266,17 @@ def test_what_a_format_cannot_hold_is_refused_before_the_work(server: Running) -
     assert server.metric("fills_total") == before
 
 
+def test_transparency_goes_into_a_jpeg_only_where_the_fill_covers_it() -> None:
+    erased = file_of(np.dstack([PHOTO, np.where(hole_of(), 0, 255).astype(np.uint8)]))
+    net = Sketch()
+    with running(Settings(models=("sketch",)), net) as server:
+        assert edit(server.client(), image=erased, mask=openai.omit, output_format="jpeg").output_format == "jpeg"
+        before = net.drawn
+        with pytest.raises(openai.BadRequestError, match="transparency"):
+            edit(server.client(), image=erased, mask=file_of(np.full((40, 50), 255, np.uint8)), output_format="jpeg")
+        assert net.drawn == before, "it was drawn before it was refused"
+
+
 def test_a_request_without_a_photo_names_what_is_missing(server: Running) -> None:
     for options in ({"data": {"n": "1"}, "files": {"mask": CLEAR}}, {"files": {"other": b"x"}}):
         answer = server.post("/v1/images/edits", **options)
