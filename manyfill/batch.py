@@ -334,15 +334,28 @@ def _write(task: Task, photo: photos.Photo, completions: Sequence[Completion], s
     if options.sheet:
         path = target.extra("sheet")
         labels = [f"seed {fill.seed}" + ("" if fill.score is None else f" · score {fill.score:.3f}") for fill in fills]
-        pictures = [completion.image for completion in completions]
         drawn = sheet.contact_sheet(
-            photos.to_pil(photo), completions[0].hole, pictures, title=_title(sidecar), labels=labels
+            photos.to_pil(photo), completions[0].hole, _Pictures(completions), title=_title(sidecar), labels=labels
         )
         keep(path, _png(drawn))
         sidecar = replace(sidecar, sheet=path.name)
     if target.numbered:
         keep(target.sidecar, sidecar.to_json().encode())
     return Done(task.name, sidecar, tuple(files))
+
+
+class _Pictures(Sequence[Image.Image]):
+    """The fills as pictures, each made when it is looked at: four of 48 MP would be as many as 0.8 GB."""
+
+    def __init__(self, completions: Sequence[Completion]) -> None:
+        self.completions = completions
+
+    def __len__(self) -> int:
+        return len(self.completions)
+
+    def __getitem__(self, index: Any) -> Any:
+        """One fill."""
+        return self.completions[index].image
 
 
 def _title(sidecar: Sidecar) -> str:

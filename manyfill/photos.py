@@ -1056,8 +1056,8 @@ def _write_png(photo: Photo, quality: int | None) -> bytes:
         body = encoded.tobytes()
     kind = {"L": 0, "LA": 4, "RGB": 2, "RGBA": 6}[photo.mode]
     header = struct.pack(">IIBBBBB", photo.width, photo.height, photo.depth, kind, 0, 0, 0)
-    pixels = [(name, content) for name, content in containers.png_chunks(body) if name in (b"IDAT", b"IEND")]
-    return containers.png_file([(b"IHDR", header), *_png_metadata(photo), *pixels])
+    pixels = memoryview(body)[body.index(b"IDAT") - 4 :]  # the encoders put only the header before them, nothing behind
+    return b"".join((containers.png_file([(b"IHDR", header), *_png_metadata(photo)]), pixels))
 
 
 def _png_metadata(photo: Photo) -> list[tuple[bytes, bytes]]:

@@ -164,7 +164,7 @@ def _numbered(fills: Sequence[Image.Image], labels: Sequence[str]) -> list[tuple
 def _flat(picture: Image.Image) -> Image.Image:
     """RGB, transparent parts over a grey checkerboard as viewers show them."""
     if "A" not in picture.getbands():
-        return picture.convert("RGB")
+        return picture if picture.mode == "RGB" else picture.convert("RGB")
     rgba = picture.convert("RGBA")
     rows, columns = np.ogrid[: rgba.height, : rgba.width]
     checks = np.where((rows // 8 + columns // 8) % 2, 216, 240).astype(np.uint8)
@@ -173,7 +173,8 @@ def _flat(picture: Image.Image) -> Image.Image:
 
 
 def _tile(picture: Image.Image, box: Box, width: int, height: int) -> Image.Image:
-    part = picture.crop((box.left, box.top, box.right, box.bottom))
+    whole = (box.left, box.top, box.right, box.bottom) == (0, 0, *picture.size)
+    part = picture if whole else picture.crop((box.left, box.top, box.right, box.bottom))
     enlarged = part.width < width
     how = Image.Resampling.BICUBIC if enlarged else Image.Resampling.LANCZOS
     return _flat(part).resize((width, height), how, reducing_gap=None if enlarged else 2.0)
