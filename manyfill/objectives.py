@@ -494,8 +494,11 @@ class StructureTexture:
                     truth = nets.features(targets[k])
                 drawn = nets.features(out[k].image)
                 per.append(losses.perceptual(drawn, truth))
-                sty.append(losses.style(drawn, truth))
-            terms |= {"perceptual": torch.stack(per).mean(), "style": torch.stack(sty).mean()}
+                if self.weights.get("style"):
+                    sty.append(losses.style(drawn, truth))
+            terms["perceptual"] = torch.stack(per).mean()
+            if sty:
+                terms["style"] = torch.stack(sty).mean()
         if self.weights.get("tv"):
             tv = []
             for k in texture:

@@ -138,7 +138,7 @@ def _resume(recipe: Recipe, step: Step, saved: Path, run_dir: Path, *, tell: boo
     described = run_dir / "recipe.json"
     if tell and described.is_file():
         before, now = json.loads(described.read_text()), json.loads(_describe(recipe))
-        changed = [name for name in now if before.get(name) != now[name]]
+        changed = [name for name in now if name != "images" and before.get(name) != now[name]]
         if changed:
             print(f"resumed with another {', '.join(changed)} than before", file=sys.stderr)
     return int(state["images_seen"])
