@@ -75,7 +75,9 @@ class Page(StaticFiles):
     """The page's files: asked for again each time, answered with 304 where nothing changed."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """A file, with its caching header."""
+        """A file, with its caching header; whatever else is sent to an address that is not there is not found."""
+        if scope["method"] not in ("GET", "HEAD"):
+            raise HTTPException(404)
         response = await super().get_response(path, scope)
         response.headers["Cache-Control"] = "no-cache"
         return response

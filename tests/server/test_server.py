@@ -287,6 +287,7 @@ def test_what_the_openapi_page_says_is_so(server: Running) -> None:
                   suppress_health_check=list(HealthCheck), deadline=None)  # fmt: skip
         def holds(case: Any, real: bool) -> None:
             if real and isinstance(case.body, dict) and "image" in case.body:  # random fields around real pictures
+                case.body |= {"texture": "net"} if "edits" in case.operation.path else {}  # the quick one
                 for name in SMALL.keys() & case.body.keys():
                     text = base64.b64encode(SMALL[name]).decode()
                     case.body[name] = text if case.operation.path.startswith("/api") else SMALL[name]

@@ -305,7 +305,7 @@ def test_other_bodies_than_forms_are_refused(server: Running) -> None:
 def test_what_is_not_there_says_so_in_openais_words(client: openai.OpenAI, server: Running) -> None:
     with pytest.raises(openai.NotFoundError, match="Unknown request URL"):
         client.images.generate(prompt="a dog")
-    assert server.get("/v1/images/edits").json()["error"]["code"] == "method_not_allowed"
+    assert server.get("/v1/images/edits").json()["error"]["code"] == "unknown_url"
 
 
 # ── models and merging ────────────────────────────────────────────────────────────────────────────────────────────────
