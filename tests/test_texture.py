@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from manyfill import texture
-from manyfill.texture import MAX_BIAS, MAX_GAIN, Pixels, Synthesis, synthesize
+from manyfill.texture import MAX_BIAS, MAX_SEAM, Pixels, Synthesis, synthesize
 
 RNG = np.random.default_rng(0)
 
@@ -166,8 +166,8 @@ def test_colours_lie_in_the_hull_of_net_and_photo_up_to_the_gain_limits(seed: in
     result = run(image, hole, guide)
     if hole.any():
         both = np.concatenate([image[~hole], guide[hole]])
-        assert result.image[hole].max() <= both.max() * MAX_GAIN + MAX_BIAS + 1e-5
-        assert result.image[hole].min() >= both.min() / MAX_GAIN - MAX_BIAS - 1e-5
+        assert result.image[hole].max() <= both.max() + MAX_BIAS + MAX_SEAM + 1e-5
+        assert result.image[hole].min() >= both.min() - MAX_BIAS - MAX_SEAM - 1e-5
 
 
 def test_a_big_photo_is_refined_in_windows_and_stays_right(monkeypatch: pytest.MonkeyPatch) -> None:
