@@ -140,33 +140,41 @@ class Body:
         self._receive, self._uploads = receive, uploads
         self._limit, self._until = settings.limits.body, time.monotonic() + settings.limits.upload_seconds
         self._count, self._complete = 0, False
+        self._reading = asyncio.Lock()  # a file's response waits for the client's leaving while its headers are sent
 
     async def receive(self) -> Message:
         """ASGI's receive. Raises Refusal 413, 408 or 429."""
-        if self._complete:  # then what comes is the client's leaving
+        async with self._reading:
+            message = None if self._complete else await self._read()
+        if message is None:  # then what comes is the client's leaving
             return await self._receive()
-        try:
-            message = await asyncio.wait_for(self._receive(), max(0.01, self._until - time.monotonic()))
-        except asyncio.TimeoutError:
-            self._complete = True  # nothing more is waited for
-            raise Refusal(408, "The request's body did not arrive in time. Send it again.", code="timeout") from None
         size = len(message.get("body", b""))
-        self._complete = not message.get("more_body", False)
         if self._count + size > self._limit:
             raise too_large(self._limit)
         self._uploads.take(size)
         self._count += size
         return message
 
+    async def _read(self) -> Message:
+        """The next part of the body. Raises Refusal 408."""
+        try:
+            message = await asyncio.wait_for(self._receive(), max(0.01, self._until - time.monotonic()))
+        except asyncio.TimeoutError:
+            self._complete = True  # nothing more is waited for
+            raise Refusal(408, "The request's body did not arrive in time. Send it again.", code="timeout") from None
+        self._complete = not message.get("more_body", False)
+        return message
+
     async def drop(self) -> None:
         """Read what nobody wants of a body and forget it."""
         until = time.monotonic() + LINGER_SECONDS
-        while not self._complete and (rest := until - time.monotonic()) > 0:
-            try:
-                message = await asyncio.wait_for(self._receive(), rest)
-            except asyncio.TimeoutError:
-                return
-            self._complete = not message.get("more_body", False)
+        async with self._reading:
+            while not self._complete and (rest := until - time.monotonic()) > 0:
+                try:
+                    message = await asyncio.wait_for(self._receive(), rest)
+                except asyncio.TimeoutError:
+                    return
+                self._complete = not message.get("more_body", False)
 
     def forget(self) -> None:
         """The request is over: its bytes are free."""
