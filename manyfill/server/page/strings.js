@@ -1,6 +1,6 @@
 // Every word of the page, in both languages.
 
-const STRINGS = {
+export const STRINGS = {
   en: {
     title: "Manyfill",
     headline: "Paint over it. Pick what takes its place.",
@@ -8,7 +8,7 @@ const STRINGS = {
     choose: "Choose a photo",
     orSample: "Or try one of these",
     private: "Your photo goes only to the server that shows this page.",
-    "sample.farm": "Hill farm", "sample.beach": "Beach", "sample.canyon": "Canyon", "sample.snow": "Winter wood",
+    "sample.farm": "Hill farm", "sample.beach": "Beach", "sample.canyon": "Canyon", "sample.clouds": "Above the clouds",
     dropHere: "Drop the photo",
 
     open: "Open another photo",
@@ -39,7 +39,7 @@ const STRINGS = {
 
     like: "More like this", unlike: "More different", compare: "Before / after", heat: "Where fills differ",
     heatLegend: "Bright: the fills disagree, so this part is a guess",
-    refill: "Fill this part again", take: "Take this part from", takeFrom: "Take this part from fill {number}",
+    refill: "Fill this part", take: "Take this part from", takeFrom: "Take this part from fill {number}",
     dropRegion: "Never mind",
     before: "Before", after: "After",
     position: "Where before ends and after begins, in percent",
@@ -90,7 +90,7 @@ const STRINGS = {
     choose: "选择照片",
     orSample: "也可以先试试这些",
     private: "照片只会发送到提供此页面的服务器。",
-    "sample.farm": "山丘农庄", "sample.beach": "海滩", "sample.canyon": "峡谷", "sample.snow": "冬日树林",
+    "sample.farm": "山丘农庄", "sample.beach": "海滩", "sample.canyon": "峡谷", "sample.clouds": "云海",
     dropHere: "松开以打开照片",
 
     open: "打开其他照片",
@@ -121,7 +121,7 @@ const STRINGS = {
 
     like: "更多相似", unlike: "更多不同", compare: "前后对比", heat: "分歧之处",
     heatLegend: "越亮，各结果分歧越大：此处只是猜测",
-    refill: "重新填充这一部分", take: "这一部分取自", takeFrom: "这一部分取自结果 {number}",
+    refill: "填充这部分", take: "这一部分取自", takeFrom: "这一部分取自结果 {number}",
     dropRegion: "取消",
     before: "之前", after: "之后",
     position: "前后分界的位置，百分比",
