@@ -91,9 +91,11 @@ function askToken(retry) {
 
 /** Open a photo; the one before it is an undo away. */
 export async function open(blob, name, { strokes = null } = {}) {
-  await busyWith("open", async () => {
+  await busyWith("open", async (signal) => {
     checkBytes(blob);
-    const base = await openPhoto(blob, name).catch(() => { throw "photoUnreadable"; });
+    const base = await openPhoto(blob, name, signal).catch((error) => {
+      throw error.code === "invalid_image_file" ? "photoUnreadable" : error;
+    });
     const limit = state.server?.limits.pixels;
     if (limit && base.width * base.height > limit) {
       throw tooMuch("too_many_pixels", base.width * base.height, limit, 1e6);
@@ -101,7 +103,7 @@ export async function open(blob, name, { strokes = null } = {}) {
     set({ compare: null, heat: false, peek: null });
     step({ ...EMPTY, base, hole: strokes ? Object.assign(strokes(base), { suggested: true }) : [] });
     say(text("opened", base));
-  });
+  }, () => open(blob, name, { strokes }));
 }
 
 function checkBytes(blob) {
@@ -160,7 +162,15 @@ export function fill() {
 export function vary(stepSize) {
   const { base, run, chosen } = state.doc;
   if (!chosen || chosen.seed === null) return undefined;
-  return ask(run.base ?? base, run.hole, run.fills, { near: chosen.seed, step: stepSize });
+  return ask(run.base ?? base, run.hole, run.fills, { near: anchorOf(chosen), step: stepSize });
+}
+
+/**
+ * The seed whose fill is nearest to this one. A fill near another is drawn from both seeds, `step` of its own and
+ * sqrt(1 - step²) of the other's.
+ */
+function anchorOf({ seed, near, step: own }) {
+  return near === undefined || own > Math.SQRT1_2 ? seed : near;
 }
 
 /** Fill a part of the chosen fill again: it is the photo to go on with. */
@@ -179,7 +189,9 @@ async function ask(base, hole, earlier, extra = {}) {
   await busyWith("fill", async (signal) => {
     const mask = await toPng(hole, base.width, base.height);
     if (!mask.count) throw "needHole";
-    const run = { base, hole, fills: [...earlier], sketches: [], heat: null, total: state.options.n, begun: earlier.length };
+    const run = {
+      base, hole, fills: [...earlier], sketches: [], heat: null, total: state.options.n, begun: earlier.length, extra,
+    };
     const before = state.doc;
     let follow = true; // show what comes, until somebody chooses
     let shown = null;
@@ -217,12 +229,12 @@ async function receive(event, run, show) {
   if (event.kind === "partial") {
     const picture = await loadPicture(`data:image/${event.output_format};base64,${event.b64_json}`);
     let sketch = run.sketches.find((one) => one.seed === event.seed);
-    if (!sketch) run.sketches.push(sketch = { key: newKey(), seed: event.seed });
+    if (!sketch) run.sketches.push(sketch = { ...run.extra, key: newKey(), seed: event.seed });
     sketch.picture = picture;
     if (run.sketches.length === 1) show(sketch);
   } else if (event.kind === "completed") {
     const sketch = run.sketches.find((one) => one.seed === event.seed);
-    const fill = sketch ?? { key: newKey(), seed: event.seed };
+    const fill = sketch ?? { ...run.extra, key: newKey(), seed: event.seed };
     const path = api.pathOf(event.url);
     const preview = api.pathOf(event.preview_url);
     Object.assign(fill, { path, preview, score: event.score, done: true, picture: await loadPicture(preview) });

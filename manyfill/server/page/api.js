@@ -1,4 +1,4 @@
-// The public HTTP interface, as any other program calls it: /healthz, /v1/models, /v1/images/edits and /merge, results.
+// The public HTTP interface, as any other program calls it: /healthz, /v1/models, /v1/images/edits, /merge and /preview, results.
 
 import { state } from "./state.js";
 
@@ -96,6 +96,14 @@ async function* events(stream) {
 export async function merge(fields, signal) {
   const response = await call("v1/images/merge", { body: formOf({ response_format: "url", ...fields }), signal });
   return (await response.json()).data[0];
+}
+
+/** A photo as a browser can show it, small: {image, width, height}; the size is the photo's own. */
+export async function preview(image, signal) {
+  const answer = await (await call("v1/images/preview", { body: formOf({ image }), signal })).json();
+  const bytes = Uint8Array.from(atob(answer.data[0].b64_json), (letter) => letter.charCodeAt(0));
+  const [width, height] = answer.size.split("x").map(Number);
+  return { image: new Blob([bytes], { type: `image/${answer.output_format}` }), width, height };
 }
 
 /** Where a result lies, from this page: a proxy may call the server by another name than we do. */

@@ -39,6 +39,7 @@ export async function startKeeping() {
   subscribe(() => {
     if (!database) return;
     clearTimeout(timer);
+    document.body.dataset.kept = false;
     timer = setTimeout(() => keep().catch((error) => console.warn(error)), DELAY);
   });
 }
@@ -58,10 +59,11 @@ async function keep() {
     region: plain(region),
     runHole: run ? plain(run.hole) : [],
     same: run?.hole === hole,
-    fills: fills.map(({ path, preview, seed, score, mixed }) => ({ path, preview, seed, score, mixed })),
+    fills: fills.map(({ picture, sharp, ...fill }) => fill),
     chosen: fills.indexOf(chosen),
   };
   await done(store("readwrite").put(record, `${tab}/doc`));
+  document.body.dataset.kept = true; // for whoever waits with closing
 }
 
 function plain(strokes) {

@@ -76,7 +76,6 @@ function render() {
   $("#heat").disabled = !run?.heat;
   $("#heat").setAttribute("aria-pressed", state.heat);
   $("#legend").hidden = !(state.heat && run?.heat);
-  $("#refill").disabled = state.busy !== null;
   $("#takes").hidden = !others.length;
   if (picking) renderTakes(others, run);
 
@@ -84,8 +83,8 @@ function render() {
   $("#hint").textContent = hint;
   $("#hint").classList.toggle("busy", working);
   const filling = state.busy !== null && state.busy.kind !== "open";
-  $("#fill").textContent = text(filling ? "stop" : act.adds() ? "again" : "fill");
-  $("#fill").classList.toggle("second", filling || act.adds());
+  $("#fill").textContent = text(filling ? "stop" : picking ? "refill" : act.adds() ? "again" : "fill");
+  $("#fill").classList.toggle("second", filling || (act.adds() && !picking));
   $("#fill").disabled = !filling && (state.busy !== null || !hole.length);
   $("#count").value = $("#countShown").value = state.options.n;
   $("#variety").value = state.options.diversity;
@@ -244,7 +243,6 @@ const CLICKS = {
   unlike: () => act.vary(act.UNLIKE),
   compare: toggleCompare,
   heat: toggleHeat,
-  refill: act.fill,
   dropRegion: act.clear,
   dismiss: () => set({ problem: null }),
   retry: () => {

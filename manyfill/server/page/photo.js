@@ -1,5 +1,6 @@
 // Photos as the page holds them: the file's own bytes for the server, a picture of screen size for the eye.
 
+import { preview } from "./api.js";
 import { COLOUR } from "./hole.js";
 
 const SCREEN_SIDE = 2048; // longer side of what is drawn while painting
@@ -9,13 +10,22 @@ const SHARP_PIXELS = 24e6; // up to here the whole photo is kept for looking clo
  * {blob, name, kind, width, height, picture, sharp, root}: `root` is the photo that was opened, of which this one may be
  * a fill; `sharp` has all pixels, or is null until it is worth its memory.
  */
-export async function openPhoto(blob, name) {
-  const whole = await createImageBitmap(blob);
+export async function openPhoto(blob, name, signal) {
+  const whole = await createImageBitmap(blob).catch(() => null);
+  if (!whole) return previewed(blob, name, signal);
   const picture = canvasOf(whole, SCREEN_SIDE);
   const { width, height } = whole;
   const keep = Math.max(width, height) > SCREEN_SIDE && width * height <= SHARP_PIXELS;
   if (!keep) whole.close();
   const photo = { blob, name, kind: await kindOf(blob), width, height, picture, sharp: keep ? whole : null };
+  return { ...photo, root: photo };
+}
+
+/** A photo that this browser cannot open, such as TIFF or HEIC, as the server shows it. */
+async function previewed(blob, name, signal) {
+  const { image, width, height } = await preview(blob, signal);
+  const picture = canvasOf(await createImageBitmap(image), SCREEN_SIDE);
+  const photo = { blob, name, kind: await kindOf(blob), width, height, picture, sharp: null };
   return { ...photo, root: photo };
 }
 

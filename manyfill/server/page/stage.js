@@ -11,6 +11,7 @@ const context = canvas.getContext("2d");
 
 const MOST_SCALE = 16; // screen pixels per photo pixel
 const TAP_MILLISECONDS = 250; // a second finger this soon means pinch, not paint
+const PULSE_MILLISECONDS = 80; // the hole breathes while it is filled; the server may need this computer's cores
 const view = { scale: 1, x: 0, y: 0, fitted: true }; // screen = photo * scale + (x, y), CSS pixels
 
 let seen = {}; // what the last drawing was of
@@ -143,7 +144,7 @@ function drawMarks(fill, ratio) {
     context.globalAlpha = fill ? 0.42 : filling ? 0.45 + 0.2 * Math.sin(performance.now() / 260) : 0.6;
     context.drawImage(layer.canvas, 0, 0, base.width, base.height);
     context.globalAlpha = 1;
-    if (filling && !matchMedia("(prefers-reduced-motion: reduce)").matches) invalidate();
+    if (filling && !matchMedia("(prefers-reduced-motion: reduce)").matches) setTimeout(invalidate, PULSE_MILLISECONDS);
   }
   if (drawing && ["rectangle", "lasso"].includes(drawing.stroke.tool)) {
     context.globalAlpha = 0.35;
