@@ -7,6 +7,7 @@ the end.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,6 +38,9 @@ MOST = 64  # fills per call
 SCORED = 4  # windows, those with most of the hole, that a fill's score is the mean of
 MARGIN = 16  # known pixels around a core that its seam is closed against
 TEXTURE_SIDE = 512  # least side in pixels of the part of the photo that the texture stage takes patches from
+TEXTURE_PIXELS = 6_000_000  # larger parts get their texture at a smaller scale and the photo's detail on top
+SEAM_PIXELS = 4_000_000  # seams of larger parts are closed at a smaller scale
+TILE = 512  # side in pixels of the tiles in which large parts are worked on at the photo's own pixels
 TEXTURE = {"net": 0.0, "photo": 1.0, "auto": 1.0}
 FILLER_SIDE = 1024  # least side in pixels of the part of the photo that a filler without a network is shown
 
@@ -441,32 +445,73 @@ def _finish(
     task: _Task, window: Window, view: NDArray[Any], missing: Bools, own: Bools, prediction: Prediction
 ) -> _Patch:
     """What the network drew, joined to the photo: `view` and `missing` are of `window.box`, `own` of its core."""
+    box = window.core.grown(task.band, window.box)
+    core = window.core.inside(box).part
+    painted = np.zeros((box.height, box.width), bool)
+    painted[core] = own
+    distance = _near(painted, task.band) if task.band else None
+    pixels = np.empty((box.height, box.width, 3), view.dtype)
+    for tile, fill, beside in _joined(task, window, view, missing, prediction, box):
+        at = tile.inside(box).part
+        if distance is not None:
+            seen = _as_float(view[tile.inside(window.box).part])
+            ramp = np.clip(1 - distance[at] / (task.band + 1), 0, 1)[..., None]
+            share = 1.0 if prediction.alpha is None else resolution.from_net(prediction.alpha, window, tile)
+            blend = seen + ramp * ramp * (3 - 2 * ramp) * share * (beside - seen)
+            fill = np.where(painted[at][..., None], fill, blend)
+        pixels[at] = _round(fill, task.photo)
+    if distance is not None:
+        painted = (distance <= task.band) & (painted | ~missing[box.inside(window.box).part])
+    return _Patch(box, pixels, painted)
+
+
+def _joined(
+    task: _Task, window: Window, view: NDArray[Any], missing: Bools, prediction: Prediction, box: Box
+) -> Iterator[tuple[Box, Floats, Floats]]:
+    """What was drawn in `box` with its seam closed, and the same for known pixels beside the hole; tile by tile.
+
+    Closing a seam takes some 150 bytes a pixel, so for a large box it is done at a smaller scale, still finer than
+    the network's own, and what closes it is brought to the photo's pixels.
+    """
     region = window.core.grown(MARGIN + task.band, window.box)
     here = region.inside(window.box).part
-    seen, gap = _as_float(view[here]), missing[here]
-    fill = resolution.from_net(prediction.image, window, region)
+    factor = math.ceil((region.height * region.width / SEAM_PIXELS) ** 0.5)
+    if factor == 1:
+        seen, gap, fill = _as_float(view[here]), missing[here], resolution.from_net(prediction.image, window, region)
+    else:
+
+        def drawn_rows(top: int, bottom: int) -> Floats:
+            rows = region._replace(top=region.top + top, height=bottom - top)
+            return resolution.from_net(prediction.image, window, rows)
+
+        size = region.height, region.width
+        seen = resolution.shrink(lambda top, bottom: view[here][top:bottom], size, factor)
+        gap = resolution.shrink_hole(missing[here], factor)
+        fill = resolution.shrink(drawn_rows, size, factor)
+    band = -(-task.band // factor)
     if prediction.raw is None:  # the network drew the known pixels too, so it is seen there how far it is off
-        wide = _near(gap, task.band) <= task.band if task.band else gap
-        fill = beside = resolution.close_seam(fill, seen, wide)
+        wide = _near(gap, band) <= band if band else gap
+        closed = resolution.close_seam(fill, seen, wide)
+        if factor == 1:
+            part = box.inside(region).part
+            yield box, closed[part], closed[part]
+            return
+        outward = resolution.continue_outwards(closed - fill, wide)
     else:  # a fused picture copies the known pixels, and `raw` need not fit them: what was drawn is continued outwards
         continued = resolution.continue_outwards(fill, gap)
         correction = resolution.close_seam(continued, seen, gap) - continued
-        fill = fill + correction
-        raw = resolution.from_net(prediction.raw, window, region)
-        beside = raw + resolution.continue_outwards(correction, gap, sigma=1 + task.band / 2)
-    box = window.core.grown(task.band, window.box)
-    part, core = box.inside(region).part, window.core.inside(box).part
-    painted = np.zeros((box.height, box.width), bool)
-    painted[core] = own
-    result = fill[part]
-    if task.band:
-        distance = _near(painted, task.band)
-        ramp = np.clip(1 - distance / (task.band + 1), 0, 1)[..., None]
-        share = 1.0 if prediction.alpha is None else resolution.from_net(prediction.alpha, window, box)
-        blend = seen[part] + ramp * ramp * (3 - 2 * ramp) * share * (beside[part] - seen[part])
-        result = np.where(painted[..., None], result, blend)
-        painted = (distance <= task.band) & (painted | ~gap[part])
-    return _Patch(box, _round(result, task.photo), painted)
+        outward = resolution.continue_outwards(correction, gap, sigma=1 + band / 2)
+        if factor == 1:
+            part = box.inside(region).part
+            raw = resolution.from_net(prediction.raw, window, region)
+            yield box, (fill + correction)[part], (raw + outward)[part]
+            return
+    for tile in box.tiles(TILE):
+        inside = tile.inside(region)
+        fill = resolution.from_net(prediction.image, window, tile)
+        beside = fill if prediction.raw is None else resolution.from_net(prediction.raw, window, tile)
+        closing = resolution.enlarge(outward, factor, inside)
+        yield tile, fill + closing, beside + closing
 
 
 def _show_scales(
@@ -500,19 +545,51 @@ class _Texture:
                 self.progress("texture", self.added * len(self.parts) + number, self.total * len(self.parts))
             own = unfilled[part.core.part].copy()
             unfilled[part.core.part] = False
-            gap = task.hole[part.box.part] if task.blind is None else (task.hole | task.blind)[part.box.part]
-            if gap.all():  # nothing to take patches from
+            gap = _unseen(task, part.box)
+            factor = math.ceil((part.box.height * part.box.width / TEXTURE_PIXELS) ** 0.5)
+            missing = resolution.shrink_hole(gap, factor) if factor > 1 else gap
+            if missing.all():  # nothing to take patches from
                 continue
-            guide = _as_float(draft.look(task.photo.pixels, part.box))
-            if task.blind is not None:
-                guide = resolution.fill_smoothly(guide, task.blind[part.box.part])
+            guide = self._guide(draft, part.box, factor)
             seed = _seed(draft.seed if task.noise.diversity > 0 else 0, number, 1)
-            made = texture.synthesize(guide, gap, guide, strength=self.strength, seed=seed)
-            core = part.core.inside(part.box).part
-            draft.repaint(part.core, _round(made.image[core], task.photo), own)
+            made = texture.synthesize(guide, missing, guide, strength=self.strength, seed=seed)
+            core = part.core.inside(part.box)
+            if factor == 1:
+                draft.repaint(part.core, _round(made.image[core.part], task.photo), own)
+                continue
+            pixels = task.photo.pixels[part.box.part]
+            for tile in core.tiles(TILE):
+                here = tile.inside(core).part
+                if own[here].any():
+                    fill = resolution.carry_detail(
+                        pixels, guide, made.image, made.sources, made.confidence, factor, tile
+                    )
+                    place = tile._replace(top=tile.top + part.box.top, left=tile.left + part.box.left)
+                    draft.repaint(place, _round(fill, task.photo), own[here])
         self.added += 1
         if self.progress is not None:
             self.progress("texture", self.added * len(self.parts), self.total * len(self.parts))
+
+    def _guide(self, draft: _Draft, box: Box, factor: int) -> Floats:
+        """The photo with its fill, (h,w,3) at 1/factor."""
+        task = self.task
+
+        def rows(top: int, bottom: int) -> NDArray[Any]:
+            return draft.look(task.photo.pixels, Box(box.top + top, box.left, bottom - top, box.width))
+
+        if factor > 1:
+            guide = resolution.shrink(rows, (box.height, box.width), factor)
+        else:
+            guide = _as_float(rows(0, box.height))
+        if task.blind is None:
+            return guide
+        blind = task.blind[box.part]
+        return resolution.fill_smoothly(guide, resolution.shrink_hole(blind, factor) if factor > 1 else blind)
+
+
+def _unseen(task: _Task, box: Box) -> Bools:
+    """What of a part of the photo is not there to be looked at: the hole, and what is transparent."""
+    return task.hole[box.part] if task.blind is None else task.hole[box.part] | task.blind[box.part]
 
 
 def _normal(shape: tuple[int, ...], seed: int, number: int) -> Tensor:

@@ -7,6 +7,7 @@ holes (H,W) bool here, because photos live in numpy; only what the network sees 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -62,6 +63,12 @@ class Box(NamedTuple):
         top, left = max(self.top, other.top), max(self.left, other.left)
         bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
         return Box(top, left, bottom - top, right - left) if bottom > top and right > left else None
+
+    def tiles(self, side: int) -> Iterator[Box]:
+        """Cut into pieces of at most `side` x `side`."""
+        for top in range(self.top, self.bottom, side):
+            for left in range(self.left, self.right, side):
+                yield Box(top, left, min(side, self.bottom - top), min(side, self.right - left))
 
     def inside(self, other: Box) -> Box:
         """The same rectangle, counted from the corner of `other`."""
@@ -368,6 +375,70 @@ def _cubic(start: int, count: int, length: int, inner: int, offset: int, padded:
     x = np.abs(np.arange(padded)[None, :] - centre[:, None]) / stretch
     weights = np.where(x < 1, (1.5 * x - 2.5) * x * x + 1, np.where(x < 2, ((-0.5 * x + 2.5) * x - 4) * x + 2, 0.0))
     return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
+
+
+# ── detail ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def shrink(rows_of: Callable[[int, int], NDArray[Any]], size: tuple[int, int], factor: int) -> Floats:
+    """A picture of `size` (H,W) at 1/factor, (h,w,3) float in [0,1]: means of blocks, the last ones filled up.
+
+    `rows_of(top, bottom)` gives its rows at source depth; few are asked for at a time.
+    """
+    height, width = size
+    small = np.empty((-(-height // factor), -(-width // factor), 3), np.float32)
+    step = max(1, 2**20 // (width * factor))  # rows of the small picture
+    for top in range(0, len(small), step):
+        rows = rows_of(top * factor, min((top + step) * factor, height))
+        below, right = -len(rows) % factor, small.shape[1] * factor - width
+        if below or right:
+            rows = cv2.copyMakeBorder(rows, 0, below, 0, right, cv2.BORDER_REPLICATE)
+        part = small[top : top + step]
+        part[:] = _as_float(np.asarray(cv2.resize(rows, part.shape[1::-1], interpolation=cv2.INTER_AREA)))
+    return small
+
+
+def shrink_hole(hole: Bools, factor: int) -> Bools:
+    """The hole (H,W) at 1/factor: a block is missing where any pixel of it is; the last blocks are filled up."""
+    height, width = hole.shape
+    rows, columns = np.arange(0, height, factor), np.arange(0, width, factor)
+    small: Bools = np.logical_or.reduceat(np.logical_or.reduceat(hole, rows, axis=0), columns, axis=1)
+    return small
+
+
+def enlarge(small: Floats, factor: int, box: Box) -> Floats:
+    """A part of a small picture (h,w[,C]) at `factor` times its size, cubic; `box` in pixels of the large one."""
+    y = (np.arange(box.top, box.bottom, dtype=np.float32) + 0.5) / factor - 0.5
+    x = (np.arange(box.left, box.right, dtype=np.float32) + 0.5) / factor - 0.5
+    return _sampled(small, np.repeat(y[:, None], box.width, 1), np.repeat(x[None], box.height, 0))
+
+
+def carry_detail(
+    photo: NDArray[Any], seen: Floats, drawn: Floats, sources: NDArray[np.int32], share: Floats, factor: int, box: Box
+) -> Floats:
+    """Part `box` of what was drawn at 1/factor, with the photo's own detail: (h,w,3) at the photo's pixels.
+
+    `photo` (H,W,3) at source depth; `seen` (h,w,3) is it at 1/factor; `drawn` (h,w,3) the fill there, and `sources`
+    (h,w) where in `seen` each of its pixels was taken from (flat, -1: nowhere). What a pixel of the photo has that its
+    place in `seen` has not is carried along, times `share` (h,w): contextual residuals, Yi et al. 2020, from where the
+    patches came instead of from attention.
+    """
+    height, width = photo.shape[:2]
+    y, x = np.mgrid[box.top : box.bottom, box.left : box.right]
+    source = sources[y // factor, x // factor].astype(np.int64)
+    from_y = np.minimum(source // sources.shape[1] * factor + y % factor, height - 1)
+    from_x = np.minimum(source % sources.shape[1] * factor + x % factor, width - 1)
+    known = source >= 0
+    from_y, from_x = np.where(known, from_y, 0), np.where(known, from_x, 0)
+    place = [((at + 0.5) / factor - 0.5).astype(np.float32) for at in (from_y, from_x)]
+    detail = _as_float(photo[from_y, from_x]) - _sampled(seen, *place)
+    trusted = known.astype(np.float32) * enlarge(share, factor, box)
+    return np.asarray(enlarge(drawn, factor, box) + detail * trusted[..., None], np.float32)
+
+
+def _sampled(small: Floats, y: Floats, x: Floats) -> Floats:
+    """Between the pixels of (h,w[,C]), at rows y and columns x of it."""
+    return np.asarray(cv2.remap(small, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
 # ── seams ───────────────────────────────────────────────────────────────────────────────────────────────────────────
