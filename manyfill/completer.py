@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from manyfill import engines, masks, photos, ranking, resolution, weights
+from manyfill import engines, masks, memory, photos, ranking, resolution, weights
 from manyfill.errors import BadWeights, ManyfillError, TooLarge
 from manyfill.fillers import FILLERS, Filler
 from manyfill.nets import CompletionNet, Prediction
@@ -36,10 +36,14 @@ Preview = Callable[["Completion", int, int], None]  # (unfinished fill, step, st
 
 MOST = 64  # fills per call
 SCORED = 4  # windows, those with most of the hole, that a fill's score is the mean of
+READING = 14  # bytes a pixel to read a photo and its mask, at most
+SEAM_BYTES, TEXTURE_BYTES = 160, 56  # a pixel of what these stages work on, measured
+WRITING, SHEET = 9, 14  # bytes a pixel and byte of depth to write a fill; a contact sheet too
+NETWORK = 150 << 20  # bytes of what does not go with sizes: a network at work, tables, threads
 MARGIN = 16  # known pixels around a core that its seam is closed against
 TEXTURE_SIDE = 512  # least side in pixels of the part of the photo that the texture stage takes patches from
 TEXTURE_PIXELS = 6_000_000  # larger parts get their texture at a smaller scale and the photo's detail on top
-SEAM_PIXELS = 4_000_000  # seams of larger parts are closed at a smaller scale
+SEAM_PIXELS = 2_000_000  # seams of larger parts are closed at a smaller scale
 TILE = 512  # side in pixels of the tiles in which large parts are worked on at the photo's own pixels
 TEXTURE = {"net": 0.0, "photo": 1.0, "auto": 1.0}
 FILLER_SIDE = 1024  # least side in pixels of the part of the photo that a filler without a network is shown
@@ -236,8 +240,9 @@ class Completer:
         the hole by. `band`: the blend may change known pixels this near the hole; 0 keeps all of them exact.
         `diversity`: 0..2, scale of the noise. `near`: a fill's seed, for fills that resemble that one; `step`, 0..1, is
         how far they go from it: 0 is that fill, 1 as far as any other. `texture`: "auto", "net", "photo" or 0..1, how
-        much of the detail comes from the photo's own patches. `max_memory`: bytes; raises TooLarge where the photos
-        alone would need more. `progress(stage, done, total)` is called with the stages "fill", "rank" and "texture".
+        much of the detail comes from the photo's own patches. `max_memory`: bytes that the process may hold, default
+        half of what is free beside what it holds; raises TooLarge beforehand where filling and writing would take more;
+        it changes no picture. `progress(stage, done, total)` is called with the stages "fill", "rank" and "texture".
 
         Fully transparent pixels are not looked at and stay as they were, unless `polarity` is "alpha": then what was
         transparent is what is filled, and becomes opaque.
@@ -287,7 +292,7 @@ class Completer:
         _check(n=n, grow=grow, band=band, diversity=diversity, step=step)
         if near is not None and step == 0:
             n, seed, near = 1, near, None
-        source = photos.read(photo)
+        source = photo if isinstance(photo, Photo) else photos.read(photo, max_pixels=largest_photo(max_memory))
         hole = masks.read_marked(mask, polarity=polarity, size=(source.height, source.width))
         hole = masks.grow_marked(hole, grow) if grow else hole
         source, hole, blind = _see_through(source, hole, fill_transparent=polarity == "alpha")
@@ -296,10 +301,9 @@ class Completer:
             return
         count = n if diversity > 0 and self.varied else 1
         drawn = count + max(2, count // 2) if count > 1 else 1
-        _check_memory(source, count, max_memory)
-
         task = _Task(source, hole, blind, band, _Noise(diversity, near, step))
         windows = self._plan(hole)
+        _check_memory(task, windows, drawn=drawn, count=count, texture=strength > 0, max_memory=max_memory)
         with torch.inference_mode():
             drafts = self._draw(task, windows, range(seed, seed + drawn), progress, preview)
             scores, thumbnails = [], []
@@ -683,13 +687,57 @@ def _check(*, n: int, grow: int, band: int, diversity: float, step: float) -> No
         raise ManyfillError(f"step is {step}; expected 0 (the same fill) to 1 (as different as any other).")
 
 
-def _check_memory(photo: Photo, count: int, max_memory: int | None) -> None:
-    needed = photo.pixels.nbytes * (count + 1) + 8 * photo.height * photo.width
-    if max_memory is not None and needed > max_memory:
+def largest_photo(max_memory: int | None) -> int:
+    """Pixels that a photo may have so that it and its mask can be read within a ceiling; None: half of what is free."""
+    ceiling, held = _ceiling(max_memory), memory.resident()
+    if ceiling is None:
+        return photos.MAX_PIXELS
+    if ceiling <= held:
         raise TooLarge(
-            f"{count} fills of a photo of {photo.width}x{photo.height} need {needed / 2**20:.0f} MiB for their pixels"
-            f" alone; allowed are {max_memory / 2**20:.0f} MiB. Ask for fewer fills or allow more memory."
+            f"program and model hold {_mib(held)} MiB of memory before anything is done; allowed are"
+            f" {_mib(ceiling)} MiB. Allow more: --max-memory {_mib(held) + 512}M or above."
         )
+    return min(photos.MAX_PIXELS, (ceiling - held) // READING)
+
+
+def _ceiling(max_memory: int | None) -> int | None:
+    """Bytes that this process may hold; None where nobody knows."""
+    if max_memory is not None:
+        return max_memory
+    free = memory.available()
+    return None if free is None else memory.resident() + free // 2
+
+
+def _check_memory(
+    task: _Task, windows: Sequence[Window], *, drawn: int, count: int, texture: bool, max_memory: int | None
+) -> None:
+    """Raises TooLarge where filling and writing would take more than is allowed, beside what is held already."""
+    ceiling = _ceiling(max_memory)
+    if ceiling is None:
+        return
+    pixels, depth = task.hole.size, task.photo.pixels.itemsize
+    whole = Box(0, 0, *task.hole.shape)
+    cores = [window.core.grown(task.band, whole) for window in windows]
+    fill = sum(core.height * core.width for core in cores) * (3 * depth + 1)
+    widest = max(window.box.height * window.box.width for window in windows)
+    core = max(window.core.height * window.core.width for window in windows)
+    parts = resolution.plan(task.hole, working_size=TEXTURE_SIDE, multiple=1) if texture else []
+    part = max((part.box.height * part.box.width for part in parts), default=0)
+    drawing = drawn * fill + pixels + (3 * depth + 1) * widest + SEAM_BYTES * min(core, SEAM_PIXELS) + NETWORK
+    texturing = count * fill + pixels + part + TEXTURE_BYTES * min(part, TEXTURE_PIXELS) + NETWORK
+    writing = count * fill + (WRITING if count == 1 else SHEET) * depth * pixels
+    needed = memory.resident() + max(drawing, texturing if parts else 0, writing)
+    if needed > ceiling:
+        fills = "A fill" if count == 1 else f"{count} fills"
+        raise TooLarge(
+            f"{fills} of a photo of {task.photo.width}x{task.photo.height} with this hole would take {_mib(needed)} MiB"
+            f" of memory; {'allowed' if max_memory is not None else 'half of what is free'} are {_mib(ceiling)} MiB."
+            f" Allow more (--max-memory {_mib(needed * 1.05)}M), ask for fewer fills, or make the photo smaller."
+        )
+
+
+def _mib(size: float) -> int:
+    return math.ceil(size / 2**20)
 
 
 def _device(name: str | None) -> torch.device:

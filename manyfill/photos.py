@@ -213,7 +213,7 @@ def _check_size(name: str, width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise TooLarge(
             f"{name} is {width}x{height}, {width * height / 1e6:,.1f} million pixels; the limit is "
-            f"{max_pixels / 1e6:,.1f} million. Make it smaller, or raise max_pixels if you trust it."
+            f"{max_pixels / 1e6:,.1f} million. Make it smaller, or raise max_pixels (max_memory, where memory sets it)."
         )
 
 
@@ -841,7 +841,11 @@ def to_pil(photo: Photo) -> Image.Image:
     """The photo as a PIL image, upright, with its profile in `info`. 16 bits become 8, save in grey."""
     array = to_array(photo)
     if photo.depth == 16 and photo.mode != "L":
-        array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        narrow = np.empty(array.shape, np.uint8)
+        rows = max(1, STRIP_BYTES // array[0].nbytes)
+        for top in range(0, len(array), rows):  # strips: the sums are twice as wide as the photo
+            narrow[top : top + rows] = (array[top : top + rows].astype(np.uint32) + 128) // 257
+        array = narrow
     image = Image.fromarray(array)
     kept = {"icc_profile": photo.icc, "exif": photo.exif, "xmp": photo.xmp, "dpi": photo.dpi}
     image.info.update({key: value for key, value in kept.items() if value is not None})

@@ -439,7 +439,7 @@ def test_progress_counts_every_fill_of_every_window() -> None:
         ({"band": -1}, ManyfillError, "negative"),
         ({"texture": "grain"}, ManyfillError, "'auto', 'net', 'photo'"),
         ({"texture": 1.5}, ManyfillError, "texture is 1.5"),
-        ({"max_memory": 1000}, TooLarge, "Ask for fewer fills"),
+        ({"max_memory": 1000}, TooLarge, "program and model hold"),
         ({"polarity": "grey"}, BadMask, "polarity"),
     ],
 )

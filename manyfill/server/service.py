@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from starlette.requests import Request
 
+from manyfill import memory
 from manyfill.completer import Completer
 from manyfill.server.errors import ClientLeft, Refusal
 from manyfill.server.limits import Uploads
@@ -48,8 +49,8 @@ class Service:
 
     @property
     def fill_memory(self) -> int:
-        """Bytes that the photos of one request may take."""
-        return self.settings.limits.memory // 2 // len(self.settings.devices)
+        """Bytes that this process may hold while it fills for one request: what it holds, and a share of the limit."""
+        return memory.resident() + self.settings.limits.memory // 2 // len(self.settings.devices)
 
     def model(self, asked: str | None) -> str:
         """The model that serves a request; OpenAI's names stand for the default. Raises Refusal 404."""
