@@ -2,9 +2,9 @@
 
 Plain: the same networks, objective and batch in fp32, NCHW, eager, with an optimiser and a running average that go
 tensor by tensor and a feature network as it was published. Ours: Step as training uses it (channels_last, one call per
-group of tensors, frozen batch norms folded, memory kept between steps), in the recipe's precision and in the other one,
-and compiled with --compile. Blocks of steps take turns, so that other load falls on all alike; medians are compared. On
-a GPU the fraction of its peak comes along, from torch's own count of floating-point operations.
+group of tensors, frozen batch norms folded) in fp32 and bf16; on a CPU also in one process per core, as torchrun starts
+them; compiled with --compile. Blocks of steps take turns, so that other load falls on all alike; medians are compared.
+On a GPU the fraction of its peak comes along, from torch's own count of floating-point operations.
 """
 
 from __future__ import annotations
@@ -12,12 +12,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import multiprocessing
 import statistics
+import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
@@ -54,6 +59,52 @@ class Plain(Step):
                 mean.lerp_(value, 0.01)
 
 
+class Fellows:
+    """Our step in one process per core, which average their gradients over gloo; each takes its share of the batch."""
+
+    def __init__(self, recipe: Recipe, count: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        with tempfile.NamedTemporaryFile(delete=False) as file:
+            meeting = f"file://{file.name}-meeting"
+        self.pipes = []
+        for rank in range(count):
+            ours, theirs = context.Pipe()
+            context.Process(target=_fellow, args=(recipe, rank, count, meeting, theirs), daemon=True).start()
+            self.pipes.append(ours)
+
+    def steps(self, count: int) -> None:
+        """Do so many and wait for all."""
+        for pipe in self.pipes:
+            pipe.send(count)
+        for pipe in self.pipes:
+            pipe.recv()
+
+    def leave(self) -> None:
+        """End them."""
+        for pipe in self.pipes:
+            pipe.send(0)
+
+
+def _fellow(recipe: Recipe, rank: int, count: int, meeting: str, pipe: Connection) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=count)
+    step = Step(recipe, build(recipe), torch.device("cpu"))
+    sample = _sample(recipe, step, recipe.batch // count)
+    while count := pipe.recv():
+        for _ in range(count):
+            step(*sample, 0)
+        pipe.send("done")
+    dist.destroy_process_group()
+
+
+def _sample(recipe: Recipe, step: Step, batch: int) -> tuple[Tensor, Tensor, Tensor | None]:
+    image = torch.rand(batch, 3, recipe.size, recipe.size)
+    hole = torch.zeros(batch, 1, recipe.size, recipe.size)
+    hole[..., recipe.size // 4 : 3 * recipe.size // 4, recipe.size // 4 : 3 * recipe.size // 4] = 1
+    shape = recipe.objective.noise_shape(step.nets.net, recipe.size)  # type: ignore[arg-type]
+    return image, hole, None if shape is None else torch.randn(batch, *shape)
+
+
 class _Everything(contextlib.nullcontext[None]):
     """Counts operations of no module in particular: torch's tracker wants a gradient of every input."""
 
@@ -68,30 +119,40 @@ def measure(recipe: Recipe, device: torch.device, blocks: int, steps: int, *, co
         if compiled:
             fast = replace(recipe, precision=precision, compile="inductor")
             kinds[f"ours, {precision}, compiled"] = Step(fast, build(recipe), device)
-    image = torch.rand(recipe.batch, 3, recipe.size, recipe.size)
-    hole = torch.zeros(recipe.batch, 1, recipe.size, recipe.size)
-    hole[..., recipe.size // 4 : 3 * recipe.size // 4, recipe.size // 4 : 3 * recipe.size // 4] = 1
-    shape = recipe.objective.noise_shape(kinds["ours, fp32"].nets.net, recipe.size)  # type: ignore[arg-type]
-    noise = None if shape is None else torch.randn(recipe.batch, *shape)
+    sample = _sample(recipe, kinds["ours, fp32"], recipe.batch)
 
-    def seconds(step: Step) -> float:
+    def run(step: Step) -> Callable[[int], None]:
+        def go(count: int) -> None:
+            for _ in range(count):
+                step(*sample, 0)
+
+        return go
+
+    runs: dict[str, Callable[[int], None]] = {name: run(step) for name, step in kinds.items()}
+    cores, fellows = torch.get_num_threads(), None
+    if device.type == "cpu" and cores > 1 and recipe.batch % cores == 0:
+        fellows = Fellows(replace(recipe, precision="fp32"), cores)
+        runs[f"ours, fp32, {cores} processes"] = fellows.steps
+
+    def seconds(go: Callable[[int], None]) -> float:
         started = time.perf_counter()
-        for _ in range(steps):
-            step(image, hole, noise, 0)
+        go(steps)
         if device.type == "cuda":
             torch.cuda.synchronize()
         return (time.perf_counter() - started) / steps
 
     counter = FlopCounterMode(display=False)
-    counter.mod_tracker = _Everything()
+    counter.mod_tracker = _Everything()  # type: ignore[assignment]
     with counter:
-        kinds["ours, fp32"](image, hole, noise, 0)
-    for step in kinds.values():
-        seconds(step)  # warm
-    times: dict[str, list[float]] = {name: [] for name in kinds}
+        kinds["ours, fp32"](*sample, 0)
+    for go in runs.values():
+        seconds(go)  # warm
+    times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(blocks):
-        for name, step in kinds.items():
-            times[name].append(seconds(step))
+        for name, go in runs.items():
+            times[name].append(seconds(go))
+    if fellows is not None:
+        fellows.leave()
     rows = []
     for name, found in times.items():
         ratio = statistics.median(p / t for p, t in zip(times["plain fp32, NCHW, eager"], found, strict=True))
