@@ -29,7 +29,8 @@ expect = sync_api.expect
 SHOTS = Path(__file__).parents[2] / ".artefacts"  # ignored by git; kept by CI
 SECONDS = 60.0  # until a state is reached, on a machine that has other things to do
 DESKTOP, PHONE = {"width": 1100, "height": 680}, {"width": 390, "height": 844}
-PHOTO = photo_of(180, 240)
+GRAIN = np.random.default_rng(1).integers(-30, 31, (180, 240, 3))  # so that a fill is never what was there
+PHOTO = np.clip(photo_of(180, 240).astype(int) + GRAIN, 0, 255).astype(np.uint8)
 
 
 def alike(one: NDArray[np.int16], other: NDArray[np.int16]) -> bool:
@@ -44,7 +45,7 @@ window.fetch = async (path, options) => {
     const fields = {};
     for (const [name, value] of options.body) {
       const bytes = new Uint8Array(await new Blob([value]).arrayBuffer());
-      fields[name] = btoa(String.fromCharCode(...bytes));
+      fields[name] = btoa(bytes.reduce((letters, byte) => letters + String.fromCharCode(byte), ""));
     }
     await window.sent(fields);
   }
@@ -258,7 +259,7 @@ def test_a_jpeg_comes_back_as_a_jpeg_or_exact(server: Running, tab: Open) -> Non
     name, exact = page.download("[data-format=png]")
     filled = pixels_of(exact)
     assert name == "lake_filled.png" and (filled[~hole] == upright[~hole]).all()
-    assert np.abs(filled.astype(int) - pixels_of(same)).mean() < 3  # the same fill
+    assert np.abs(filled.astype(int) - pixels_of(same)).mean() < 9  # the same fill
 
 
 def test_photos_that_browsers_do_not_open_are_shown_by_the_server(sketching: Running, tab: Open) -> None:
