@@ -101,7 +101,7 @@ def _sample(recipe: Recipe, step: Step, batch: int) -> tuple[Tensor, Tensor, Ten
     image = torch.rand(batch, 3, recipe.size, recipe.size)
     hole = torch.zeros(batch, 1, recipe.size, recipe.size)
     hole[..., recipe.size // 4 : 3 * recipe.size // 4, recipe.size // 4 : 3 * recipe.size // 4] = 1
-    shape = recipe.objective.noise_shape(step.nets.net, recipe.size)  # type: ignore[arg-type]
+    shape = recipe.objective.noise_shape(step.nets.net, recipe.size)
     return image, hole, None if shape is None else torch.randn(batch, *shape)
 
 
