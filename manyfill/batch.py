@@ -1,7 +1,9 @@
 """Photos on disk to fills on disk: one photo, a folder that can be interrupted, the replay of either from a sidecar.
 
-A folder job keeps `manifest.jsonl` beside its outputs, one JSON object a line, appended when a photo is finished. The
-same job again skips what is done with the same options, model, photo and mask; what failed is tried again.
+Several photos of a folder may be in work at once: while the network draws one, others are decoded, textured and
+encoded. What runs them is an argument of `carry_out`; `cluster` hands in another one. A folder job keeps
+`manifest.jsonl` beside its outputs, one JSON object a line, appended when a photo is finished. The same job again skips
+what is done with the same options, model, photo and mask; what failed is tried again.
 """
 
 from __future__ import annotations
@@ -13,9 +15,13 @@ import logging
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from fnmatch import fnmatchcase
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -189,13 +195,17 @@ class Failed:
 
 @dataclass(frozen=True)
 class Job:
-    """A folder of photos. `masks`: a folder of masks that pair by relative stem, one for all, or None: own alpha."""
+    """A folder of photos. `masks`: a folder of masks that pair by relative stem, one for all, or None: in the photos.
+
+    `only`: patterns of paths inside the folder, of which a photo must fit one; `*` fits any characters, "/" too.
+    """
 
     photos: Path
     masks: Path | None
     out: Path
     options: Options
     model_file: Path | None = None  # the weights, where the model is not an installed one
+    only: tuple[str, ...] = ()
 
 
 @dataclass
@@ -401,38 +411,54 @@ def _same(path: Path, record: FileRecord, what: Literal["photo", "mask"], kind: 
 # ── a folder ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+Fate = Done | Skipped | Failed
+Running = Generator[tuple[Task, Done | Failed], None, None]
+
+MOST_WORKERS = 4  # by default: they share one network, and one interpreter for what lies between library calls
+WORKER_MEMORY = 2 * 2**30  # bytes; four fills of a photo of 48 MP stay below
+
+
 def complete_folder(
     completer: Completer,
     job: Job,
     *,
-    report: Callable[[Done | Skipped | Failed], None] | None = None,
+    workers: int = 1,
+    report: Callable[[Fate], None] | None = None,
     progress: Progress | None = None,
 ) -> Summary:
     """Complete every photo of a folder; what one photo does wrong is reported and never stops the rest.
 
-    Each photo's fate is handed to `report` when it is known; `progress` is called with ("photos", done, total).
-    Raises ManyfillError where the job as a whole makes no sense: no photos, outputs amid inputs.
+    `workers` photos are in work at once; files and their bytes do not depend on how many. Each photo's fate is handed
+    to `report` when it is known; `progress` is called with ("photos", done, total). Raises ManyfillError where the job
+    as a whole makes no sense: no photos, outputs amid inputs.
+    """
+
+    def work(task: Task) -> Done | Failed:
+        return attempt(completer, task, job.options, model_file=job.model_file)
+
+    return carry_out(
+        job, completer.sha256, lambda left: _in_threads(work, left, workers), report=report, progress=progress
+    )
+
+
+def carry_out(
+    job: Job,
+    model_sha256: str,
+    run: Callable[[Iterator[Task]], Running],
+    *,
+    report: Callable[[Fate], None] | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """Hand what earlier runs left to do to `run`, and keep the manifest of what comes back, in any order.
+
+    `report`, `progress` and errors as `complete_folder` has them. Only this process writes the manifest.
     """
     start = time.perf_counter()
     plan = list(tasks(job))
     summary = Summary()
-    manifest = Manifest(job.out, fingerprint(job.options, completer.sha256))
-    for index, task in enumerate(plan):
-        if progress is not None:
-            progress("photos", index, len(plan))
-        fate: Done | Skipped | Failed
-        if isinstance(task, Failed):
-            fate = task
-        elif manifest.has(task):
-            fate = Skipped(task.name)
-        else:
-            try:
-                fate = complete_photo(completer, task, job.options, model_file=job.model_file)
-            except ManyfillError as error:
-                fate = Failed(task.name, " ".join(str(error).split()))
-            except Exception as error:  # whatever this photo hit: the rest of the night's work must not stop
-                log.debug("%s failed", task.name, exc_info=True)
-                fate = Failed(task.name, f"{type(error).__name__}: {' '.join(str(error).split())}")
+    manifest = Manifest(job.out, fingerprint(job.options, model_sha256))
+
+    def note(fate: Fate) -> None:
         if isinstance(fate, Skipped):
             summary.skipped += 1
         elif isinstance(fate, Failed):
@@ -440,14 +466,84 @@ def complete_folder(
             manifest.add_failure(fate)
         else:
             summary.done += 1
-            assert isinstance(task, Task)
-            manifest.add(task, fate)
         if report is not None:
             report(fate)
+        if progress is not None:
+            progress("photos", summary.done + summary.skipped + len(summary.failed), len(plan))
+
+    def left() -> Iterator[Task]:
+        for task in plan:
+            if isinstance(task, Failed):
+                note(task)
+            elif manifest.has(task):
+                note(Skipped(task.name))
+            else:
+                yield task
+
     if progress is not None:
-        progress("photos", len(plan), len(plan))
+        progress("photos", 0, len(plan))
+    with closing(run(left())) as finished:
+        for task, fate in finished:
+            if isinstance(fate, Done):
+                manifest.add(task, fate)
+            note(fate)
     summary.seconds = time.perf_counter() - start
     return summary
+
+
+def attempt(completer: Completer, task: Task, options: Options, *, model_file: Path | None = None) -> Done | Failed:
+    """`complete_photo`, with whatever goes wrong as one line."""
+    try:
+        return complete_photo(completer, task, options, model_file=model_file)
+    except ManyfillError as error:
+        return Failed(task.name, " ".join(str(error).split()))
+    except Exception as error:  # whatever this photo hit: the rest of the night's work must not stop
+        log.debug("%s failed", task.name, exc_info=True)
+        return Failed(task.name, f"{type(error).__name__}: {' '.join(str(error).split())}")
+
+
+def preview(job: Job, model_sha256: str) -> Iterator[Task | Skipped | Failed]:
+    """What `complete_folder` would do, photo by photo; nothing is completed or written. Raises as it does."""
+    manifest = Manifest(job.out, fingerprint(job.options, model_sha256))
+    for task in tasks(job):
+        yield Skipped(task.name) if isinstance(task, Task) and manifest.has(task) else task
+
+
+def default_workers(max_memory: int | None = None) -> int:
+    """Photos to work on at once on this machine: one per core and 2 GiB of free memory, at most MOST_WORKERS.
+
+    One where memory has a ceiling, which is a photo's.
+    """
+    if max_memory is not None:
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, MOST_WORKERS, _free_memory() // WORKER_MEMORY))
+
+
+def _free_memory() -> int:
+    """Bytes that can be had without swapping; where the system does not tell, enough for two workers."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return 2 * WORKER_MEMORY
+
+
+def _in_threads(work: Callable[[Task], Done | Failed], left: Iterator[Task], workers: int) -> Running:
+    """Each task with what came of it, in the order in which they finish; threads share the network's memory."""
+    if workers == 1:
+        for task in left:
+            yield task, work(task)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        running: dict[Future[Done | Failed], Task] = {}
+        while True:
+            for task in islice(left, workers + 1 - len(running)):  # one waits, so that no thread does
+                running[pool.submit(work, task)] = task
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future.result()
 
 
 def tasks(job: Job) -> Iterator[Task | Failed]:
@@ -464,6 +560,15 @@ def tasks(job: Job) -> Iterator[Task | Failed]:
     found = find_photos(job.photos, without=[path for path in (out, masks) if path is not None])
     if job.masks is not None and job.masks.is_file():  # one mask for all, which may lie among the photos
         found = [path for path in found if path.resolve() != job.masks.resolve()]
+    if job.only:
+        inside = {path: path.relative_to(job.photos).as_posix() for path in found}
+        fitting = [path for path in found if any(fnmatchcase(inside[path], pattern) for pattern in job.only)]
+        if found and not fitting:
+            raise ManyfillError(
+                f"none of the {len(found)} photos in {job.photos} fits --only {' '.join(job.only)}. Patterns are for"
+                " paths inside the folder, such as '*.png' or 'holiday/*'."
+            )
+        found = fitting
     if not found:
         raise ManyfillError(
             f"no photos in {job.photos}: looked for {' '.join(sorted(photos.SUFFIXES))}, also in sub-folders."

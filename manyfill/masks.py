@@ -13,6 +13,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -34,6 +35,9 @@ Canvas = NDArray[np.uint8]  # (H,W), 1 = hole
 # Hole-ratio bins of the NVIDIA irregular mask test set (Liu et al. 2018): low < ratio <= high.
 BINS: tuple[tuple[float, float], ...] = ((0.01, 0.1), (0.1, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.5), (0.5, 0.6))
 
+# How far a pixel may be from the colour that marks the hole, of 1 and per channel: JPEG moves flat colours by less.
+COLOUR_SPREAD = 32 / 255
+
 
 # ── what a user hands in ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -43,9 +47,10 @@ def read_hole(source: Any, *, polarity: str = "white", size: tuple[int, int] | N
 
     `source`: path, bytes, PIL image, Photo, array (H,W[,C]) or tensor ([1,]C,H,W) / (H,W) of bool, uint8, uint16 or
     float in [0,1]; integer arrays that hold only 0 and 1 count as bool. `polarity`: "white" fills where the mask is
-    white, "black" where it is black, "alpha" where it is transparent (OpenAI's rule). The cut is at 50 %. Where a
-    white or black mask has an alpha channel, its transparent part counts as not painted. `size` is the photo's
-    (height, width).
+    white, "black" where it is black, "alpha" where it is transparent (OpenAI's rule), a colour such as "#ff00ff" where
+    it has that colour, within COLOUR_SPREAD: then a photo that was painted on is its own mask. Otherwise the cut is at
+    50 %. Where a white or black mask has an alpha channel, its transparent part counts as not painted. `size` is the
+    photo's (height, width).
 
     Raises BadMask for another size than the photo's, a photo handed in by mistake, a missing alpha channel or an
     unreadable file. An empty hole is legal.
@@ -55,9 +60,11 @@ def read_hole(source: Any, *, polarity: str = "white", size: tuple[int, int] | N
 
 def read_marked(source: Any, *, polarity: str = "white", size: tuple[int, int] | None = None) -> NDArray[np.bool_]:
     """What `read_hole` reads, as (H,W) bool: a quarter of the memory, which counts for a photo of 48 MP."""
-    if polarity not in ("white", "black", "alpha"):
+    colour = parse_colour(polarity) if polarity.startswith("#") else None
+    if colour is None and polarity not in ("white", "black", "alpha"):
         raise BadMask(
-            f"mask polarity is {polarity!r}; expected 'white', 'black' or 'alpha' (what the hole looks like)."
+            f"mask polarity is {polarity!r}; expected 'white', 'black', 'alpha' or a colour such as '#ff00ff'"
+            " (what the hole looks like)."
         )
     name = f"mask {source}" if isinstance(source, str | Path) else "mask"
     planes, alpha, top = _planes(source, name, polarity)
@@ -78,8 +85,14 @@ def read_marked(source: Any, *, polarity: str = "white", size: tuple[int, int] |
     strip = max(1, 2**20 // width)  # rows at a time: a large mask never lies in memory as floats
     for rows in (slice(top_row, top_row + strip) for top_row in range(0, height, strip)):
         paint = [planes[rows, :, channel].astype(np.float32) / np.float32(top) for channel in range(planes.shape[2])]
-        if alpha is not None:
-            cover = alpha[rows].astype(np.float32) / np.float32(top)
+        cover = None if alpha is None else alpha[rows].astype(np.float32) / np.float32(top)
+        if colour is not None:
+            channels = paint if len(paint) == 3 else paint[:1] * 3
+            apart = [abs(channel - value) for channel, value in zip(channels, colour, strict=True)]
+            hole[rows] = reduce(np.maximum, apart) <= COLOUR_SPREAD
+            hole[rows] &= True if cover is None else cover >= 0.5
+            continue
+        if cover is not None:
             opaque += int(np.count_nonzero(cover >= 0.5))
             if polarity == "alpha":
                 paint = [1 - cover]
@@ -99,6 +112,15 @@ def read_marked(source: Any, *, polarity: str = "white", size: tuple[int, int] |
             "If that part is the hole, use polarity 'alpha'."
         )
     return hole
+
+
+def parse_colour(text: str) -> tuple[float, float, float]:
+    """`#ff00ff` or `#f0f` as RGB in [0,1]. Raises BadMask for anything else."""
+    if re.fullmatch(r"#([0-9a-fA-F]{3}){1,2}", text) is None:
+        raise BadMask(f"colour {text!r} is not one; expected six hexadecimal digits, such as '#ff00ff'.")
+    digits = text[1:] if len(text) == 7 else "".join(digit * 2 for digit in text[1:])
+    red, green, blue = (int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4))
+    return red, green, blue
 
 
 _Planes = tuple[NDArray[Any], NDArray[Any] | None, int]  # colours (H,W,C), alpha (H,W), the value that stands for 1

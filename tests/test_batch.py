@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -249,6 +250,90 @@ def test_a_damaged_manifest_costs_work_and_nothing_else(tmp_path: Path) -> None:
     assert not manifest.has(task)
     manifest.add_failure(Failed("b.png", "why"))
     assert Manifest(tmp_path, "k").finished["b.png"]["error"] == "why"
+
+
+def test_several_workers_write_the_same_bytes_and_one_line_for_each_photo(completer: Completer, tmp_path: Path) -> None:
+    names = tuple(f"{letter}.png" for letter in "abcdefg")
+    alone, together = small_job(tmp_path / "alone", names, n=2), small_job(tmp_path / "together", names, n=2)
+    (together.photos / "c.png").write_bytes(b"no picture")
+    batch.complete_folder(completer, alone)
+    summary = batch.complete_folder(completer, together, workers=3)
+    assert (summary.done, [failed.name for failed in summary.failed]) == (6, ["c.png"])
+    lines = [json.loads(line) for line in (together.out / "manifest.jsonl").read_text().splitlines()]
+    assert sorted(line["photo"] for line in lines) == sorted(names)
+    pictures = {name: data for name, data in files_in(together.out).items() if name.endswith(".png")}
+    assert len(pictures) == 12
+    assert pictures == {name: files_in(alone.out)[name] for name in pictures}
+
+
+def test_workers_are_in_work_at_the_same_time(tmp_path: Path) -> None:
+    tasks = [Task(name, tmp_path / name, None, Target(tmp_path, name)) for name in "abcd"]
+    both = threading.Barrier(2, timeout=10)  # breaks where the second never comes
+
+    def work(task: Task) -> Failed:
+        both.wait()
+        return Failed(task.name, "")
+
+    assert sorted(task.name for task, _ in batch._in_threads(work, iter(tasks), 2)) == ["a", "b", "c", "d"]
+
+
+def test_an_interrupted_job_of_several_workers_is_resumed(completer: Completer, tmp_path: Path) -> None:
+    job = small_job(tmp_path, tuple(f"{letter}.png" for letter in "abcdef"))
+
+    def stop(fate: Done | Skipped | Failed) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        batch.complete_folder(completer, job, workers=2, report=stop)
+    seen: list[Done | Skipped | Failed] = []
+    summary = batch.complete_folder(completer, job, workers=2, report=seen.append)
+    assert (summary.done, summary.skipped) == (5, 1)
+    assert sorted(fate.name for fate in seen) == [f"{letter}.png" for letter in "abcdef"]
+
+
+def test_by_default_workers_fit_the_machine_and_one_keeps_a_ceiling() -> None:
+    assert 1 <= batch.default_workers() <= min(os.cpu_count() or 1, batch.MOST_WORKERS)
+    assert batch.default_workers(max_memory=2**30) == 1
+
+
+def test_a_colour_painted_onto_the_photos_is_the_hole(completer: Completer, tmp_path: Path) -> None:
+    path = write_photo(tmp_path / "photos/a.png")
+    pixels = np.asarray(Image.open(path)).copy()
+    pixels[8:18, 10:24] = 255, 0, 255
+    Image.fromarray(pixels).save(path)
+    job = Job(tmp_path / "photos", None, tmp_path / "out", Options(polarity="#ff00ff", texture="net", sheet=False))
+    assert batch.complete_folder(completer, job).done == 1
+    assert Sidecar.read(job.out / "a.json").hole_ratio == pytest.approx(140 / (28 * 40))
+    filled = np.asarray(Image.open(job.out / "a_1.png"))
+    assert not np.all(filled[8:18, 10:24] == (255, 0, 255), axis=-1).any()
+
+
+@pytest.mark.parametrize(
+    ("only", "expected"),
+    [
+        (("*.png",), ["a.png", "sub/c.png"]),
+        (("sub/*",), ["sub/b.jpg", "sub/c.png"]),
+        (("a.*", "*/b.jpg"), ["a.png", "sub/b.jpg"]),
+    ],
+)
+def test_only_photos_that_fit_a_pattern_are_taken(tmp_path: Path, only: tuple[str, ...], expected: list[str]) -> None:
+    job = dataclasses.replace(small_job(tmp_path, ("a.png", "sub/b.jpg", "sub/c.png")), only=only)
+    assert [task.name for task in batch.tasks(job)] == expected
+
+
+def test_a_pattern_that_fits_nothing_is_refused(tmp_path: Path) -> None:
+    job = dataclasses.replace(small_job(tmp_path), only=("*.tif",))
+    with pytest.raises(ManyfillError, match=r"none of the 2 photos .* fits --only \*\.tif"):
+        list(batch.tasks(job))
+
+
+def test_a_preview_tells_what_would_be_done_and_writes_nothing(completer: Completer, tmp_path: Path) -> None:
+    job = small_job(tmp_path, ("a.png", "b.png", "c.png"))
+    batch.complete_folder(completer, dataclasses.replace(job, only=("a.png",)))
+    (tmp_path / "masks/b.png").unlink()
+    before = files_in(tmp_path)
+    assert [type(fate) for fate in batch.preview(job, completer.sha256)] == [Skipped, Failed, Task]
+    assert files_in(tmp_path) == before
 
 
 # ── one photo, sidecar, replay ───────────────────────────────────────────────────────────────────────────────────────

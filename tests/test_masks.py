@@ -425,5 +425,33 @@ def test_a_file_of_labels_is_refused_and_not_taken_for_black():
 
 
 def test_an_unknown_polarity_is_refused():
-    with pytest.raises(BadMask, match="'white', 'black' or 'alpha'"):
+    with pytest.raises(BadMask, match="'white', 'black', 'alpha' or a colour"):
         masks.read_hole(painted(), polarity="grey")
+
+
+@pytest.mark.parametrize("colour", ["#ff00f", "#gg00ff", "#", "#ff00ff "])
+def test_what_is_no_colour_is_refused(colour):
+    with pytest.raises(BadMask, match="six hexadecimal digits"):
+        masks.read_hole(painted(), polarity=colour)
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+@pytest.mark.parametrize("colour", ["#ff00ff", "#F0F"])
+def test_a_colour_marks_the_hole_in_a_photo(depth, colour):
+    top = np.iinfo(depth).max
+    photo = np.random.default_rng(0).integers(0, top // 2, (12, 16, 4), dtype=depth)  # nothing of it is magenta
+    photo[..., 3] = top
+    photo[2:5, 3:9, :3] = top, 0, top
+    photo[3, 4, 1] = top // 10  # as JPEG moves it
+    photo[4, 8, 3] = 0  # transparent: not painted
+    expected = np.zeros((12, 16), bool)
+    expected[2:5, 3:9] = True
+    expected[4, 8] = False
+    assert np.array_equal(masks.read_marked(photo, polarity=colour), expected)
+    expected[4, 8] = True
+    assert np.array_equal(masks.read_marked(photo[..., :3], polarity=colour), expected)
+
+
+def test_a_grey_colour_marks_the_hole_in_a_grey_mask():
+    mask = np.array([[0, 128, 255]], np.uint8)
+    assert masks.read_marked(mask, polarity="#808080").tolist() == [[False, True, False]]
