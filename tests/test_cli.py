@@ -191,13 +191,54 @@ def test_a_folder_is_completed_resumed_and_its_failures_are_listed(here: Path, f
     assert "2 done, 1 failed" in done.err
     assert done.err.splitlines()[-1].startswith("failed: sub/c.png: no mask sub/c.* in holes")
     lines = [json.loads(line) for line in done.out.splitlines()]
-    assert [line.get("file", "error") for line in lines] == ["out/a_1.png", "out/sub/b_1.png", "error"]
+    assert {line.get("file", "error") for line in lines} == {"out/a_1.png", "out/sub/b_1.png", "error"}
     assert names_in(here / "out") == {"a_1.png", "a.json", "sub/b_1.png", "sub/b.json", "manifest.jsonl"}
     Path("holes/sub/c.png").write_bytes(Path("hole.png").read_bytes())
     done = fill("in", "--mask", "holes", "-o", "out")
     assert done.code == 0
     assert "1 done, 2 done before" in done.err
     assert done.out.split() == ["out/sub/c_1.png", "out/sub/c.json"]
+
+
+def test_a_dry_run_lists_what_would_be_done_and_writes_nothing(here: Path, fill: Callable[..., Outcome]) -> None:
+    for name in ("in/a.png", "in/sub/b.png", "in/sub/c.jpg", "holes/a.png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(Path("photo.png" if name.startswith("in") else "hole.png").read_bytes())
+    done = fill("in", "--mask", "holes", "-o", "out", "--dry-run", "--only", "*.png")
+    assert done.code == 1
+    assert done.out.splitlines() == ["in/a.png  mask holes/a.png  to out/a_*"]
+    assert "will fail: sub/b.png: no mask sub/b.* in holes" in done.err
+    assert done.err.splitlines()[-1] == "1 to do, 0 done before, 1 that will fail; nothing was written"
+    assert not Path("out").exists()
+
+
+def test_what_was_painted_in_a_colour_is_filled(here: Path, fill: Callable[..., Outcome]) -> None:
+    pixels = np.asarray(Image.open("photo.png").convert("RGB")).copy()
+    pixels[4:12, 6:20] = 255, 0, 255
+    Image.fromarray(pixels).save("painted.png")
+    assert fill("painted.png", "--mask-colour", "#ff00ff", "-o", "out.png").code == 0
+    changed = (np.asarray(Image.open("out.png")) != pixels).any(axis=-1)
+    assert changed[4:12, 6:20].all()
+    changed[4:12, 6:20] = False
+    assert not changed.any()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--mask-colour", "pink"), "expected six hexadecimal digits"),
+        (("--mask-colour", "#ff00ff", "--polarity", "black"), "both say what the hole looks like"),
+        (("--mask", "hole.png", "--workers", 2), "--workers is for a folder"),
+        (("--mask", "hole.png", "--dry-run"), "--dry-run is for a folder"),
+        (("--mask", "hole.png", "--ray", "auto"), "--ray is for a folder"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    here: Path, fill: Callable[..., Outcome], options: tuple[object, ...], message: str
+) -> None:
+    done = fill("photo.png", *options)
+    assert done.code == 2
+    assert message in done.err
 
 
 def test_a_folder_of_jpegs_is_remarked_once(here: Path, fill: Callable[..., Outcome]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,7 +16,7 @@ from manyfill.errors import ManyfillError, TooLarge
 from manyfill.fillers import FILLERS
 
 if TYPE_CHECKING:
-    from manyfill.batch import Done, Options
+    from manyfill.batch import Done, Job, Options, Summary, Task
     from manyfill.completer import Completer
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -60,6 +62,15 @@ def complete(
             "own transparency is the hole.",
         ),
     ] = "white",
+    mask_colour: Annotated[
+        str | None,
+        typer.Option(
+            "--mask-colour",
+            metavar="'#RRGGBB'",
+            help="Fill what was painted in this colour, in the mask or, without --mask, in the photo itself. Instead "
+            "of --polarity; --grow takes in the paint's soft rim.",
+        ),
+    ] = None,
     grow: Annotated[int, typer.Option("--grow", min=0, metavar="PX", help="Enlarge the hole by this.")] = 0,
     band: Annotated[
         int,
@@ -124,6 +135,37 @@ def complete(
         str | None,
         typer.Option("--max-memory", metavar="SIZE", help="Ceiling, such as 4G or 512M."),
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="GLOB",
+            help="Of a folder: only photos whose path inside it fits, such as '*.png' or 'holiday/*'. May be repeated.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Of a folder: say what would be filled and with which mask; write nothing."),
+    ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=1,
+            help="Of a folder: photos in work at once. Default: as many as cores and free memory allow, at most 4; "
+            "with --ray as many as the cluster has cores, or GPUs.",
+            show_default=False,
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="auto|ADDRESS",
+            help="Of a folder: work on a Ray cluster, where every machine sees the same folders. auto: the cluster of "
+            "this machine, else Ray on this machine alone.",
+        ),
+    ] = None,
 ) -> int:
     """Fill the hole in a photo, or in every photo of a folder.
 
@@ -133,11 +175,21 @@ def complete(
     """
     if uncertainty and fills < 2:
         raise ManyfillError("--uncertainty shows where fills disagree, so it needs at least -n 2.")
-    if mask is None and polarity != "alpha":
+    if mask_colour is not None and polarity != "white":
+        raise ManyfillError(f"--mask-colour and --polarity {polarity} both say what the hole looks like. Give one.")
+    if mask is None and polarity != "alpha" and mask_colour is None:
         raise ManyfillError(
             "nothing says where the hole is. Give --mask hole.png (white = fill), or --polarity alpha where the photo's"
-            " own transparency is the hole."
+            " own transparency is the hole, or --mask-colour '#ff00ff' where it was painted over."
         )
+    if mask_colour is not None:
+        from manyfill.masks import parse_colour
+
+        parse_colour(mask_colour)
+    if not photo.is_dir():
+        for option, given in {"--only": only, "--dry-run": dry_run, "--workers": workers, "--ray": ray}.items():
+            if given:
+                raise ManyfillError(f"{option} is for a folder of photos, but {photo} is one photo. Leave it out.")
     if mask is not None and mask.is_dir() and not photo.is_dir():
         raise ManyfillError(f"--mask {mask} is a folder, but {photo} is one photo. Name the photo's mask.")
     ceiling = None if max_memory is None else parse_size(max_memory)
@@ -151,7 +203,7 @@ def complete(
     options = Options(
         n=fills,
         seed=seed,
-        polarity=polarity,
+        polarity=mask_colour or polarity,
         grow=grow,
         band=band,
         diversity=diversity,
@@ -166,8 +218,21 @@ def complete(
         completer, model_file = load(model, device=device, engine=engine)
     show = Reporter(json_lines=json_lines, options=options, deterministic=is_deterministic(completer))
     if target is None:
+        from manyfill.batch import Job
+
         assert out is not None
-        return _folder(completer, photo, mask, out, options, model_file, show)
+        job = Job(photo, mask, out, options, model_file, tuple(only or ()))
+        if dry_run:
+            return _preview(job, completer.sha256, show)
+        if ray is not None:
+            from manyfill import cluster
+
+            where = cluster.Model(model if model_file is None else str(model_file), device, engine, completer.sha256)
+            return _folder(job, show, partial(cluster.complete_folder, where, address=ray, workers=workers))
+        from manyfill import batch
+
+        workers = workers or batch.default_workers(ceiling)
+        return _folder(job, show, partial(batch.complete_folder, completer, workers=workers))
 
     from manyfill.batch import Task, complete_photo
 
@@ -180,29 +245,38 @@ def complete(
     return 0
 
 
-def _folder(
-    completer: Completer,
-    photos: Path,
-    masks: Path | None,
-    out: Path,
-    options: Options,
-    model_file: Path | None,
-    show: Reporter,
-) -> int:
-    from manyfill.batch import Done, Failed, Job, Skipped, complete_folder
+def _preview(job: Job, model_sha256: str, show: Reporter) -> int:
+    from manyfill.batch import Failed, Skipped, preview
 
-    if out.exists() and not out.is_dir():
-        raise ManyfillError(f"-o {out} is a file; the fills of a folder go to a folder.")
+    counts = {"to do": 0, "done before": 0, "that will fail": 0}
+    for fate in preview(job, model_sha256):
+        if isinstance(fate, Failed):
+            counts["that will fail"] += 1
+            show.failed(fate)
+            console.say(f"will fail: {fate.name}: {fate.error}")
+        elif isinstance(fate, Skipped):
+            counts["done before"] += 1
+        else:
+            counts["to do"] += 1
+            show.planned(fate)
+    console.say(f"{', '.join(f'{count} {what}' for what, count in counts.items())}; nothing was written")
+    return 1 if counts["that will fail"] else 0
+
+
+def _folder(job: Job, show: Reporter, work: Callable[..., Summary]) -> int:
+    from manyfill.batch import Done, Failed, Skipped
+
+    if job.out.exists() and not job.out.is_dir():
+        raise ManyfillError(f"-o {job.out} is a file; the fills of a folder go to a folder.")
 
     def report(fate: Done | Skipped | Failed) -> None:
         if isinstance(fate, Done):
-            show.done(fate, folder=out / Path(fate.name).parent)
+            show.done(fate, folder=job.out / Path(fate.name).parent)
         elif isinstance(fate, Failed):
             show.failed(fate)
 
-    job = Job(photos, masks, out, options, model_file)
     with console.bar("photos") as progress:
-        summary = complete_folder(completer, job, report=report, progress=progress)
+        summary = work(job, report=report, progress=progress)
     parts = [f"{summary.done} done"]
     if summary.skipped:
         parts.append(f"{summary.skipped} done before")
@@ -261,6 +335,14 @@ class Reporter:
         if self.options.diversity == 0:
             return "with --diversity 0 there is one most likely fill"
         return "no further ones were different enough"
+
+    def planned(self, task: Task) -> None:
+        """Tell of a photo that would be filled, its mask and where its files would go."""
+        mask, fills = str(task.mask or task.photo), f"{task.target.folder / task.target.stem}_*"
+        if self.json_lines:
+            self._line(photo=task.name, mask=mask, fills=fills)
+        else:
+            console.out(f"{task.photo}  mask {mask}  to {fills}")
 
     def failed(self, failed: Any) -> None:
         """Tell programs of a photo that failed; people get the list at the end."""

@@ -1,0 +1,116 @@
+"""Folder jobs on a Ray cluster of this machine: a killed worker, resume, what cannot be worked with."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from manyfill import batch, cluster, weights
+from manyfill.batch import Failed, Fate, Job, Options, Skipped
+from manyfill.completer import Completer
+from manyfill.errors import ManyfillError
+from manyfill.nets.picnet import PICNet, PICNetConfig
+
+TINY = PICNetConfig(size=32, width=8, max_width=8, latent=4, levels=4, scales=2, infer_blocks=1)
+
+
+@pytest.fixture(scope="module")
+def _ray() -> Iterator[None]:
+    """Ray with two cores, whatever the machine has; a process of its own, so two test runs do not meet."""
+    ray = pytest.importorskip("ray", reason="needs the ray extra: pip install 'manyfill[ray]'")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(
+        "local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
+        object_store_memory=80 * 2**20, _node_ip_address="127.0.0.1",
+    )  # fmt: skip
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> cluster.Model:
+    torch.manual_seed(0)
+    path = weights.save(PICNet(TINY), tmp_path_factory.mktemp("model") / "tiny.safetensors")
+    return cluster.Model(str(path), "cpu", "torch", Completer.from_pretrained(path, device="cpu").sha256)
+
+
+def small_job(folder: Path, count: int) -> Job:
+    rng = np.random.default_rng(0)
+    mask = np.zeros((28, 40), np.uint8)
+    mask[8:18, 10:24] = 255
+    (folder / "photos").mkdir(parents=True)
+    Image.fromarray(mask).save(folder / "hole.png")
+    for number in range(count):
+        pixels = rng.integers(0, 256, (28, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"photos/{number:02}.png")
+    return Job(folder / "photos", folder / "hole.png", folder / "out", Options(n=2, texture="net", sheet=False))
+
+
+def workers() -> list[int]:
+    """Process ids of this Ray's workers that hold a model: grandchildren of this process."""
+    parents, found = {}, []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if (folder / "cmdline").read_text().startswith("ray::Worker"):
+                found.append(int(folder.name))
+        except OSError:  # gone meanwhile
+            continue
+    return [pid for pid in found if parents.get(parents[pid]) == os.getpid()]
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the worker to kill in /proc")
+@pytest.mark.usefixtures("_ray")
+def test_where_a_worker_is_killed_nothing_is_lost_and_nothing_done_twice(model: cluster.Model, tmp_path: Path) -> None:
+    job, alone = small_job(tmp_path / "ray", 16), small_job(tmp_path / "alone", 16)
+    (job.photos / "05.png").write_bytes(b"no picture")
+    seen: list[Fate] = []
+    killed: list[int] = []
+
+    def report(fate: Fate) -> None:
+        seen.append(fate)
+        if len(seen) == 3:
+            killed.append(workers()[0])
+            os.kill(killed[0], signal.SIGKILL)
+
+    summary = cluster.complete_folder(model, job, workers=2, report=report)
+    assert killed
+    assert (summary.done, [failed.name for failed in summary.failed]) == (15, ["05.png"])
+    assert sorted(fate.name for fate in seen) == [f"{number:02}.png" for number in range(16)]
+    lines = [json.loads(line) for line in (job.out / "manifest.jsonl").read_text().splitlines()]
+    assert Counter(line["photo"] for line in lines) == Counter(f"{number:02}.png" for number in range(16))
+    assert not list(job.out.glob(".*")), "a killed worker left half a file"
+
+    completer = Completer.from_pretrained(model.name_or_path, device="cpu", engine="torch")
+    again: list[Fate] = []
+    batch.complete_folder(completer, job, report=again.append)  # without Ray: the same manifest
+    assert Counter(type(fate) for fate in again) == {Skipped: 15, Failed: 1}
+    batch.complete_folder(completer, alone)
+    for path in job.out.glob("*_?.png"):
+        assert path.read_bytes() == (alone.out / path.name).read_bytes()
+    assert len(list(job.out.glob("*_?.png"))) == 30
+
+
+@pytest.mark.usefixtures("_ray")
+def test_a_worker_with_another_model_ends_the_job(model: cluster.Model, tmp_path: Path) -> None:
+    other = cluster.Model(model.name_or_path, "cpu", "torch", "f" * 64)
+    with pytest.raises(ManyfillError, match=r"a worker cannot start: .* is another one on machine"):
+        cluster.complete_folder(other, small_job(tmp_path, 2), workers=1)
+    assert not list((tmp_path / "out").rglob("*.png"))
+
+
+def test_relative_paths_mean_the_same_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    job = cluster._everywhere_the_same(Job(Path("in"), Path("masks"), Path("out"), Options(), Path("m.safetensors")))
+    assert [job.photos, job.masks, job.out, job.model_file] == [
+        tmp_path / name for name in ("in", "masks", "out", "m.safetensors")
+    ]
