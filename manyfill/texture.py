@@ -41,9 +41,12 @@ SWEEPS = 5  # at most of the search in each round
 REACH = 32  # radius of the random search, in pixels
 EDGES = 1.0  # weight of the slopes beside the colours of a patch
 MAX_BIAS = 0.05  # light may change by this much, in [0,1]
+REBATED = 0  # scales above the working one
+REBATE = 0.2  # of a source's own detail, off its price: votes blur, and a blurred patch must not favour smooth sources
+MISSING = np.array([-0.6, -0.6, -0.6, 0, 0], np.float32)  # stands for a missing pixel of a source: far from any colour
 BIAS_PRICE = 0.5  # what such a change costs, beside the squared differences that it saves
 MAX_SEAM = 0.1  # and by so much more where a seam is closed
-DEEPER = 1.1  # a patch one pixel deeper in the hole has so much less say
+DEEPER = 1.3  # a patch one pixel deeper in the hole has so much less say
 LUMA = 1.0  # weight of the guide's lightness
 CHROMA = 2.0  # and of its colour, which light does not change
 OPPONENT = np.array([[0.58, 0.71, 0.41], [0.58, 0, -0.82], [0.58, -0.71, 0.41]], np.float32)
@@ -75,7 +78,7 @@ def synthesize(
     strength: float = 1.0,
     seed: int = 0,
     working: int = 640,
-    guide_weight: float = 0.1,
+    guide_weight: float = 0.2,
 ) -> Synthesis:
     """Fill the hole with patches of the photo that look like the guide once both are blurred.
 
@@ -114,9 +117,9 @@ def synthesize(
             field = _inherit(field, levels[number + 1], level)
         coarser = max(0, number - last_whole)
         rounds = (FINEST if number >= last_whole else 1) + ROUNDS * coarser
-        matching = _Matching(level, hints[number])
+        matching = _Matching(level, hints[number], REBATE if number - last_whole <= REBATED else 0.0)
         for _ in range(rounds):
-            reach = REACH if number >= last_whole else 2
+            reach = max(level.hole.shape) if number == first else REACH if number >= last_whole else 2
             field = matching.improve(field, reach, min(SWEEPS, 1 + coarser), int(rng.integers(1, 2**31)))
         if number == last_whole and whole is not None:
             trust = _trust(matching.vote(field)[0], whole, level)
@@ -139,6 +142,7 @@ class _Level:
     image: Pixels  # (h, w, 3), 0 in the hole
     hole: Mask  # (h, w)
     valid: Mask  # (h, w): a patch here is fully known
+    usable: Mask  # (h, w): the middle of a patch here is known; what is missing of it is neither compared nor copied
     touched: Mask  # (h, w): a patch here touches the hole
 
 
@@ -185,7 +189,7 @@ def _level(image: Pixels, hole: Mask) -> _Level | None:
     if not valid.any():
         return None
     seen = np.where(hole[..., None], np.float32(0), image).astype(np.float32)
-    return _Level(seen, hole, valid, near & inside)
+    return _Level(seen, hole, valid, inside & ~hole, near & inside)
 
 
 def _levels(image: Pixels, hole: Mask, working: int) -> list[_Level]:
@@ -335,11 +339,11 @@ def _compiled(code: Code) -> Code:
 
 @_compiled
 def _price(
-    now: Any, photo: Any, now_mean: Any, photo_mean: Any, seen: Any, told: Any, say: Any, settings: Any,
+    now: Any, photo: Any, now_mean: Any, photo_mean: Any, detail: Any, seen: Any, told: Any, say: Any, settings: Any,
     ty: int, tx: int, sy: int, sx: int, limit: float,
 ) -> Any:  # fmt: skip
     """Of copying the patch at (sy, sx) to (ty, tx); some price above the limit where it is dearer than that."""
-    total = settings[0] * ((ty - sy) ** 2 + (tx - sx) ** 2)
+    total = settings[0] * ((ty - sy) ** 2 + (tx - sx) ** 2) - detail[sy, sx]
     here = say[ty, tx]
     for c in range(3):
         if here > 0:
@@ -362,7 +366,7 @@ def _price(
 
 @_compiled
 def _sweep(
-    now: Any, photo: Any, now_mean: Any, photo_mean: Any, seen: Any, told: Any, say: Any, settings: Any,
+    now: Any, photo: Any, now_mean: Any, photo_mean: Any, detail: Any, seen: Any, told: Any, say: Any, settings: Any,
     source: Any, cost: Any, valid: Any, targets: Any, reach: int, sweeps: int, state: int,
 ) -> None:  # fmt: skip
     """PatchMatch: good neighbours are followed, then random places around the best one are tried."""
@@ -371,7 +375,7 @@ def _sweep(
         t = targets[i]
         s = source[t]
         cost[t] = _price(
-            now, photo, now_mean, photo_mean, seen, told, say, settings, t // w, t % w, s // w, s % w, np.inf
+            now, photo, now_mean, photo_mean, detail, seen, told, say, settings, t // w, t % w, s // w, s % w, np.inf
         )
     n = len(targets)
     for turn in range(sweeps):
@@ -390,7 +394,9 @@ def _sweep(
                     continue
                 sy, sx = s // w, s % w
                 if valid[sy, sx]:
-                    price = _price(now, photo, now_mean, photo_mean, seen, told, say, settings, ty, tx, sy, sx, least)
+                    price = _price(
+                        now, photo, now_mean, photo_mean, detail, seen, told, say, settings, ty, tx, sy, sx, least
+                    )
                     if price < least:
                         best, least = s, price
             radius = reach
@@ -400,7 +406,9 @@ def _sweep(
                 state = (state * 1103515245 + 12345) & 0x7FFFFFFF
                 sx = best % w + (state >> 8) % (2 * radius + 1) - radius
                 if 0 <= sy < h and 0 <= sx < w and valid[sy, sx] and sy * w + sx != best:
-                    price = _price(now, photo, now_mean, photo_mean, seen, told, say, settings, ty, tx, sy, sx, least)
+                    price = _price(
+                        now, photo, now_mean, photo_mean, detail, seen, told, say, settings, ty, tx, sy, sx, least
+                    )
                     if price < least:
                         best, least = sy * w + sx, price
                 radius //= 2
@@ -409,7 +417,16 @@ def _sweep(
 
 @_compiled
 def _gather(
-    image: Any, source: Any, light: Any, weight: Any, near: Any, places: Any, values: Any, width: int, height: int
+    image: Any,
+    missing: Any,
+    source: Any,
+    light: Any,
+    weight: Any,
+    near: Any,
+    places: Any,
+    values: Any,
+    width: int,
+    height: int,
 ) -> None:
     """At each place the weighted mean of what the patches over it say."""
     for i in range(len(places)):
@@ -425,6 +442,8 @@ def _gather(
                 if s < 0:
                     continue
                 sy, sx = s // width - dy, s % width - dx
+                if missing[sy, sx]:
+                    continue
                 share = weight[t] * near[dy + RADIUS, dx + RADIUS]
                 red += share * (image[sy, sx, 0] + light[t, 0])
                 green += share * (image[sy, sx, 1] + light[t, 1])
@@ -440,13 +459,17 @@ def _gather(
 class _Matching:
     """One scale, with what patches are compared by."""
 
-    def __init__(self, level: _Level, hint: _Hint | None):
+    def __init__(self, level: _Level, hint: _Hint | None, rebate: float):
         self.level = level
         h, w = self.shape = level.hole.shape
         self.targets = np.flatnonzero(level.touched).astype(np.int32)
-        self.photo = _features(level.image)
-        self.photo_mean = _mean(level.image)
+        known = (~level.hole).astype(np.float32)
+        share = np.maximum(cv2.blur(known, (PATCH, PATCH)), np.float32(1e-6))
+        self.photo = _features(np.where(level.hole[..., None], _blur_known(level, 2.0), level.image))
+        self.photo_mean: Pixels = (_mean(level.image) / share[..., None]).astype(np.float32)
         self.now_mean = self.photo_mean
+        self.detail: Pixels = np.float32(rebate) * _detail(self.photo)
+        self.photo.reshape(h, w, CHANNELS)[level.hole] = MISSING
         none = np.zeros((1, 1, 3), np.float32)
         self.seen, self.told = (hint.known, hint.guide) if hint else (none, none)
         self.say = hint.weight * np.float32(AREA) if hint else np.zeros((h, w), np.float32)
@@ -461,8 +484,8 @@ class _Matching:
         self.now_mean = _mean(now)
         source, cost = field.source.copy(), field.cost.copy()
         _sweep(
-            _features(now), self.photo, self.now_mean, self.photo_mean, self.seen, self.told, self.say, self.settings,
-            source, cost, self.level.valid, self.targets, reach, sweeps, seed,
+            _features(now), self.photo, self.now_mean, self.photo_mean, self.detail, self.seen, self.told, self.say,
+            self.settings, source, cost, self.level.usable, self.targets, reach, sweeps, seed,
         )  # fmt: skip
         return _Field(source, cost)
 
@@ -476,7 +499,7 @@ class _Matching:
         hole = self.level.hole
         near = cv2.dilate(hole.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).astype(bool)
         places = np.flatnonzero(near).astype(np.int32)
-        cost = field.cost[self.targets]
+        cost = field.cost[self.targets] + self.detail.ravel()[field.source[self.targets]] * np.float32(field.cost.any())
         usual = float(np.quantile(cost[:: max(1, len(cost) // 5000)], 0.6)) + 1e-6
         weight = np.zeros(h * w, np.float32)
         weight[self.targets] = (np.exp(-cost / usual) + 1e-5) * self.outer[self.targets]
@@ -488,7 +511,7 @@ class _Matching:
         dy, dx = np.mgrid[-RADIUS : RADIUS + 1, -RADIUS : RADIUS + 1]
         shape = np.exp(-(dy**2 + dx**2) / (2 * focus**2)).astype(np.float32)
         values = self.level.image.reshape(-1, 3)[places].copy()
-        _gather(self.level.image, field.source, light, weight, shape, places, values, w, h)
+        _gather(self.level.image, hole, field.source, light, weight, shape, places, values, w, h)
         picture = self.level.image.copy()
         missing = hole.ravel()[places]
         picture.reshape(-1, 3)[places[missing]] = values[missing]
@@ -508,6 +531,13 @@ def _features(picture: Pixels) -> Pixels:
     return out.reshape(h, w * CHANNELS)
 
 
+def _detail(features: Pixels) -> Pixels:
+    """(h, w): squared deviation from its mean, summed over the patch around each pixel."""
+    planes = features.reshape(features.shape[0], -1, CHANNELS)
+    mean = cv2.blur(planes, (PATCH, PATCH))
+    return np.asarray(AREA * (cv2.blur(planes * planes, (PATCH, PATCH)) - mean * mean).sum(2), np.float32)
+
+
 def _mean(picture: Pixels) -> Pixels:
     return np.asarray(cv2.blur(picture, (PATCH, PATCH)), np.float32)
 
@@ -523,18 +553,18 @@ def _inherit(coarse: _Field, above: _Level, level: _Level) -> _Field:
     parent = np.where(parent < 0, py * w + px, parent)  # known there: what is beside it fits best
     sy = (2 * (parent // w) + y - 2 * py).clip(RADIUS, height - RADIUS - 1)
     sx = (2 * (parent % w) + x - 2 * px).clip(RADIUS, width - RADIUS - 1)
-    source = _nearest_valid(level)[sy * width + sx]
+    source = _nearest_usable(level)[sy * width + sx]
     field = _Field(np.full(level.hole.size, -1, np.int32), np.zeros(level.hole.size, np.float32))
     field.source[targets] = source
     return field
 
 
-def _nearest_valid(level: _Level) -> Ints:
-    """(h*w,) flat position of the nearest patch that is known."""
-    away = (~level.valid).astype(np.uint8)
+def _nearest_usable(level: _Level) -> Ints:
+    """(h*w,) flat position of the nearest patch that can be copied."""
+    away = (~level.usable).astype(np.uint8)
     labels = cv2.distanceTransformWithLabels(away, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)[1].ravel()
     place = np.zeros(int(labels.max()) + 1, np.int32)
-    sources = np.flatnonzero(level.valid)
+    sources = np.flatnonzero(level.usable)
     place[labels[sources]] = sources
     return np.asarray(place[labels])
 
@@ -643,5 +673,7 @@ def _write(
     y, x = np.nonzero(hole)
     cy, cx = y.clip(RADIUS, height - RADIUS - 1), x.clip(RADIUS, width - RADIUS - 1)
     source = field.source[cy * width + cx]
-    sy, sx = source // width + (y - cy) + top, source % width + (x - cx) + left
+    sy, sx = source // width, source % width
+    whole = ~hole[sy + y - cy, sx + x - cx]  # at the picture's border a pixel lies beside the middle of its patch
+    sy, sx = sy + np.where(whole, y - cy, 0) + top, sx + np.where(whole, x - cx, 0) + left
     result.sources[out][hole] = sy * result.confidence.shape[1] + sx

@@ -96,6 +96,17 @@ def test_a_hole_at_the_border_is_filled_from_known_patches_only(window: tuple[in
     assert not hole.ravel()[source].any()
 
 
+def test_between_dense_strokes_patches_are_copied_in_part() -> None:
+    image = periodic(98, 98, 10) * 0.3
+    image[:, 84:] += 0.7
+    y, x = np.mgrid[:98, :98]
+    hole = ((y % 7 < 1) | (x % 7 < 1)) & (x < 84)  # no patch left of column 84 is fully known
+    result = run(image, hole, soften(image, hole))
+    source = result.sources[hole]
+    assert not hole.ravel()[source].any()
+    assert (source % 98 < 84).mean() > 0.8
+
+
 def test_the_same_seed_gives_the_same_picture_and_another_seed_another() -> None:
     image, hole = noise(80, 80), box(80, 80, 30, 30, 50, 50)
     first, again, other = run(image, hole, seed=3), run(image, hole, seed=3), run(image, hole, seed=4)
