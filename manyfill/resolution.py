@@ -407,7 +407,7 @@ def shrink_hole(hole: Bools, factor: int) -> Bools:
 
 
 def enlarge(small: Floats, factor: int, box: Box) -> Floats:
-    """A part of a small picture (h,w[,C]) at `factor` times its size, cubic; `box` in pixels of the large one."""
+    """A part of a small picture (h,w[,C]) at `factor` times its size; `box` in pixels of the large one."""
     y = (np.arange(box.top, box.bottom, dtype=np.float32) + 0.5) / factor - 0.5
     x = (np.arange(box.left, box.right, dtype=np.float32) + 0.5) / factor - 0.5
     return _sampled(small, np.repeat(y[:, None], box.width, 1), np.repeat(x[None], box.height, 0))
@@ -437,8 +437,8 @@ def carry_detail(
 
 
 def _sampled(small: Floats, y: Floats, x: Floats) -> Floats:
-    """Between the pixels of (h,w[,C]), at rows y and columns x of it."""
-    return np.asarray(cv2.remap(small, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.float32)
+    """Between the pixels of (h,w[,C]), at rows y and columns x of it; linear, because OpenCV's cubic ripples ramps."""
+    return np.asarray(cv2.remap(small, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
 # ── seams ───────────────────────────────────────────────────────────────────────────────────────────────────────────

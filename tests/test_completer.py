@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from manyfill import photos, weights
+from manyfill import completer, memory, photos, ranking, weights
 from manyfill.completer import Completer, Completion, uncertainty
 from manyfill.errors import BadMask, BadWeights, ManyfillError, TooLarge
 from manyfill.nets import Prediction
@@ -387,6 +389,90 @@ def test_a_line_cut_by_two_windows_shows_no_step_between_them() -> None:
     (fill,) = complete(sketch(), pixels, hole, diversity=0)
     jumps = np.abs(np.diff(fill.photo.pixels[28:34].astype(int), axis=1))
     assert jumps.max() <= 25
+
+
+# ── large photos: the same in tiles ───────────────────────────────────────────────────────────────────────────────
+
+
+LARGE_HOLE = box(260, 340, (slice(40, 220), slice(50, 290)))
+
+
+@pytest.fixture
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is large for these tests."""
+    for name, value in {"SEAM_PIXELS": 3000, "TEXTURE_PIXELS": 8000, "TILE": 24}.items():
+        monkeypatch.setattr(completer, name, value)
+
+
+@given(holes(), st.sampled_from([np.uint8, np.uint16]), st.sampled_from(["sketch", "fused sketch"]), st.integers(0, 3))
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_large_holes_change_nothing_known(
+    small_limits: None, hole: NDArray[np.bool_], dtype: Any, name: str, band: int
+) -> None:
+    pixels = photo_of(*hole.shape, dtype=dtype)
+    (fill,) = NETS[name].complete(pixels, hole, band=band, texture="photo")
+    near = cv2.dilate(hole.astype(np.uint8), np.ones((2 * band + 1, 2 * band + 1), np.uint8)) > 0
+    assert fill.photo.pixels.dtype == dtype and fill.photo.pixels.shape == pixels.shape
+    assert (fill.photo.pixels[~near] == pixels[~near]).all()
+
+
+@pytest.mark.parametrize("texture", ["net", "photo"])
+@pytest.mark.parametrize("name", ["sketch", "fused sketch"])
+def test_tiles_inside_a_large_hole_leave_no_seam(
+    monkeypatch: pytest.MonkeyPatch, small_limits: None, name: str, texture: str
+) -> None:
+    pixels = photo_of(260, 340)
+    (in_tiles,) = NETS[name].complete(pixels, LARGE_HOLE, texture=texture, band=2)
+    monkeypatch.setattr(completer, "TILE", 1000)
+    (at_once,) = NETS[name].complete(pixels, LARGE_HOLE, texture=texture, band=2)
+    apart = np.abs(in_tiles.photo.pixels.astype(int) - at_once.photo.pixels)
+    assert apart.max() <= 1 and apart.mean() < 1e-3  # rounding
+
+
+@pytest.mark.parametrize("name", ["sketch", "fused sketch"])
+def test_a_seam_is_closed_at_a_smaller_scale_too(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    pixels = photo_of(260, 340)
+    (fine,) = complete(NETS[name], pixels, LARGE_HOLE)
+    monkeypatch.setattr(completer, "SEAM_PIXELS", 9000)
+    (coarse,) = complete(NETS[name], pixels, LARGE_HOLE)
+    monkeypatch.setattr(completer.resolution, "close_seam", lambda fill, *_, **__: fill)
+    (open_,) = complete(NETS[name], pixels, LARGE_HOLE)
+    jumps = [
+        -ranking.seam_score((fill.photo.pixels / 255).astype(np.float32), LARGE_HOLE) for fill in (fine, coarse, open_)
+    ]
+    assert jumps[0] != jumps[1] and jumps[1] < 0.03 < jumps[2] / 4
+
+
+def test_fills_of_one_photo_share_it_in_memory() -> None:
+    pixels = photo_of(1500, 2000)
+    photo = photos.read(pixels)
+    hole = box(1500, 2000, (slice(700, 740), slice(900, 960)))
+    complete(NETS["sketch"], pixels[:90, :120], HOLE)  # what is loaded once
+    tracemalloc.start()
+    fills = complete(NETS["sketch"], photo, hole, n=4)
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(fills) == 4 and all((fill.photo.pixels[~hole] == pixels[~hole]).all() for fill in fills)
+    assert held < 0.8 * pixels.nbytes  # the hole, one byte a pixel, and patches; four photos would be 4
+    assert peak < 2.5 * pixels.nbytes
+
+
+def test_what_would_not_fit_into_memory_is_refused_before_anything_is_drawn() -> None:
+    pixels, hole = photo_of(1500, 2000), box(1500, 2000, (slice(100, 1400), slice(100, 1900)))
+    net = Sketch().eval()
+    allowed = memory.resident() + 100 * 2**20
+    with pytest.raises(TooLarge, match=r"4 fills of a photo of 2000x1500 .* MiB.*--max-memory \d+M") as refused:
+        complete(Completer(net), photos.read(pixels), hole, n=4, max_memory=allowed)
+    assert net.encoded == 0
+    enough = int(re.findall(r"--max-memory (\d+)M", str(refused.value))[0]) * 2**20
+    assert allowed < enough < allowed + 2**30
+    assert len(complete(Completer(net), photos.read(pixels), hole, n=1, max_memory=enough)) == 1
+
+
+def test_a_photo_that_cannot_be_read_within_the_ceiling_is_refused_unread(tmp_path: Path) -> None:
+    Image.fromarray(photo_of(2000, 3000)).save(tmp_path / "photo.png")
+    with pytest.raises(TooLarge, match=r"3000x2000.*max_memory"):
+        complete(sketch(), tmp_path / "photo.png", HOLE, max_memory=memory.resident() + 10 * 2**20)
 
 
 @pytest.mark.parametrize("name", ["sketch", "fused sketch", "flagship", "dfnet"])

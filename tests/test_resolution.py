@@ -11,20 +11,27 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from skimage.measure import block_reduce
+from skimage.transform import downscale_local_mean
 
 from manyfill.resolution import (
     Bools,
     Box,
+    Floats,
     Window,
     _continue,
     _mirror,
     _shrink_hole,
+    carry_detail,
     close_seam,
     continue_outwards,
+    enlarge,
     fill_smoothly,
     from_net,
     net_size,
     plan,
+    shrink,
+    shrink_hole,
     to_net,
 )
 
@@ -135,6 +142,18 @@ def test_a_speck_far_away_does_not_shrink_the_window_of_a_large_hole() -> None:
     assert max(window.box.height for window in plan(hole, working_size=256, multiple=32)) == 1200
 
 
+@pytest.mark.parametrize("size", [(20_000, 20_000), (20_000, 3), (1, 20_000)])
+def test_the_largest_photos_are_planned_by_their_hole(size: tuple[int, int]) -> None:
+    height, width = size
+    hole = np.zeros(size, np.uint8)
+    cv2.line(hole, (0, 0), (width - 1, height - 1), 1, 2)
+    scratch = hole > 0
+    windows = plan(scratch, working_size=64, multiple=32)
+    assert 64 < len(windows) <= 256
+    assert (covered(windows, scratch) == scratch).all()
+    assert max(max(window.box.height, window.box.width) for window in windows) <= 300
+
+
 def test_dust_everywhere_makes_coarser_windows_rather_than_more() -> None:
     dust = np.random.default_rng(0).random((1500, 1500)) < 1e-3
     for limit in (10, 40):
@@ -229,6 +248,70 @@ def test_padding_is_reflection(inner: int, padded: int) -> None:
     line = np.arange(inner)
     expected = np.pad(line, (before, padded - inner - before), mode="reflect" if inner > 1 else "edge")
     assert (line[_mirror(inner, padded)] == expected).all()
+
+
+# ── detail ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(2, 5), st.sampled_from([np.uint8, np.uint16, np.float32]))
+@settings(max_examples=25)
+def test_shrinking_is_the_mean_of_blocks(height: int, width: int, factor: int, dtype: type) -> None:
+    top = np.iinfo(dtype).max if np.dtype(dtype).kind == "u" else 1
+    picture = (np.random.default_rng(height).random((height, width, 3)) * top).astype(dtype)
+    small = shrink(lambda above, below: picture[above:below], (height, width), factor)
+    filled_up = np.pad(picture / top, ((0, -height % factor), (0, -width % factor), (0, 0)), "edge")
+    np.testing.assert_allclose(small, downscale_local_mean(filled_up, (factor, factor, 1)), atol=0.51 / 255)
+    hole = picture[..., 0] > 0.9 * top
+    missing = block_reduce(hole, (factor, factor), np.max)
+    assert (shrink_hole(hole, factor) == missing).all() and missing.shape == small.shape[:2]
+
+
+def test_few_rows_are_asked_for_at_a_time_and_each_once() -> None:
+    asked: list[tuple[int, int]] = []
+
+    def rows(top: int, bottom: int) -> Floats:
+        asked.append((top, bottom))
+        return np.full((bottom - top, 2000, 3), 0.5, np.float32)
+
+    small = shrink(rows, (3001, 2000), 3)
+    assert small.shape == (1001, 667, 3) and np.abs(small - 0.5).max() < 1e-6
+    assert [top for top, _ in asked[1:]] == [bottom for _, bottom in asked[:-1]] and asked[-1][1] == 3001
+    assert max(bottom - top for top, bottom in asked) * 2000 <= 2**20
+
+
+def test_an_enlarged_part_is_the_same_as_cut_from_the_whole() -> None:
+    small = np.random.default_rng(0).random((20, 30, 3)).astype(np.float32)
+    whole = enlarge(small, 4, Box(0, 0, 80, 120))
+    np.testing.assert_allclose(enlarge(small, 4, Box(13, 21, 30, 40)), whole[13:43, 21:61], atol=1e-6)
+    ramp = np.broadcast_to(np.arange(30, dtype=np.float32)[None, :, None], (20, 30, 3))
+    inner = enlarge(np.ascontiguousarray(ramp), 4, Box(40, 40, 1, 40))[0, :, 0]
+    np.testing.assert_allclose(np.diff(inner), 0.25, atol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_detail_comes_along_from_where_the_fill_was_taken(factor: int) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (48 * factor, 60 * factor, 3)).astype(np.uint8)
+    seen = shrink(lambda top, bottom: photo[top:bottom], photo.shape[:2], factor)
+    y, x = np.mgrid[:48, :60]
+    sources = ((y - 10).clip(0) * 60 + (x - 20).clip(0)).astype(np.int32)  # all from up and left
+    drawn = seen.reshape(-1, 3)[sources]
+    ones = np.ones((48, 60), np.float32)
+    at, shift = Box(20 * factor, 30 * factor, 15 * factor, 12 * factor), (10 * factor, 20 * factor)
+    taken = photo[at.top - shift[0] : at.bottom - shift[0], at.left - shift[1] : at.right - shift[1]] / 255
+    np.testing.assert_allclose(carry_detail(photo, seen, drawn, sources, ones, factor, at), taken, atol=1e-5)
+    soft = enlarge(drawn, factor, at)
+    assert np.abs(soft - taken).mean() > 0.1  # what would be there without
+    for nothing in ((sources, 0 * ones), (np.full_like(sources, -1), ones)):
+        np.testing.assert_array_equal(carry_detail(photo, seen, drawn, *nothing, factor, at), soft)
+
+
+@given(st.integers(0, 50), st.integers(1, 70), st.integers(1, 70), st.integers(1, 40))
+def test_tiles_cover_a_box_once(top: int, height: int, width: int, side: int) -> None:
+    count = np.zeros((top + height, 5 + width), int)
+    for tile in Box(top, 5, height, width).tiles(side):
+        assert max(tile.height, tile.width) <= side
+        count[tile.part] += 1
+    assert (count[top:, 5:] == 1).all() and count.sum() == height * width
 
 
 # ── seams ─────────────────────────────────────────────────────────────────────────────────────────────────────────
