@@ -24,7 +24,6 @@ from manyfill.errors import ManyfillError, MissingExtra
 from manyfill.fillers import FILLERS
 
 TRIES = 3  # workers that a photo may cost before it counts as failed
-AHEAD = 2  # photos that a worker has been handed: one in work, one waiting
 
 
 @dataclass(frozen=True)
@@ -124,15 +123,13 @@ def _on_actors(ray: Any, model: Model, job: Job, left: Iterator[Task], workers: 
     actors: list[Any] = []
     running: dict[Any, tuple[Task, Any]] = {}
 
-    def hand(actor: Any, task: Task) -> None:
+    def hand(actor: Any, task: Task) -> None:  # one at a time: none waits behind a photo that kills its worker
         running[actor.attempt.remote(task, job.options, job.model_file)] = task, actor
 
     try:
         for task in islice(left, count):  # no more workers than photos
             actors.append(hire.remote(model))
             hand(actors[-1], task)
-        for actor, task in zip(actors * (AHEAD - 1), left, strict=False):
-            hand(actor, task)
         while running:
             (finished,), _ = ray.wait(list(running), num_returns=1)
             task, actor = running.pop(finished)

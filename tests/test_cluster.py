@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from manyfill import batch, cluster, weights
-from manyfill.batch import Failed, Fate, Job, Options, Skipped
+from manyfill.batch import Failed, Fate, Job, Options, Skipped, Task
 from manyfill.completer import Completer
 from manyfill.errors import ManyfillError
 from manyfill.nets.picnet import PICNet, PICNetConfig
@@ -71,7 +71,7 @@ def workers() -> list[int]:
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the worker to kill in /proc")
 @pytest.mark.usefixtures("_ray")
 def test_where_a_worker_is_killed_nothing_is_lost_and_nothing_done_twice(model: cluster.Model, tmp_path: Path) -> None:
-    job, alone = small_job(tmp_path / "ray", 16), small_job(tmp_path / "alone", 16)
+    job, alone = small_job(tmp_path / "ray", 10), small_job(tmp_path / "alone", 10)
     (job.photos / "05.png").write_bytes(b"no picture")
     seen: list[Fate] = []
     killed: list[int] = []
@@ -84,20 +84,20 @@ def test_where_a_worker_is_killed_nothing_is_lost_and_nothing_done_twice(model: 
 
     summary = cluster.complete_folder(model, job, workers=2, report=report)
     assert killed
-    assert (summary.done, [failed.name for failed in summary.failed]) == (15, ["05.png"])
-    assert sorted(fate.name for fate in seen) == [f"{number:02}.png" for number in range(16)]
+    assert (summary.done, [failed.name for failed in summary.failed]) == (9, ["05.png"])
+    assert sorted(fate.name for fate in seen) == [f"{number:02}.png" for number in range(10)]
     lines = [json.loads(line) for line in (job.out / "manifest.jsonl").read_text().splitlines()]
-    assert Counter(line["photo"] for line in lines) == Counter(f"{number:02}.png" for number in range(16))
+    assert Counter(line["photo"] for line in lines) == Counter(f"{number:02}.png" for number in range(10))
     assert not list(job.out.glob(".*")), "a killed worker left half a file"
 
     completer = Completer.from_pretrained(model.name_or_path, device="cpu", engine="torch")
     again: list[Fate] = []
     batch.complete_folder(completer, job, report=again.append)  # without Ray: the same manifest
-    assert Counter(type(fate) for fate in again) == {Skipped: 15, Failed: 1}
+    assert Counter(type(fate) for fate in again) == {Skipped: 9, Failed: 1}
     batch.complete_folder(completer, alone)
     for path in job.out.glob("*_?.png"):
         assert path.read_bytes() == (alone.out / path.name).read_bytes()
-    assert len(list(job.out.glob("*_?.png"))) == 30
+    assert len(list(job.out.glob("*_?.png"))) == 18
 
 
 @pytest.mark.usefixtures("_ray")
@@ -106,6 +106,26 @@ def test_a_worker_with_another_model_ends_the_job(model: cluster.Model, tmp_path
     with pytest.raises(ManyfillError, match=r"a worker cannot start: .* is another one on machine"):
         cluster.complete_folder(other, small_job(tmp_path, 2), workers=1)
     assert not list((tmp_path / "out").rglob("*.png"))
+
+
+@pytest.mark.usefixtures("_ray")
+def test_a_photo_that_kills_its_workers_fails_and_the_rest_is_done(
+    model: cluster.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Frail:  # takes no time to start; in a function, so that Ray ships it by value
+        def __init__(self, model: cluster.Model) -> None: ...
+
+        def attempt(self, task: Task, options: Options, model_file: Path | None) -> Failed:
+            if task.name == "00.png":
+                os._exit(1)
+            return Failed(task.name, "survived")
+
+    monkeypatch.setattr(cluster, "Worker", Frail)
+    monkeypatch.setattr(cluster, "TRIES", 2)
+    summary = cluster.complete_folder(model, small_job(tmp_path, 4), workers=1)
+    assert [failed.name for failed in summary.failed] == ["00.png", "01.png", "02.png", "03.png"]
+    assert summary.failed[0].error.startswith("2 workers died of it")
+    assert [failed.error for failed in summary.failed[1:]] == ["survived"] * 3
 
 
 def test_relative_paths_mean_the_same_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
