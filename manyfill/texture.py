@@ -50,7 +50,6 @@ DEEPER = 1.3  # a patch one pixel deeper in the hole has so much less say
 LUMA = 1.0  # weight of the guide's lightness
 CHROMA = 2.0  # and of its colour, which light does not change
 OPPONENT = np.array([[0.58, 0.71, 0.41], [0.58, 0, -0.82], [0.58, -0.71, 0.41]], np.float32)
-GUESSED = 0.1  # price at the start of a source that is all missing
 FADE = 0.0025  # how fast a guide's colour shift at the rim fades inwards, at the coarsest scale
 NEARNESS = 0.02  # price of distance: a source a whole picture away costs as much as a colour this far off
 BLURRED = 0.5  # low-passed difference from a blurred guide at which the photo's patches lose most of their say
@@ -580,14 +579,13 @@ def _peel(level: _Level, hint: _Hint | None, rng: np.random.Generator) -> _Field
     dy, dx = np.mgrid[-RADIUS : RADIUS + 1, -RADIUS : RADIUS + 1]
     near = (dy * width + dx).ravel()
     window = np.exp(-(dy**2 + dx**2) / (2 * 2.5**2)).ravel().astype(np.float32)
-    picture = np.where(level.hole[..., None], _blur_known(level, 2.0), level.image).reshape(-1, 3)
+    picture = level.image.reshape(-1, 3).copy()
     known = ~level.hole.ravel()
-    sources = np.flatnonzero(level.usable)
+    sources = np.flatnonzero(level.valid)
     if len(sources) > 6000:
         sources = rng.choice(sources, 6000, replace=False)
     patches = picture[sources[:, None] + near].reshape(len(sources), -1)
     squares = (patches**2).reshape(len(sources), -1, 3).sum(2)
-    lacking = np.float32(GUESSED) * (~known[sources[:, None] + near]).mean(1, dtype=np.float32)
     waiting = np.flatnonzero(level.touched)
     while len(waiting):
         seen = known[waiting[:, None] + near] * window
@@ -602,7 +600,7 @@ def _peel(level: _Level, hint: _Hint | None, rng: np.random.Generator) -> _Field
             told, known_low = hint.guide.reshape(-1, 3)[here], hint.known.reshape(-1, 3)[sources]
             apart = (told**2).sum(1)[:, None] + (known_low**2).sum(1) - 2 * told @ known_low.T
             cost += hint.weight.ravel()[here][:, None] * apart
-        cost = np.maximum(cost, 0) + lacking + 1e-4
+        cost = np.maximum(cost, 0) + 1e-4
         best = sources[(cost * (1 + 0.2 * rng.random(cost.shape, np.float32))).argmin(1)]
         field.source[here] = best
         fresh = ~known[here]
