@@ -28,7 +28,7 @@ from typing import Any, Literal
 from PIL import Image
 
 from manyfill import __version__, photos, sheet
-from manyfill.completer import Completer, Completion, largest_photo, uncertainty
+from manyfill.completer import Completer, Completion, read_photo, uncertainty
 from manyfill.errors import BadImage, BadMask, ManyfillError
 
 log = logging.getLogger(__name__)
@@ -231,7 +231,7 @@ def complete_photo(
 ) -> Done:
     """Complete one photo and write its files, each atomically, the sidecar last."""
     start = time.perf_counter()
-    photo = photos.read(task.photo, max_pixels=largest_photo(options.max_memory))
+    photo = read_photo(task.photo, options.max_memory)
     mask = task.photo if task.mask is None else task.mask
     completions = completer.complete(
         photo, mask, n=options.n, seed=options.seed, progress=progress, **options.complete()

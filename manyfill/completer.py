@@ -37,7 +37,7 @@ Preview = Callable[["Completion", int, int], None]  # (unfinished fill, step, st
 MOST = 64  # fills per call
 SCORED = 4  # windows, those with most of the hole, that a fill's score is the mean of
 READING = 14  # bytes a pixel to read a photo and its mask, at most
-SEAM_BYTES, TEXTURE_BYTES = 160, 180  # a pixel of what these stages work on, measured
+SEAM_BYTES, TEXTURE_BYTES = 160, 215  # a pixel of what these stages work on, measured
 WRITING, SHEET = 9, 14  # bytes a pixel and byte of depth to write a fill; a contact sheet too
 NETWORK = 150 << 20  # bytes of what does not go with sizes: a network at work, tables, threads
 MARGIN = 16  # known pixels around a core that its seam is closed against
@@ -292,7 +292,7 @@ class Completer:
         _check(n=n, grow=grow, band=band, diversity=diversity, step=step)
         if near is not None and step == 0:
             n, seed, near = 1, near, None
-        source = photo if isinstance(photo, Photo) else photos.read(photo, max_pixels=largest_photo(max_memory))
+        source = read_photo(photo, max_memory)
         hole = masks.read_marked(mask, polarity=polarity, size=(source.height, source.width))
         hole = masks.grow_marked(hole, grow) if grow else hole
         source, hole, blind = _see_through(source, hole, fill_transparent=polarity == "alpha")
@@ -687,17 +687,28 @@ def _check(*, n: int, grow: int, band: int, diversity: float, step: float) -> No
         raise ManyfillError(f"step is {step}; expected 0 (the same fill) to 1 (as different as any other).")
 
 
-def largest_photo(max_memory: int | None) -> int:
-    """Pixels that a photo may have so that it and its mask can be read within a ceiling; None: half of what is free."""
+def read_photo(source: Any, max_memory: int | None = None) -> Photo:
+    """`photos.read`, where a ceiling of memory allows to read photo and mask; else TooLarge before it is decoded."""
+    if isinstance(source, Photo):
+        return source
     ceiling, held = _ceiling(max_memory), memory.resident()
     if ceiling is None:
-        return photos.MAX_PIXELS
+        return photos.read(source)
     if ceiling <= held:
         raise TooLarge(
             f"program and model hold {_mib(held)} MiB of memory before anything is done; allowed are"
             f" {_mib(ceiling)} MiB. Allow more: --max-memory {_mib(held) + 512}M or above."
         )
-    return min(photos.MAX_PIXELS, (ceiling - held) // READING)
+    room = (ceiling - held) // READING
+    try:
+        return photos.read(source, max_pixels=min(photos.MAX_PIXELS, room))
+    except TooLarge as error:
+        if room >= photos.MAX_PIXELS:
+            raise
+        raise TooLarge(
+            f"{str(error).rsplit(';', 1)[0]}: to read it takes {READING} bytes of memory for each, beside the"
+            f" {_mib(held)} MiB of program and model; allowed are {_mib(ceiling)} MiB. Allow more: --max-memory."
+        ) from None
 
 
 def _ceiling(max_memory: int | None) -> int | None:

@@ -213,7 +213,7 @@ def _check_size(name: str, width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise TooLarge(
             f"{name} is {width}x{height}, {width * height / 1e6:,.1f} million pixels; the limit is "
-            f"{max_pixels / 1e6:,.1f} million. Make it smaller, or raise max_pixels (max_memory, where memory sets it)."
+            f"{max_pixels / 1e6:,.1f} million. Make it smaller, or raise max_pixels if you trust it."
         )
 
 
