@@ -16,6 +16,7 @@ from manyfill import masks, photos, weights, zoo
 from manyfill.cli import COMMANDS, run
 from manyfill.cli.complete import parse_size, parse_texture
 from manyfill.errors import ManyfillError
+from manyfill.fillers import FILLERS
 from manyfill.nets.dfnet import DFNet, DFNetConfig
 from manyfill.nets.picnet import PICNet, PICNetConfig
 
@@ -455,7 +456,8 @@ def test_models_lists_what_is_installed(
     for expected in ("some-net", "3.4 MB", "CC-BY-4.0", "photos of things", "12,345", "psnr 21.5", str(entry.path)):
         assert expected in text
     assert "MISSING" in text
-    (listed,) = json.loads(manyfill("models", "--json").out)
+    listed, *fillers = json.loads(manyfill("models", "--json").out)
+    assert {filler["name"] for filler in fillers} == set(FILLERS)
     assert listed["installed"] is False and listed["path"] == str(entry.path) and listed["measured"] == {"psnr": 21.5}
 
 

@@ -27,7 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "masks": ("masks", "Write random masks: PNG, white = fill, with a manifest."),
     "replay": ("replay", "Make the same files again, byte for byte, from a JSON sidecar."),
     "serve": ("serve", "Serve the web page and an HTTP interface for programs."),
-    "export": ("export", "Write a model as an ONNX file, for other runtimes and for browsers."),
+    "export": ("export", "Write a model as one ONNX file, for any runtime or browser."),
     "train": ("train", "Train a model, or go on with a training run."),
     "evaluate": ("evaluate", "Measure models, fillers and anybody's results side by side."),
     "compare": ("compare", "Train what the papers compare on an equal budget, and lay it side by side."),
