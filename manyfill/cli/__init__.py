@@ -30,7 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("export", "Write a model as one ONNX file, for any runtime or browser."),
     "train": ("train", "Train a model, or go on with a training run."),
     "evaluate": ("evaluate", "Measure models, fillers and anybody's results side by side."),
-    "compare": ("compare", "Train what the papers compare on an equal budget, and lay it side by side."),
+    "compare": ("compare", "Train what the papers compare, on an equal budget, side by side."),
 }
 
 
