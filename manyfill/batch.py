@@ -456,6 +456,7 @@ def carry_out(
     start = time.perf_counter()
     plan = list(tasks(job))
     summary = Summary()
+    photos.sweep(job.out)
     manifest = Manifest(job.out, fingerprint(job.options, model_sha256))
 
     def note(fate: Fate) -> None:

@@ -16,6 +16,7 @@ import os
 import secrets
 import struct
 import sys
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -952,6 +953,16 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
         _remove(partial)
         raise
     _sync_folder(target.parent)
+
+
+def sweep(folder: Path, *, older_than: float = 3600.0) -> None:
+    """Remove what killed processes left half written below a folder: hidden files untouched for so many seconds."""
+    for partial in folder.rglob(".manyfill-*.part"):
+        try:
+            if time.time() - partial.stat().st_mtime > older_than:
+                partial.unlink(missing_ok=True)
+        except OSError:  # its writer has finished, or it is not ours to remove
+            continue
 
 
 def _remove(partial: Path) -> None:

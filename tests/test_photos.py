@@ -858,3 +858,15 @@ def test_a_write_to_nowhere_says_where(tmp_path: Path) -> None:
     with pytest.raises(BadImage, match="is a folder"):
         photos.write(photos.read(smooth()), tmp_path / "folder.png")
     assert os.listdir(tmp_path) == ["folder.png"]
+
+
+def test_what_a_killed_process_left_half_written_is_swept_and_a_file_being_written_is_not(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    left, fresh = tmp_path / "deep" / ".manyfill-0123.part", tmp_path / ".manyfill-4567.part"
+    for path in (left, fresh, tmp_path / "photo.png"):
+        path.write_bytes(b"half")
+        os.utime(path, (0, 0))
+    os.utime(fresh)
+    photos.sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [fresh.name, "photo.png"]
+    photos.sweep(tmp_path / "not-there")

@@ -17,7 +17,8 @@ ENGLISH = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 CHINESE = (REPOSITORY / "README.zh-CN.md").read_text(encoding="utf-8")
 
 # Not run here: installing, a training run, and checkpoints that only their authors may hand out.
-ELSEWHERE = ("pip ", "git ", "make ", "manyfill train ", "manyfill import ", "mine.safetensors", "runs/mine")
+ELSEWHERE = ("pip ", "git ", "make ", "manyfill train ", "manyfill serve", "manyfill import ")
+ELSEWHERE += ("mine.safetensors", "runs/mine")
 
 
 def blocks(page: str, language: str) -> list[str]:

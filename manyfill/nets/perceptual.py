@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -63,12 +63,13 @@ class EfficientNetLite0(Features):
 
     def _fold(self) -> None:
         """Make one factor and one bias of each frozen batch norm, inside its convolution."""
-        self.stem[0], self.stem[1] = fuse_conv_bn_eval(self.stem[0], self.stem[1]), nn.Identity()  # type: ignore[arg-type]
+        conv, norm = cast(nn.Conv2d, self.stem[0]), cast(nn.BatchNorm2d, self.stem[1])
+        self.stem[0], self.stem[1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
         for block in self.blocks:
-            for conv, norm in (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")):
-                if hasattr(block, conv):
-                    setattr(block, conv, fuse_conv_bn_eval(getattr(block, conv), getattr(block, norm)))
-                    setattr(block, norm, nn.Identity())
+            for name, after in (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")):
+                if hasattr(block, name):
+                    setattr(block, name, fuse_conv_bn_eval(getattr(block, name), getattr(block, after)))
+                    setattr(block, after, nn.Identity())
 
     def forward(self, image: Tensor) -> list[Tensor]:
         x = self.stem((image * 255 - 127) / 128)
