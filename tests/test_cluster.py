@@ -88,9 +88,7 @@ def test_where_a_worker_is_killed_nothing_is_lost_and_nothing_done_twice(model: 
     assert sorted(fate.name for fate in seen) == [f"{number:02}.png" for number in range(10)]
     lines = [json.loads(line) for line in (job.out / "manifest.jsonl").read_text().splitlines()]
     assert Counter(line["photo"] for line in lines) == Counter(f"{number:02}.png" for number in range(10))
-    for path in job.out.glob(
-        "*.png"
-    ):  # a kill in mid-write leaves a hidden file, no half one
+    for path in job.out.glob("*.png"):  # a kill in mid-write leaves a hidden file, no half one
         photos.read(path)
 
     completer = Completer.from_pretrained(model.name_or_path, device="cpu", engine="torch")
