@@ -95,10 +95,12 @@ def _here(model: str, texture: str, height: int, width: int) -> dict[str, float 
 
 
 def _peak() -> float:
-    """The most memory that this process held, in MiB. Linux's ru_maxrss would count the process that started it, too."""
+    """The most memory that this process held, in MiB; Linux's ru_maxrss would count the process that started it."""
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
+        import resource
+
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
