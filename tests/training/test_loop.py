@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,14 @@ def never_killed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     run = tmp_path_factory.mktemp("runs") / "never-killed"
     train(TINY, [photos], run)
     return run
+
+
+@pytest.fixture(autouse=True)
+def python_answers_ctrl_c() -> Iterator[None]:
+    """Also where the tests were started in the background, with SIGINT ignored."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, usual)
 
 
 def same(a: Any, b: Any) -> bool:
