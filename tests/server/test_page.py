@@ -433,6 +433,43 @@ def test_everything_is_there_again_after_a_reload(sketching: Running, tab: Open)
     assert page.download()[0] == "lake_filled.png"
 
 
+def test_what_changes_while_it_is_being_kept_is_kept_too(sketching: Running, tab: Open) -> None:
+    page = tab(sketching)
+    page.load(photo_file())
+    page.paint()
+    page.fill(2)
+    expect(page.find("body")).to_have_attribute("data-kept", "true")
+    page.page.evaluate(
+        """() => {
+          const put = IDBObjectStore.prototype.put;
+          IDBObjectStore.prototype.put = function (...given) {  // once: fill 2 is chosen after fill 1 went to the disk
+            IDBObjectStore.prototype.put = put;
+            queueMicrotask(() => document.querySelectorAll("#strip button")[2].click());
+            return put.apply(this, given);
+          };
+        }"""
+    )
+    page.page.keyboard.press("0")
+    page.page.keyboard.press("1")
+    expect(page.find("#strip li:nth-child(3) button")).to_have_attribute("aria-pressed", "true")
+    expect(page.find("body")).to_have_attribute("data-kept", "true")
+    page.open()
+    page.wait_for_fills(2)
+    assert page.chosen() == "2"
+
+
+def test_a_reload_right_after_a_change_does_not_lose_it(sketching: Running, tab: Open) -> None:
+    page = tab(sketching)
+    page.load(photo_file())
+    page.paint()
+    page.fill(2)
+    expect(page.find("body")).to_have_attribute("data-kept", "true")
+    page.page.keyboard.press("2")
+    page.open()
+    page.wait_for_fills(2)
+    assert page.chosen() == "2"
+
+
 # ── what goes wrong ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 

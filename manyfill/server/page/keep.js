@@ -12,6 +12,7 @@ const tab = sessionStorage.getItem("manyfill.tab") ?? String(Math.random()).slic
 let database = null;
 let keptBase = null;
 let timer = null;
+let changes = 0; // of the state, counted: what is on the disk is of one of these numbers
 
 function done(request) {
   return new Promise((resolve, reject) => {
@@ -36,34 +37,53 @@ export async function startKeeping() {
   } catch (error) {
     console.warn("nothing is kept for a reload:", error);
   }
+  if (!database) return;
   subscribe(() => {
-    if (!database) return;
-    clearTimeout(timer);
+    changes += 1;
     document.body.dataset.kept = false;
-    timer = setTimeout(() => keep().catch((error) => console.warn(error)), DELAY);
+    clearTimeout(timer);
+    timer = setTimeout(keep, DELAY);
   });
+  addEventListener("pagehide", () => timer && keep()); // a reload right after the last change
 }
 
-async function keep() {
+/**
+ * Write what is open, as it is now. Transactions on one store are carried out in the order in which they are made, and
+ * whole or not at all, so that the latest state is what stays, whichever of them is told first to be done.
+ */
+function keep() {
+  clearTimeout(timer);
+  timer = null;
+  const kept = changes;
   const { base, hole, run, chosen, region } = state.doc;
-  if (!base) return;
-  if (keptBase !== base) {
-    const { root } = base;
-    await done(store("readwrite").put({ root: root.blob, name: root.name, blob: base.blob }, `${tab}/photo`));
-    keptBase = base;
+  const transaction = database.transaction("tabs", "readwrite");
+  const tabs = transaction.objectStore("tabs");
+  if (!base) {
+    tabs.delete(`${tab}/photo`);
+    tabs.delete(`${tab}/doc`);
+  } else {
+    const fills = run?.base === base ? run.fills : [];
+    const record = {
+      when: Date.now(),
+      hole: plain(hole),
+      region: plain(region),
+      runHole: run ? plain(run.hole) : [],
+      same: run?.hole === hole,
+      fills: fills.map(({ picture, sharp, ...fill }) => fill),
+      chosen: fills.indexOf(chosen),
+    };
+    if (keptBase !== base) tabs.put({ root: base.root.blob, name: base.root.name, blob: base.blob }, `${tab}/photo`);
+    tabs.put(record, `${tab}/doc`);
   }
-  const fills = run?.base === base ? run.fills : [];
-  const record = {
-    when: Date.now(),
-    hole: plain(hole),
-    region: plain(region),
-    runHole: run ? plain(run.hole) : [],
-    same: run?.hole === hole,
-    fills: fills.map(({ picture, sharp, ...fill }) => fill),
-    chosen: fills.indexOf(chosen),
+  keptBase = base;
+  transaction.oncomplete = () => {
+    if (kept === changes) document.body.dataset.kept = true; // for whoever waits with closing
   };
-  await done(store("readwrite").put(record, `${tab}/doc`));
-  document.body.dataset.kept = true; // for whoever waits with closing
+  transaction.onabort = () => {
+    console.warn("not kept for a reload:", transaction.error);
+    keptBase = null;
+  };
+  transaction.commit();
 }
 
 function plain(strokes) {
