@@ -25,7 +25,7 @@ from manyfill.errors import BadWeights, ManyfillError, TooLarge
 from manyfill.fillers import FILLERS, Filler
 from manyfill.nets import CompletionNet, Prediction
 from manyfill.photos import Photo
-from manyfill.resolution import Bools, Box, Floats, Window
+from manyfill.resolution import Bools, Box, Floats, Turn, Window
 from manyfill.zoo import DEFAULT, ZOO
 
 if TYPE_CHECKING:
@@ -335,11 +335,9 @@ class Completer:
     ) -> list[_Draft]:
         """Every fill, window by window; a window that no earlier one reaches into is encoded once for all fills."""
         drafts = [_Draft(seed) for seed in seeds]
-        unfilled = task.hole.copy()
         total = len(windows) * len(drafts)
-        for number, window in enumerate(windows):
-            missing = unfilled[window.box.part] if task.blind is None else (unfilled | task.blind)[window.box.part]
-            own = unfilled[window.core.part].copy()
+        for number, turn in enumerate(resolution.turns(windows, task.hole, task.blind)):
+            window = turn.window
             shared = not drafts[0].touches(window.box)
             encoded = None
             for index, draft in enumerate(drafts):
@@ -347,19 +345,18 @@ class Completer:
                     progress("fill", number * len(drafts) + index, total)
                 view = draft.look(task.photo.pixels, window.box)
                 if encoded is None or not shared:
-                    image, hole = resolution.to_net(view, missing, window)
+                    image, hole = resolution.to_net(view, turn.missing, window)
                     encoded = self.net.encode(image.to(self.device), hole.to(self.device))
                 noise = self._noise(window, draft.seed, number, task.noise)
                 prediction = self.net.decode(encoded, noise)
                 if not torch.isfinite(prediction.image).all():
                     raise BadWeights(f"model '{self.name}' drew values that are no numbers: its weights are damaged.")
                 if preview is not None and number == len(windows) - 1:
-                    _show_scales(task, window, own, draft, prediction, preview)
-                draft.patches.append(_finish(task, window, view, missing, own, prediction))
+                    _show_scales(task, turn, draft, prediction, preview)
+                draft.patches.append(_finish(task, turn, view, prediction))
                 if preview is not None and number == len(windows) - 1:
                     steps = len(prediction.scales) + 1
                     preview(_unfinished(task, draft), steps, steps)
-            unfilled[window.core.part] = False
         if progress is not None:
             progress("fill", total, total)
         return drafts
@@ -425,59 +422,66 @@ class _WithoutNet(Completer):
         if task.band:
             raise ManyfillError(f"'{self.name}' does not blend into the photo around the hole. Leave --band at 0.")
         drafts = [_Draft(seed) for seed in seeds]
-        unfilled = task.hole.copy()
-        for number, window in enumerate(windows):
-            missing = unfilled[window.box.part] if task.blind is None else (unfilled | task.blind)[window.box.part]
-            own = unfilled[window.core.part].copy()
-            core = window.core.inside(window.box).part
+        for number, turn in enumerate(resolution.turns(windows, task.hole, task.blind)):
+            window = turn.window
+            part = turn.box.inside(window.box).part
+            whole = Box(0, 0, turn.box.height, turn.box.width)
             for index, draft in enumerate(drafts):
                 if progress is not None:
                     progress("fill", number * len(drafts) + index, len(windows) * len(drafts))
-                seen = np.rint(_as_float(draft.look(task.photo.pixels, window.box)) * 255).astype(np.uint8)
+                view = draft.look(task.photo.pixels, window.box)
+                seen = np.rint(_as_float(view) * 255).astype(np.uint8)
                 seed = _seed(draft.seed, number) if task.noise.diversity > 0 else 0
-                fill = self.filler(seen, missing, seed)[core]
-                draft.patches.append(_Patch(window.core, _round(_as_float(fill), task.photo), own))
+                fill = _as_float(self.filler(seen, turn.missing, seed)[part])
+                if turn.again is not None:
+                    fill = turn.blend(fill, _as_float(view[part]), whole)
+                draft.patches.append(_Patch(turn.box, _round(fill, task.photo), turn.painted))
                 if preview is not None and number == len(windows) - 1:
                     preview(_unfinished(task, draft), 1, 1)
-            unfilled[window.core.part] = False
         if progress is not None:
             progress("fill", len(windows) * len(drafts), len(windows) * len(drafts))
         return drafts
 
 
-def _finish(
-    task: _Task, window: Window, view: NDArray[Any], missing: Bools, own: Bools, prediction: Prediction
-) -> _Patch:
-    """What the network drew, joined to the photo: `view` and `missing` are of `window.box`, `own` of its core."""
-    box = window.core.grown(task.band, window.box)
-    core = window.core.inside(box).part
-    painted = np.zeros((box.height, box.width), bool)
-    painted[core] = own
-    distance = _near(painted, task.band) if task.band else None
+def _finish(task: _Task, turn: Turn, view: NDArray[Any], prediction: Prediction) -> _Patch:
+    """What the network drew, joined to the photo and blended with what earlier windows drew; `view` is the window's."""
+    window = turn.window
+    box = turn.box.grown(task.band, window.box)
+    inner = turn.box.inside(box)
+    own = np.zeros((box.height, box.width), bool)
+    own[inner.part] = turn.own
+    distance = _near(own, task.band) if task.band else None
     pixels = np.empty((box.height, box.width, 3), view.dtype)
-    for tile, fill, beside in _joined(task, window, view, missing, prediction, box):
-        at = tile.inside(box).part
+    for tile, fill, beside in _joined(task, turn, view, prediction, box):
+        at = tile.inside(box)
+        seen = _as_float(view[tile.inside(window.box).part])
+        common = at.shared(inner)
+        if turn.again is not None and common is not None:
+            here = common.inside(at).part
+            fill[here] = turn.blend(fill[here], seen[here], common.inside(inner))
         if distance is not None:
-            seen = _as_float(view[tile.inside(window.box).part])
-            ramp = np.clip(1 - distance[at] / (task.band + 1), 0, 1)[..., None]
+            ramp = np.clip(1 - distance[at.part] / (task.band + 1), 0, 1)[..., None]
             share = 1.0 if prediction.alpha is None else resolution.from_net(prediction.alpha, window, tile)
             blend = seen + ramp * ramp * (3 - 2 * ramp) * share * (beside - seen)
-            fill = np.where(painted[at][..., None], fill, blend)
-        pixels[at] = _round(fill, task.photo)
+            fill = np.where(turn.missing[tile.inside(window.box).part][..., None], fill, blend)
+        pixels[at.part] = _round(fill, task.photo)
+    painted = np.zeros((box.height, box.width), bool)
+    painted[inner.part] = turn.painted
     if distance is not None:
-        painted = (distance <= task.band) & (painted | ~missing[box.inside(window.box).part])
+        painted |= (distance <= task.band) & ~turn.missing[box.inside(window.box).part]
     return _Patch(box, pixels, painted)
 
 
 def _joined(
-    task: _Task, window: Window, view: NDArray[Any], missing: Bools, prediction: Prediction, box: Box
+    task: _Task, turn: Turn, view: NDArray[Any], prediction: Prediction, box: Box
 ) -> Iterator[tuple[Box, Floats, Floats]]:
     """What was drawn in `box` with its seam closed, and the same for known pixels beside the hole; tile by tile.
 
     Closing a seam takes some 150 bytes a pixel, so for a large box it is done at a smaller scale, still finer than
     the network's own, and what closes it is brought to the photo's pixels.
     """
-    region = window.core.grown(MARGIN + task.band, window.box)
+    window, missing = turn.window, turn.missing
+    region = box.grown(MARGIN, window.box)
     here = region.inside(window.box).part
     factor = math.ceil((region.height * region.width / SEAM_PIXELS) ** 0.5)
     if factor == 1:
@@ -518,15 +522,13 @@ def _joined(
         yield tile, fill + closing, beside + closing
 
 
-def _show_scales(
-    task: _Task, window: Window, own: Bools, draft: _Draft, prediction: Prediction, preview: Preview
-) -> None:
+def _show_scales(task: _Task, turn: Turn, draft: _Draft, prediction: Prediction, preview: Preview) -> None:
     """Preview what one window's coarse pictures make of a draft, small to large."""
     size = prediction.image.shape[-2:]
     for step, scale in enumerate(prediction.scales, start=1):
         picture = F.interpolate(scale.float(), size=size, mode="bilinear", align_corners=False)
-        fill = _round(resolution.from_net(picture, window, window.core), task.photo)
-        rough = replace(draft, patches=[*draft.patches, _Patch(window.core, fill, own)])
+        fill = _round(resolution.from_net(picture, turn.window, turn.box), task.photo)
+        rough = replace(draft, patches=[*draft.patches, _Patch(turn.box, fill, turn.own)])
         preview(_unfinished(task, rough), step, len(prediction.scales) + 1)
 
 
@@ -548,8 +550,10 @@ class _Texture:
             if self.progress is not None:
                 self.progress("texture", self.added * len(self.parts) + number, self.total * len(self.parts))
             own = unfilled[part.core.part].copy()
+            # What earlier parts made is known here, as the photo is: this part's texture goes on from it.
+            gap = unfilled[part.box.part] if task.blind is None else (unfilled | task.blind)[part.box.part]
+            gap = gap.copy()
             unfilled[part.core.part] = False
-            gap = _unseen(task, part.box)
             factor = math.ceil((part.box.height * part.box.width / TEXTURE_PIXELS) ** 0.5)
             missing = resolution.shrink_hole(gap, factor) if factor > 1 else gap
             if missing.all():  # nothing to take patches from
@@ -562,6 +566,8 @@ class _Texture:
                 draft.repaint(part.core, _round(made.image[core.part], task.photo), own)
                 continue
             pixels = task.photo.pixels[part.box.part]
+            if (task.hole[part.box.part] & ~gap).any():  # detail may come from there too
+                pixels = draft.look(task.photo.pixels, part.box)
             for tile in core.tiles(TILE):
                 here = tile.inside(core).part
                 if own[here].any():
@@ -589,11 +595,6 @@ class _Texture:
             return guide
         blind = task.blind[box.part]
         return resolution.fill_smoothly(guide, resolution.shrink_hole(blind, factor) if factor > 1 else blind)
-
-
-def _unseen(task: _Task, box: Box) -> Bools:
-    """What of a part of the photo is not there to be looked at: the hole, and what is transparent."""
-    return task.hole[box.part] if task.blind is None else task.hole[box.part] | task.blind[box.part]
 
 
 def _normal(shape: tuple[int, ...], seed: int, number: int) -> Tensor:

@@ -1,13 +1,14 @@
 """Any photo from a network with one working size: windows around the holes, there and back, and seams closed.
 
-`plan` covers the hole with windows; `to_net` brings one window to the network's size; `from_net` brings what it drew
-back to the photo's pixels; `close_seam` removes the colour step that is left at the hole's edge. Pixels are (H,W,3),
-holes (H,W) bool here, because photos live in numpy; only what the network sees and draws is a tensor.
+`plan` covers the hole with windows, and `turns` says what is left for each of them; `to_net` brings one to the
+network's size; `from_net` brings what it drew back to the photo's pixels; `close_seam` removes the colour step that is
+left at the hole's edge. Pixels are (H,W,3), holes (H,W) bool here, because photos live in numpy; only what the network
+sees and draws is a tensor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ CONTEXT = 0.5  # photo on each side of a bulky hole, as a share of the hole: the
 THIN_CONTEXT = 1.5  # photo on each side of a thin hole, in thicknesses of the hole: a scratch needs no more
 BULKY = 8  # a hole is cut into several windows only where one window would be wider than this many thicknesses
 SHARE = 1.2  # holes share a window where it need not be larger than this many times the one it had
+OVERLAP = 8  # a window reaches into what others filled by this part of its shorter side
 LIMIT = 256  # windows per photo; beyond it they grow coarser rather than more
 PLAN_SIDE = 4096  # photos larger than this are planned on a grid of cells
 
@@ -88,6 +90,11 @@ class Window:
     def native(self) -> bool:
         """Whether the network works at the photo's own pixels, without resampling."""
         return self.inner == (self.box.height, self.box.width)
+
+    @property
+    def overlap(self) -> int:
+        """How far it reaches into what earlier windows filled, in pixels of the photo."""
+        return min(self.box.height, self.box.width) // OVERLAP
 
     @property
     def offset(self) -> tuple[int, int]:
@@ -293,6 +300,65 @@ def _merged(pieces: list[_Piece], grid: _Grid) -> list[_Piece]:
 def _around(one: Box, other: Box) -> Box:
     top, left = min(one.top, other.top), min(one.left, other.left)
     return Box(top, left, max(one.bottom, other.bottom) - top, max(one.right, other.right) - left)
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """What is left for a window once those before it are filled."""
+
+    window: Window
+    box: Box  # around all that it fills; a part of the window's
+    own: Bools  # (h,w) of `box`: filled by it first
+    again: Bools | None  # (h,w) of `box`: filled before, and blended with what it draws; None: nothing
+    distance: Floats | None  # (h,w) of `box`, pixels to `own`; None where there is nothing to blend
+    missing: Bools  # (h,w) of the window's box: what it is not shown
+
+    @property
+    def painted(self) -> Bools:
+        """(h,w) of `box`: all that it changes."""
+        return self.own if self.again is None else self.own | self.again
+
+    def blend(self, drawn: Floats, before: Floats, tile: Box) -> Floats:
+        """What it drew (h,w,3), over what was there before where that is filled already; `tile` is a part of `box`.
+
+        The share falls smoothly from 1 beside its own part to 0 at the end of its overlap.
+        """
+        if self.again is None or self.distance is None or not self.again[tile.part].any():
+            return drawn
+        ramp = np.clip(1 - self.distance[tile.part] / np.float32(self.window.overlap + 1), 0, 1)
+        share = np.where(self.again[tile.part], ramp * ramp * (3 - 2 * ramp), np.float32(1))[..., None]
+        return np.asarray(before + share * (drawn - before), np.float32)
+
+
+def turns(windows: Sequence[Window], hole: Bools, blind: Bools | None = None) -> Iterator[Turn]:
+    """The windows' turns, in order: each missing pixel (H,W) is some window's own, and windows overlap.
+
+    A window draws what is missing in its core, and anew what earlier ones filled within its overlap; beyond that it is
+    shown what they filled as if it were the photo. `blind` (H,W) is neither shown nor filled. The arrays are good until
+    the next turn.
+    """
+    unfilled = hole.copy()
+    for window in windows:
+        missing = unfilled[window.box.part] if blind is None else (unfilled | blind)[window.box.part]
+        box = window.core.grown(window.overlap, window.box)
+        own = np.zeros((box.height, box.width), bool)
+        own[window.core.inside(box).part] = unfilled[window.core.part]
+        again = hole[box.part] & ~unfilled[box.part]
+        distance = None
+        if again.any():
+            distance = np.asarray(cv2.distanceTransform((~own).astype(np.uint8), cv2.DIST_L2, 5), np.float32)
+            again &= distance <= window.overlap
+        around = tight(own | again, Box(0, 0, box.height, box.width))
+        assert around is not None, "a window has something of its own"
+        box = around._replace(top=box.top + around.top, left=box.left + around.left)
+        own, again = own[around.part].copy(), again[around.part]
+        if again.any() and distance is not None:
+            missing = missing.copy()
+            missing[box.inside(window.box).part] |= again
+            yield Turn(window, box, own, again.copy(), distance[around.part].copy(), missing)
+        else:
+            yield Turn(window, box, own, None, None, missing)
+        unfilled[window.core.part] = False
 
 
 # ── there and back ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from manyfill import completer, memory, photos, ranking, weights
+from manyfill import completer, memory, photos, ranking, resolution, weights
 from manyfill.completer import Completer, Completion, uncertainty
 from manyfill.errors import BadMask, BadWeights, ManyfillError, TooLarge
 from manyfill.nets import Prediction
@@ -59,6 +59,18 @@ class Sketch(nn.Module):
         drawn = self.draw(torch.cat([features, nn.functional.interpolate(noise, size=size)], 1)).sigmoid()
         raw, alpha = drawn[:, :3], drawn[:, 3:]
         return Prediction(alpha * raw + (1 - alpha) * masked, alpha, raw) if self.fused else Prediction(raw)
+
+
+class Clouds(Sketch):
+    """Smooth and blind to the photo: what two of its windows draw has nothing in common."""
+
+    working_size = 64
+
+    def decode(self, encoded: tuple[Tensor, Tensor], noise: Tensor | None) -> Prediction:
+        assert noise is not None
+        size = encoded[0].shape[-2:]
+        shades = nn.functional.interpolate(noise[:, :1], size=size, mode="bicubic").sigmoid()
+        return Prediction(shades.expand(1, 3, *size))
 
 
 class Brightness(nn.Module):
@@ -389,6 +401,44 @@ def test_a_line_cut_by_two_windows_shows_no_step_between_them() -> None:
     (fill,) = complete(sketch(), pixels, hole, diversity=0)
     jumps = np.abs(np.diff(fill.photo.pixels[28:34].astype(int), axis=1))
     assert jumps.max() <= 25
+
+
+def seam_between_windows(fill: Completion, working_size: int) -> tuple[float, float]:
+    """Mean step from pixel to pixel across the borders of windows, and the greatest of those 1 to 8 pixels aside."""
+    hole = fill.hole
+    owner = np.full(hole.shape, -1)
+    windows = resolution.plan(hole, working_size=working_size, multiple=1)
+    for number, turn in enumerate(resolution.turns(windows, hole)):
+        owner[turn.box.part][turn.own] = number
+    values = fill.photo.pixels.mean(-1) / np.iinfo(fill.photo.pixels.dtype).max
+    inside = hole[:, 1:] & hole[:, :-1]
+    steps, border = np.abs(np.diff(values, axis=1)), (np.diff(owner, axis=1) != 0) & inside
+    if border.sum() < 10:
+        return 0.0, 0.0
+    aside = [np.roll(border, by, axis=1) & inside for by in range(-8, 9) if by]
+    return float(steps[border].mean()), max(float(steps[at].mean()) for at in aside if at.any())
+
+
+@given(st.integers(6, 30), st.integers(0, 150), st.integers(0, 150), st.sampled_from([np.uint8, np.uint16]))
+@settings(max_examples=25)
+def test_windows_of_a_long_stroke_leave_no_seam_at_their_borders(
+    thickness: int, start: int, end: int, dtype: Any
+) -> None:
+    stroke = np.zeros((150, 900), np.uint8)
+    cv2.line(stroke, (0, start), (899, end), 1, thickness)
+    pixels, hole = photo_of(150, 900, dtype=dtype), stroke > 0
+    (fill,) = complete(Completer(Clouds().eval()), pixels, hole)
+    assert (fill.photo.pixels[~hole] == pixels[~hole]).all()
+    at, aside = seam_between_windows(fill, Clouds.working_size)
+    assert at <= 1.2 * aside + 2 / 255
+
+
+def test_the_texture_of_a_long_stroke_goes_on_across_the_borders_of_its_parts() -> None:
+    pixels = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (260, 1500, 3)).astype(np.uint8), (0, 0), 2.0)
+    hole = box(260, 1500, (slice(110, 150), slice(0, 1500)))
+    (fill,) = sketch().complete(pixels, hole, texture="photo")
+    at, aside = seam_between_windows(fill, completer.TEXTURE_SIDE)
+    assert 0 < at <= 1.2 * aside
 
 
 # ── large photos: the same in tiles ───────────────────────────────────────────────────────────────────────────────

@@ -33,6 +33,7 @@ from manyfill.resolution import (
     shrink,
     shrink_hole,
     to_net,
+    turns,
 )
 
 
@@ -174,6 +175,42 @@ def test_net_size_keeps_the_aspect_and_the_area() -> None:
         if min(inner) > 16:
             assert inner[0] / inner[1] == pytest.approx(height / width, rel=0.05)
         assert min(padded) >= 128  # a strip is padded: critics and attention need some height
+
+
+@given(holes(), st.sampled_from([(32, 32), (64, 16), (48, 8)]))
+@settings(max_examples=60)
+def test_each_missing_pixel_is_one_windows_own_and_windows_blend_only_into_what_is_filled(
+    hole: Bools, sizes: tuple[int, int]
+) -> None:
+    windows = plan(hole, working_size=sizes[0], multiple=sizes[1])
+    filled = np.zeros_like(hole)
+    for window, turn in zip(windows, turns(windows, hole), strict=True):
+        assert turn.window is window and turn.box.shared(window.box) == turn.box
+        own = np.zeros_like(hole)
+        own[turn.box.part] = turn.own
+        assert own.any() and not (own & filled).any() and (own <= hole).all()
+        again = np.zeros_like(hole)
+        if turn.again is not None:
+            again[turn.box.part] = turn.again
+        assert (again <= filled).all()
+        reach = cv2.distanceTransform((~own).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[again]
+        assert not len(reach) or reach.max() <= window.overlap + 1  # the chamfer distance is not exact
+        assert (turn.missing == (hole & ~filled | again)[window.box.part]).all()
+        filled |= own
+    assert (filled == hole).all()
+
+
+def test_the_share_of_a_window_falls_smoothly_across_its_overlap() -> None:
+    hole = boxes_hole(64, 400, (28, 0, 6, 400))
+    windows = plan(hole, working_size=64, multiple=32)
+    _, turn, *_ = turns(windows, hole)
+    whole = Box(0, 0, turn.box.height, turn.box.width)
+    ones, zeros = (np.full((whole.height, whole.width, 3), value, np.float32) for value in (1, 0))
+    share = turn.blend(ones, zeros, whole)[2, :, 0]
+    assert turn.again is not None and turn.again[2, 0] and share[0] < 0.1 and (share[turn.own[2]] == 1).all()
+    assert (np.diff(share) >= 0).all() and np.diff(share).max() < 0.25
+    tile = Box(1, 3, 4, 9)
+    assert (turn.blend(ones[:4, :9], zeros[:4, :9], tile)[1, :, 0] == share[3:12]).all()
 
 
 # ── there and back ────────────────────────────────────────────────────────────────────────────────────────────────
