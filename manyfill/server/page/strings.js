@@ -3,7 +3,7 @@
 export const STRINGS = {
   en: {
     title: "Manyfill",
-    headline: "Paint over it. Pick what takes its place.",
+    headline: "Paint over it.\nPick what takes its place.",
     lead: "Drop a photo here, paste one, or",
     choose: "Choose a photo",
     orSample: "Or try one of these",
@@ -85,7 +85,7 @@ export const STRINGS = {
   },
   zh: {
     title: "Manyfill",
-    headline: "涂掉不要的，挑选新的。",
+    headline: "涂掉不要的，\n挑选新的。",
     lead: "把照片拖到这里、粘贴，或者",
     choose: "选择照片",
     orSample: "也可以先试试这些",
