@@ -26,6 +26,7 @@ from manyfill.server.app import create_app
 from manyfill.server.running import configured
 from manyfill.server.settings import Settings
 
+SECONDS = 60.0  # until something happens, on a machine that has other things to do
 HOLE = (slice(10, 24), slice(20, 36))  # of a photo of 40 x 50
 
 
@@ -54,7 +55,7 @@ class Sketch(nn.Module):
     def decode(self, encoded: Tensor, noise: Tensor | None) -> Prediction:
         assert noise is not None
         self.drawn += 1
-        assert self.gate.wait(30), "nobody opened the gate"
+        assert self.gate.wait(SECONDS), "nobody opened the gate"
         if self.drawn == self.crashes_at:
             raise RuntimeError("this network is out of luck")
         noise = nn.functional.interpolate(noise, size=encoded.shape[-2:])
@@ -76,13 +77,13 @@ class Running:
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         self.headers = {} if settings.token is None else {"Authorization": f"Bearer {settings.token}"}
         self.server = uvicorn.Server(configured(self.app, settings))
-        self.http = httpx.Client(base_url=self.url, timeout=30, verify=False)
+        self.http = httpx.Client(base_url=self.url, timeout=SECONDS, verify=False)
         self.clients: list[openai.OpenAI] = []
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listener]}, daemon=True)
         self.thread.start()
 
     def client(self, *, api_key: str = "unused", **options: Any) -> openai.OpenAI:
-        options = {"max_retries": 0, "timeout": 30, **options}
+        options = {"max_retries": 0, "timeout": SECONDS, **options}
         http = httpx.Client(verify=False)  # certificates are slow to load, and there are none
         client = openai.OpenAI(base_url=f"{self.url}/v1", api_key=api_key, http_client=http, **options)
         self.clients.append(client)
@@ -100,7 +101,7 @@ class Running:
 
     def wait_for(self, name: str, value: float) -> None:
         """Until a number of /metrics has this value."""
-        until = time.monotonic() + 15
+        until = time.monotonic() + SECONDS
         while (found := self.metric(name)) != value:
             assert time.monotonic() < until, f"{name} is {found}, not {value}"
             time.sleep(0.02)
@@ -116,7 +117,7 @@ class Running:
         if self.net is not None:
             self.net.gate.set()
         self.server.should_exit = True
-        self.thread.join(20)
+        self.thread.join(SECONDS)
         assert not self.thread.is_alive()
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from serving import Running, Sketch, file_of, photo_of, pixels_of, running
+from serving import SECONDS, Running, Sketch, file_of, photo_of, pixels_of, running
 
 from manyfill.server.settings import Limits, Settings
 
@@ -27,7 +27,6 @@ if CHROMIUM is None:
 
 expect = sync_api.expect
 SHOTS = Path(__file__).parents[2] / ".artefacts"  # ignored by git; kept by CI
-SECONDS = 60.0  # until a state is reached, on a machine that has other things to do
 DESKTOP, PHONE = {"width": 1100, "height": 680}, {"width": 390, "height": 844}
 GRAIN = np.random.default_rng(1).integers(-30, 31, (180, 240, 3))  # so that a fill is never what was there
 PHOTO = np.clip(photo_of(180, 240).astype(int) + GRAIN, 0, 255).astype(np.uint8)
@@ -521,7 +520,7 @@ def test_limits_and_the_token_are_explained(tab: Open) -> None:
         page = tab(server)
         for given, wrong in (("guess", False), ("s3cret", True)):
             expect(page.find("#tokenDialog")).to_be_visible()
-            assert page.find("[data-wrong]").is_visible() == wrong
+            expect(page.find("[data-wrong]")).to_be_visible(visible=wrong)
             page.find("#tokenDialog input").fill(given)
             page.page.keyboard.press("Enter")
         expect(page.find("#tokenDialog")).to_be_hidden()

@@ -52,7 +52,7 @@ def test_the_shell_examples_run(server: Running, folder: Path) -> None:
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             env={**os.environ, "PATH": path},
         )
         assert done.returncode == 0, done.stderr

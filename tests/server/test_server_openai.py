@@ -338,11 +338,11 @@ def test_fills_of_two_photos_are_not_merged(server: Running) -> None:
 
 
 def test_results_by_url_expire(model: Any) -> None:
-    with running(Settings(models=(str(model),), limits=Limits(result_seconds=0.5))) as server:
+    with running(Settings(models=(str(model),), limits=Limits(result_seconds=2.0))) as server:
         url = edit(server.client(), response_format="url").data[0].url
-        assert httpx.get(url).status_code == 200
-        time.sleep(0.6)
-        gone = httpx.get(url)
+        assert server.get(url).status_code == 200
+        time.sleep(2.1)
+        gone = server.get(url)
         assert gone.status_code == 404 and "seed" in gone.json()["error"]["message"]
         assert server.metric("result_bytes") == 0
 

@@ -25,7 +25,7 @@ def with_queue(
         queue = WorkQueue(loaders or [lambda: "tool"], waiting=waiting, per_client=per_client)
         queue.start()
         try:
-            await asyncio.wait_for(scenario(queue), 20)
+            await asyncio.wait_for(scenario(queue), 60)
         finally:
             await queue.close()
 
@@ -54,7 +54,7 @@ def held(gate: threading.Event, begun: threading.Event | None = None) -> Callabl
     def work(tool: str, ticket: Ticket[str]) -> Iterator[str]:
         if begun is not None:
             begun.set()
-        assert gate.wait(10)
+        assert gate.wait(60)
         ticket.check()
         yield "held"
 
@@ -65,7 +65,7 @@ async def begin(queue: WorkQueue[str], gate: threading.Event) -> Ticket[str]:
     """Keep the only worker busy."""
     begun = threading.Event()
     ticket = queue.submit("first", held(gate, begun))
-    await asyncio.to_thread(begun.wait, 10)
+    await asyncio.to_thread(begun.wait, 60)
     return ticket
 
 
@@ -193,7 +193,7 @@ def test_work_waits_while_the_tool_is_loaded() -> None:
     gate = threading.Event()
 
     def load() -> str:
-        assert gate.wait(10)
+        assert gate.wait(60)
         return "late tool"
 
     async def scenario(queue: WorkQueue[str]) -> None:
@@ -210,7 +210,7 @@ def test_a_tool_that_does_not_load_refuses_all_work_and_says_why() -> None:
     gate = threading.Event()
 
     def load() -> str:
-        assert gate.wait(10)
+        assert gate.wait(60)
         raise OSError("the file is damaged")
 
     async def scenario(queue: WorkQueue[str]) -> None:
@@ -239,7 +239,7 @@ def test_one_of_two_workers_is_enough() -> None:
 
 def test_two_workers_work_at_once() -> None:
     async def scenario(queue: WorkQueue[str]) -> None:
-        meeting = threading.Barrier(2, timeout=10)
+        meeting = threading.Barrier(2, timeout=60)
 
         def work(tool: str, ticket: Ticket[str]) -> Iterator[str]:
             meeting.wait()

@@ -59,13 +59,14 @@ def test_it_prints_its_address_and_drains_when_it_is_told_to_stop(model: Path) -
             form = {"n": "10", "texture": "net"}
             return httpx.post(f"{url}/v1/images/edits", files=files, data=form, headers=headers, timeout=60)
 
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor() as pool, httpx.Client(headers=headers) as watcher:
+            assert watcher.get(f"{url}/metrics").status_code == 200  # connected: a look takes milliseconds from here on
             answer = pool.submit(long_request)
-            while "manyfill_queue_running 1.0" not in httpx.get(f"{url}/metrics", headers=headers).text:
+            while "manyfill_queue_running 1.0" not in watcher.get(f"{url}/metrics").text:
                 assert not answer.done(), "the request was over before it could be interrupted"
             started.send_signal(signal.SIGTERM)
             assert len(answer.result().json()["data"]) == 10
-        out, errors = started.communicate(timeout=30)
+        out, errors = started.communicate(timeout=60)
         assert (started.returncode, out) == (0, "")
         assert "POST /v1/images/edits 200" in errors and "Traceback" not in errors and "s3cret" not in errors
 
