@@ -252,13 +252,16 @@ class DualPath:
         What stands in a hole may be anything, but rarely in a colour that the photo has nowhere.
         """
         total = torch.zeros((), device=image.device)
+        sampled = out.is_mean.flatten() == 0
+        image, hole = image[sampled], hole[sampled]
         for picture in out.generative[:2]:
             size = picture.image.shape[-2:]
             colours = losses.resize_corners(image, *size).flatten(2).transpose(1, 2)  # (B, N, 3)
             unknown = losses.resize_corners(hole, *size).flatten(1)  # (B, N)
-            apart = torch.cdist(picture.image.flatten(2).transpose(1, 2).float(), colours.float(), p=1) / 3
+            drawn = picture.image[sampled].flatten(2).transpose(1, 2)
+            apart = torch.cdist(drawn.float(), colours.float(), p=1) / 3
             nearest = (apart + 4 * (unknown > 0.01).float()[:, None]).amin(2)  # over 1: nothing is known
-            weight = unknown * (1 - out.is_mean.flatten())[:, None] * (nearest <= 1).float()
+            weight = unknown * (nearest <= 1).float()
             total = total + 2 * (nearest * weight).sum() / weight.sum().clamp(min=1)
         return total
 
