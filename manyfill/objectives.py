@@ -125,6 +125,8 @@ class DualPath:
     compares the hole with the truth (samples stay free); `feature_rec` and `feature_mean` are perceptual terms of the
     reconstruction and of the mean; `style_gen` compares Gram statistics only, so that it cannot collapse the samples;
     `spread` asks samples to differ and `palette` to do so in the photo's own colours (see `_spread`, `_palette`).
+    `least_std` is added to both distributions' deviations in the KL terms (root of the sum of squares): a latent that
+    is surer than that makes the KL of an unusual crop astronomic.
     """
 
     weights: Mapping[str, float] = field(
@@ -142,6 +144,7 @@ class DualPath:
     composite_for_critic: bool = False  # the paper's critic sees the raw output; ours the completed picture
     mean_share: float = 0.0
     spread_share: float = 0.4
+    least_std: float = 0.0
     feature_terms: ClassVar[tuple[str, ...]] = ("feature_rec", "feature_mean", "style_gen")
 
     @property
@@ -197,7 +200,7 @@ class DualPath:
     def generator_terms(self, nets: Nets, image: Tensor, hole: Tensor, out: DualPathOutputs) -> Terms:
         """KL, appearance and adversarial terms of both paths, and ours where they have a weight."""
         known = 1 - hole
-        q, p = out.posterior, out.prior
+        q, p = (self._unsure(normal) for normal in (out.posterior, out.prior))
         fixed = (q.mean.detach(), q.std.detach())
         terms = {
             "kl_rec": kl_to_size_prior(q, hole, as_in_paper=self.kl_as_in_paper),
@@ -226,6 +229,13 @@ class DualPath:
         if self.weights.get("palette"):
             terms["palette"] = self._palette(image, hole, out)
         return terms | self._feature_terms(nets, image, hole, out)
+
+    def _unsure(self, normal: Normal) -> Normal:
+        return (
+            Normal(normal.mean, torch.hypot(normal.std, normal.std.new_tensor(self.least_std)))
+            if self.least_std
+            else normal
+        )
 
     def _spread(self, image: Tensor, hole: Tensor, out: DualPathOutputs) -> Tensor:
         """How far samples are from straying from the mean as far as the truth does, on the two coarsest scales.

@@ -91,6 +91,7 @@ _SAMPLING = DualPath(
     kl_as_in_paper=True,  # the release's direction punishes a narrow posterior: the latent then says next to nothing
     composite_for_critic=True,
     mean_share=0.5,
+    least_std=0.01,
 )
 
 _picnet_random = Recipe(
