@@ -4,7 +4,7 @@ import { preview } from "./api.js";
 import { COLOUR } from "./hole.js";
 
 const SCREEN_SIDE = 2048; // longer side of what is drawn while painting
-const SHARP_PIXELS = 24e6; // up to here the whole photo is kept for looking closely
+export const SHARP_PIXELS = 24e6; // up to here the whole photo is kept for looking closely
 
 /**
  * {blob, name, kind, width, height, picture, sharp, root}: `root` is the photo that was opened, of which this one may be

@@ -2,7 +2,8 @@
 
 import { state, set, step, changed, shownFill } from "./state.js";
 import { COLOUR, boxOf, drawLine, drawStroke, drawStrokes } from "./hole.js";
-import { loadPicture } from "./photo.js";
+import { SHARP_PIXELS } from "./photo.js";
+import { bytes } from "./api.js";
 
 const canvas = document.querySelector("#canvas");
 const stage = document.querySelector("#stage");
@@ -10,6 +11,7 @@ const handle = document.querySelector("#handle");
 const context = canvas.getContext("2d");
 
 const MOST_SCALE = 16; // screen pixels per photo pixel
+const MOST_SHARP = 3; // fills that are kept with all of their pixels, 48 MB each of 12 megapixels
 const TAP_MILLISECONDS = 250; // a second finger this soon means pinch, not paint
 const PULSE_MILLISECONDS = 80; // the hole breathes while it is filled; the server may need this computer's cores
 const view = { scale: 1, x: 0, y: 0, fitted: true }; // screen = photo * scale + (x, y), CSS pixels
@@ -182,11 +184,22 @@ function ring({ x, y }) {
   }
 }
 
-/** Looking closely at a fill: fetch all of its pixels. */
+const sharpened = []; // fills whose pixels are all here, the latest last
+
+/**
+ * Looking closely at a fill: fetch all of its pixels, decoded once and for all, away from the thread that draws. Those
+ * of a few fills are kept, for going to and fro between them.
+ */
 async function sharpen(fill, base) {
-  if (fill.sharp !== undefined || !fill.path || base.width * base.height > 24e6) return;
+  if (fill.sharp !== undefined || !fill.path || base.width * base.height > SHARP_PIXELS) return;
   fill.sharp = null; // once
-  fill.sharp = await loadPicture(fill.path).catch(() => null);
+  fill.sharp = await bytes(fill.path).then((blob) => createImageBitmap(blob)).catch(() => null);
+  if (fill.sharp) sharpened.push(fill);
+  while (sharpened.length > MOST_SHARP) {
+    const earlier = sharpened.shift();
+    earlier.sharp.close();
+    delete earlier.sharp;
+  }
   invalidate();
 }
 
