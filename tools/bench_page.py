@@ -170,9 +170,12 @@ def table(page: Page, url: str, data: bytes, asked: Any) -> None:
     opened = time.monotonic() - began
     longest = max(page.evaluate("() => window.seen.long"), default=0)
     version = page.context.browser.version if page.context.browser else "?"
-    print(f"`python tools/bench_page.py --size {asked.size} --seconds {asked.seconds:g}`, {date.today()}, Chromium {version}, "
-          f"headless, no GPU, window of 1280 x 800, {os.cpu_count()} CPUs ({platform.machine()}). The photo of {asked.size} "
-          f"({len(data) / 2**20:.1f} MiB JPEG) is open after {opened:.1f} s; longest task {longest:.0f} ms.\n")  # fmt: skip
+    print(
+        f"`python tools/bench_page.py --size {asked.size} --seconds {asked.seconds:g}`, {date.today()}, "
+        f"Chromium {version}, headless, no GPU, window of 1280 x 800, {os.cpu_count()} CPUs ({platform.machine()}). "
+        f"The photo of {asked.size} ({len(data) / 2**20:.1f} MiB JPEG) is open after {opened:.1f} s; "
+        f"longest task {longest:.0f} ms.\n"
+    )
     print("| | frames/s | p50 ms | p95 ms | longest ms | over 34 ms, % | longest task ms |")
     print("|---|--:|--:|--:|--:|--:|--:|", flush=True)
     play(page, asked.seconds)
