@@ -25,10 +25,12 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from manyfill import __version__, photos, sheet
-from manyfill.completer import Completer, Completion, read_photo, uncertainty
+from manyfill import __version__, photos, resolution, sheet
+from manyfill.completer import Completer, Completion, read_photo, spread
 from manyfill.errors import BadImage, BadMask, ManyfillError
 
 log = logging.getLogger(__name__)
@@ -323,49 +325,95 @@ def _write(task: Task, photo: photos.Photo, completions: Sequence[Completion], s
     files: list[Path] = []
     fills: list[FillRecord] = []
 
-    def keep(path: Path, data: bytes) -> None:
+    def keep(path: Path, data: Iterable[bytes | memoryview]) -> str:
+        """Write a file, and tell its sha256."""
         if path.resolve() in inputs:
             raise ManyfillError(
                 f"{path} is the photo or the mask itself, which is never overwritten. Say where to: -o PATH."
             )
-        photos.write_atomic(path, data)
+        digest = hashlib.sha256()
+
+        def passing() -> Iterator[bytes | memoryview]:
+            for part in data:
+                digest.update(part)
+                yield part
+
+        photos.write_atomic(path, passing())
         files.append(path)
+        return digest.hexdigest()
 
     for rank, completion in enumerate(completions, start=1):
         path = target.fill(rank, suffix)
-        data = photos.encode(completion.photo, format=photos.SUFFIXES[path.suffix.lower()], quality=options.quality)
-        keep(path, data)
-        fills.append(FillRecord(path.name, completion.seed, completion.score, hashlib.sha256(data).hexdigest()))
+        format = photos.SUFFIXES[path.suffix.lower()]
+        parts = photos.encode_parts(completion.source, format=format, quality=options.quality, lay=completion.lay)
+        fills.append(FillRecord(path.name, completion.seed, completion.score, keep(path, parts)))
     if options.uncertainty:
         path = target.extra("uncertainty")
-        keep(path, _png(sheet.heat_map(photos.to_pil(photo), uncertainty(completions))))
+        keep(path, _heat_map(photo, completions))
         sidecar = replace(sidecar, uncertainty=path.name)
     sidecar = replace(sidecar, fills=tuple(fills))
     if options.sheet:
         path = target.extra("sheet")
         labels = [f"seed {fill.seed}" + ("" if fill.score is None else f" · score {fill.score:.3f}") for fill in fills]
         drawn = sheet.contact_sheet(
-            photos.to_pil(photo), completions[0].hole, _Pictures(completions), title=_title(sidecar), labels=labels
+            _Shown(Completion(photo, 0, None, completions[0].hole)),
+            completions[0].hole,
+            [_Shown(completion) for completion in completions],
+            title=_title(sidecar),
+            labels=labels,
         )
-        keep(path, _png(drawn))
+        keep(path, [_png(drawn)])
         sidecar = replace(sidecar, sheet=path.name)
     if target.numbered:
-        keep(target.sidecar, sidecar.to_json().encode())
+        keep(target.sidecar, [sidecar.to_json().encode()])
     return Done(task.name, sidecar, tuple(files))
 
 
-class _Pictures(Sequence[Image.Image]):
-    """The fills as pictures, each made when it is looked at: four of 48 MP would be as many as 0.8 GB."""
+@dataclass(frozen=True)
+class _Shown:
+    """A fill for a sheet, a part at a time: four of 48 MP would be as many as 0.8 GB as pictures."""
 
-    def __init__(self, completions: Sequence[Completion]) -> None:
-        self.completions = completions
+    completion: Completion
 
-    def __len__(self) -> int:
-        return len(self.completions)
+    @property
+    def width(self) -> int:
+        return self.completion.source.width
 
-    def __getitem__(self, index: Any) -> Any:
-        """One fill."""
-        return self.completions[index].image
+    @property
+    def height(self) -> int:
+        return self.completion.source.height
+
+    def part(self, box: sheet.Box, width: int) -> Image.Image:
+        """Means of blocks, as whole as they come: what is left over at the right and below is not shown."""
+        factor = max(1, (box.right - box.left) // max(1, 2 * width))
+        rows, columns = (box.bottom - box.top) // factor, (box.right - box.left) // factor
+        source, parts = self.completion.source, []
+        step = max(1, 2**20 // (columns * factor * factor))  # rows of the picture
+        for top in range(0, rows, step):
+            count = min(step, rows - top)
+            here = resolution.Box(box.top + top * factor, box.left, count * factor, columns * factor)
+            alpha = None if source.alpha is None else source.alpha[here.part]
+            strip = photos.to_pil(replace(source, pixels=self.completion.pixels(here), alpha=alpha))
+            parts.append(strip.reduce(factor) if factor > 1 else strip)
+        if len(parts) == 1:
+            return parts[0]
+        whole = Image.new(parts[0].mode, (columns, rows))
+        for number, part in enumerate(parts):
+            whole.paste(part, (0, number * step))
+        return whole
+
+
+def _heat_map(photo: photos.Photo, completions: Sequence[Completion]) -> Iterator[bytes | memoryview]:
+    """`sheet.heat_map` of the fills as a PNG's bytes, coloured strip by strip."""
+
+    def lay(rows: NDArray[Any], top: int) -> None:
+        box = resolution.Box(top, 0, *rows.shape[:2])
+        alpha = None if photo.alpha is None else photo.alpha[box.part]
+        strip = photos.to_pil(replace(photo, pixels=photo.pixels[box.part], alpha=alpha))
+        rows[...] = np.asarray(sheet.heat_map(strip, spread(completions, box)))
+
+    paper = np.broadcast_to(np.uint8(0), photo.pixels.shape)
+    return photos.encode_parts(photos.Photo(paper), format="png", lay=lay)
 
 
 def _title(sidecar: Sidecar) -> str:

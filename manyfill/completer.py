@@ -7,6 +7,7 @@ the end.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,8 @@ from manyfill.zoo import DEFAULT, ZOO
 
 if TYPE_CHECKING:
     from PIL import Image
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]  # (stage, done, total)
 Preview = Callable[["Completion", int, int], None]  # (unfinished fill, step, steps), coarse to fine
@@ -96,7 +99,11 @@ class Completion:
 
     def save(self, path: str | Path, *, format: str = "same", quality: int | None = None) -> Path:
         """Write to a file, atomically; format "same": as the path's suffix says, else as the photo came."""
-        return photos.write(self.photo, Path(path), format=format, quality=quality)
+        return photos.write(self.source, Path(path), format=format, quality=quality, lay=self.lay)
+
+    def lay(self, rows: NDArray[Any], top: int) -> None:
+        """Put the fill onto rows (h,W,3) of the photo, from row `top` on, in place: for `photos.encode_parts`."""
+        _lay(rows, Box(top, 0, *rows.shape[:2]), self.patches)
 
 
 def uncertainty(completions: Sequence[Completion]) -> NDArray[np.float32]:
@@ -104,11 +111,16 @@ def uncertainty(completions: Sequence[Completion]) -> NDArray[np.float32]:
     if not completions:
         raise ManyfillError("uncertainty needs the fills of one photo, and at least two of them to show anything.")
     hole = completions[0].hole
-    spread = np.zeros(hole.shape, np.float32)
+    found = np.zeros(hole.shape, np.float32)
     box = resolution.tight(hole, Box(0, 0, *hole.shape))
-    if box is not None:
-        spread[box.part] = ranking.uncertainty([one.pixels(box) for one in completions], hole[box.part])
-    return spread
+    for tile in () if box is None else box.tiles(TILE):
+        found[tile.part] = spread(completions, tile)
+    return found
+
+
+def spread(completions: Sequence[Completion], box: Box) -> Floats:
+    """A part of `uncertainty`."""
+    return ranking.uncertainty([one.pixels(box) for one in completions], completions[0].hole[box.part])
 
 
 @dataclass(frozen=True, eq=False)
@@ -725,8 +737,6 @@ def _check_memory(
 ) -> None:
     """Raises TooLarge where filling and writing would take more than is allowed, beside what is held already."""
     ceiling = _ceiling(max_memory)
-    if ceiling is None:
-        return
     pixels, depth = task.hole.size, task.photo.pixels.itemsize
     whole = Box(0, 0, *task.hole.shape)
     cores = [window.core.grown(task.band, whole) for window in windows]
@@ -739,7 +749,8 @@ def _check_memory(
     texturing = count * fill + pixels + part + TEXTURE_BYTES * min(part, TEXTURE_PIXELS) + NETWORK
     writing = count * fill + (WRITING if count == 1 else SHEET) * depth * pixels
     needed = memory.resident() + max(drawing, texturing if parts else 0, writing)
-    if needed > ceiling:
+    log.debug("needs %d MiB", _mib(needed))
+    if ceiling is not None and needed > ceiling:
         fills = "A fill" if count == 1 else f"{count} fills"
         raise TooLarge(
             f"{fills} of a photo of {task.photo.width}x{task.photo.height} with this hole would take {_mib(needed)} MiB"

@@ -10,15 +10,20 @@ import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
+
+Bytes = TypeVar("Bytes", bytes, memoryview)
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 # ------------------------------------------------------------------------------------------------------- PNG
 
 
-def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yields (name, content) up to and with IEND; ValueError where a chunk is cut off or its checksum is wrong."""
+def png_chunks(data: Bytes) -> Iterator[tuple[bytes, Bytes]]:
+    """Yields (name, content) up to and with IEND; ValueError where a chunk is cut off or its checksum is wrong.
+
+    Of a memoryview, contents are views into it.
+    """
     place = len(PNG_SIGNATURE)
     name = b""
     while name != b"IEND":
@@ -36,12 +41,13 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         place += 12 + size
 
 
-def png_chunk(name: bytes, content: bytes) -> bytes:
+def png_chunk(name: bytes, content: bytes | memoryview) -> bytes:
     """One chunk as it lies in the file: length, name, content, checksum."""
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    checksum = zlib.crc32(content, zlib.crc32(name))
+    return b"".join((struct.pack(">I", len(content)), name, content, struct.pack(">I", checksum)))
 
 
-def png_file(chunks: Iterable[tuple[bytes, bytes]]) -> bytes:
+def png_file(chunks: Iterable[tuple[bytes, bytes | memoryview]]) -> bytes:
     """A PNG file of these chunks, in this order."""
     return b"".join((PNG_SIGNATURE, *(png_chunk(name, content) for name, content in chunks)))
 
@@ -55,6 +61,7 @@ IMAGE_WIDTH, IMAGE_LENGTH, BITS_PER_SAMPLE, COMPRESSION, PHOTOMETRIC, FILL_ORDER
 SUBFILE_TYPE, STRIP_OFFSETS, ORIENTATION, SAMPLES_PER_PIXEL, ROWS_PER_STRIP, STRIP_SIZES = 254, 273, 274, 277, 278, 279
 X_RESOLUTION, Y_RESOLUTION, PLANAR, RESOLUTION_UNIT, PREDICTOR = 282, 283, 284, 296, 317
 TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_SIZES, EXTRA_SAMPLES, SAMPLE_FORMAT = 322, 323, 324, 325, 338, 339
+COLOUR_MAP, JPEG_TABLES, YCBCR = 320, 347, (529, 530, 531, 532)
 XMP, ICC, DNG_VERSION = 700, 34675, 50706
 EXIF_DIRECTORY, GPS_DIRECTORY, INTEROP_DIRECTORY = 34665, 34853, 40965
 EXIF_WIDTH, EXIF_HEIGHT = 40962, 40963

@@ -4,8 +4,9 @@ The only place that understands files. What a Photo was read with, it is written
 ICC profile, EXIF, XMP, resolution, JPEG tables. Pixels outside a pasted hole are bit-identical through read, paste,
 write and read wherever the format is lossless (PNG, TIFF, BMP, WebP of a lossless source).
 
-Pillow decodes and encodes 8 bits; OpenCV 16-bit PNG and TIFF, which Pillow narrows to 8; metadata never passes
-through OpenCV, which drops it.
+Pillow decodes and encodes 8 bits; OpenCV 16-bit PNG and TIFF, which Pillow narrows to 8, and JPEG, for which it takes
+half of the memory; metadata never passes through OpenCV, which drops it. PNG and TIFF go through either strip by strip,
+and a fill is laid over each strip as it is written: beside the photo and the file, no copy of either is held.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import struct
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Pixels: TypeAlias = NDArray[Any]  # uint8 or uint16
+Lay: TypeAlias = Callable[
+    [Pixels, int], None
+]  # changes rows (h,W,3) of a photo, from the row of that number on, in place
 
 SUFFIXES: dict[str, str] = {
     ".jpg": "jpeg",
@@ -73,6 +77,21 @@ QUALITY = {"jpeg": 95, "webp": 90, "heic": 90, "avif": 90}  # where the user nam
 PNG_LEVEL = 4  # zlib: as small as Pillow's default of 6 on photos and a quarter faster
 TIFF_LEVEL = 4
 TIFF_COMPRESSIONS = (1, 5, 8, 32773, 32946)  # none, LZW, Deflate, PackBits, old Deflate
+TIFF_DECODED = (  # tags that say how pixels are stored
+    containers.IMAGE_WIDTH,
+    containers.BITS_PER_SAMPLE,
+    containers.COMPRESSION,
+    containers.PHOTOMETRIC,
+    containers.FILL_ORDER,
+    containers.SAMPLES_PER_PIXEL,
+    containers.PLANAR,
+    containers.PREDICTOR,
+    containers.COLOUR_MAP,
+    containers.EXTRA_SAMPLES,
+    containers.SAMPLE_FORMAT,
+    containers.JPEG_TABLES,
+    *containers.YCBCR,
+)
 STRIP_BYTES = 1 << 20
 PREMULTIPLIED = "Premultiplied alpha was made straight; dark, nearly transparent colours are rounded."
 METRE = 0.0254  # of an inch, for PNG's pixels per metre
@@ -80,6 +99,7 @@ METRE = 0.0254  # of an inch, for PNG's pixels per metre
 # PNG chunks, other than those with a Photo field of their own, that say how the colours are meant or carry text.
 PNG_KEPT = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"tEXt", b"zTXt", b"iTXt")
 PNG_PROFILES = (b"XML:com.adobe.xmp\0", b"Raw profile type ")  # texts that hold XMP, EXIF or ICC: fields of their own
+PNG_SAMPLES = {0: 1, 2: 3, 4: 2, 6: 4}  # kind of PNG to samples a pixel; palettes are not among them
 PNG_PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"bKGD", b"hIST", b"sBIT")
 
 
@@ -419,12 +439,13 @@ def _orientation(image: Image.Image) -> int:
     return found if 1 <= found <= 8 else 1
 
 
-def _of_pil(image: Image.Image, name: str, format: str, **more: Any) -> _Decoded:
-    """A PIL image, loaded here, with Pillow's view of its metadata."""
-    image.load()
+def _of_pil(image: Image.Image, name: str, format: str, *, array: Pixels | None = None, **more: Any) -> _Decoded:
+    """A PIL image, loaded here where its pixels are not given, with Pillow's view of its metadata."""
     notes: list[str] = []
     info = image.info
-    array = _array_of_pil(image, name, notes)
+    if array is None:
+        image.load()
+        array = _array_of_pil(image, name, notes)
     return _Decoded(
         array=array,
         format=format,
@@ -483,7 +504,14 @@ def _read_jpeg(data: bytes, name: str, max_pixels: int) -> _Decoded:
     # JpegImageFile, not Image.open: phones append gain maps and depth, which Pillow would take for frames (MPO)
     image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
     _check_size(name, image.width, image.height, max_pixels)
-    return _of_pil(image, name, "jpeg", lossy=True, jpeg=_jpeg_coding(image))
+    array = None
+    if image.mode in ("L", "RGB") and image.info.get("adobe_transform") != 0:
+        # The same library with the same settings, bit for bit (a test holds it), without Pillow's fourth byte a pixel.
+        how = cv2.IMREAD_GRAYSCALE if image.mode == "L" else cv2.IMREAD_COLOR_RGB
+        found: Pixels | None = cv2.imdecode(np.frombuffer(data, np.uint8), how | cv2.IMREAD_IGNORE_ORIENTATION)
+        if found is not None and found.shape[:2] == (image.height, image.width):  # else Pillow says what is wrong
+            array = found
+    return _of_pil(image, name, "jpeg", array=array, lossy=True, jpeg=_jpeg_coding(image))
 
 
 def _read_webp(data: bytes, name: str, max_pixels: int) -> _Decoded:
@@ -545,18 +573,21 @@ def _read_plugged(format: str) -> Callable[[bytes, str, int], _Decoded]:
 
 def _read_png(data: bytes, name: str, max_pixels: int) -> _Decoded:
     width, height, bits, kind = struct.unpack(">IIBB", data[16:26])
+    interlaced = data[28]
     _check_size(name, width, height, max_pixels)
-    chunks = list(containers.png_chunks(data))
+    chunks = list(containers.png_chunks(memoryview(data)))
     if any(chunk == b"acTL" for chunk, _ in chunks):
         frames = sum(chunk == b"fcTL" for chunk, _ in chunks)
         _refuse_several(name, frames)
+    around = [(chunk, bytes(content)) for chunk, content in chunks if chunk not in PNG_PIXELS]
     extras = tuple(
-        (chunk, content) for chunk, content in chunks if chunk in PNG_KEPT and not content.startswith(PNG_PROFILES)
+        (chunk, content) for chunk, content in around if chunk in PNG_KEPT and not content.startswith(PNG_PROFILES)
     )
-    if bits != 16:
+    key = next((bytes(content) for chunk, content in chunks if chunk == b"tRNS"), None)
+    in_strips = bits in (8, 16) and kind in PNG_SAMPLES and interlaced == 0 and key is None
+    if bits != 16 and not in_strips:
         return _of_pil(PngImagePlugin.PngImageFile(io.BytesIO(data)), name, "png", png_extras=extras)
     # Pillow tells the metadata, from the same file around a single pixel.
-    around = [(chunk, content) for chunk, content in chunks if chunk not in PNG_PIXELS]
     stub = containers.png_file(
         [
             (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)),
@@ -566,11 +597,12 @@ def _read_png(data: bytes, name: str, max_pixels: int) -> _Decoded:
         ]
     )
     decoded = _of_pil(PngImagePlugin.PngImageFile(io.BytesIO(stub)), name, "png", png_extras=extras)
-    pure = containers.png_file([(chunk, content) for chunk, content in chunks if chunk in PNG_PIXELS[:5]])
-    array = _opencv(pure)
+    if in_strips:
+        decoded.array = _png_in_strips([content for chunk, content in chunks if chunk == b"IDAT"], data[16:26])
+        return decoded
+    array = _opencv(containers.png_file([(chunk, content) for chunk, content in chunks if chunk in PNG_PIXELS[:5]]))
     if kind == 4 and array.ndim == 3:  # OpenCV repeats the grey
         array = np.ascontiguousarray(array[..., [0, 3]])
-    key = next((content for chunk, content in chunks if chunk == b"tRNS"), None)
     if kind == 0 and key is not None:  # OpenCV forgets a transparent grey
         grey = array if array.ndim == 2 else array[..., 0]
         array = np.dstack([grey, np.where(grey == int.from_bytes(key[:2], "big"), 0, 0xFFFF).astype(np.uint16)])
@@ -578,6 +610,51 @@ def _read_png(data: bytes, name: str, max_pixels: int) -> _Decoded:
         raise ValueError("it was not decoded at 16 bits")
     decoded.array = array
     return decoded
+
+
+def _png_in_strips(packed: Sequence[memoryview], header: bytes) -> Pixels:
+    """The pixels of a PNG (`header`: its size, depth and kind) that is not interlaced, from its IDAT chunks.
+
+    Each strip is shown to the decoder as a small PNG of its own, below the row above it.
+    """
+    width, height, bits, kind = struct.unpack(">IIBB", header)
+    samples = PNG_SAMPLES[kind]
+    array = np.empty((height, width, samples) if samples > 1 else (height, width), np.uint8 if bits == 8 else np.uint16)
+    length = 1 + array[0].nbytes  # of a packed row: its filter, its samples
+    rows = max(1, STRIP_BYTES // length)
+    above = bytes(length)
+    stream, left = zlib.decompressobj(), iter(packed)
+    waiting, top = bytearray(), 0
+    source: bytes | memoryview = b""
+    while top < height:
+        wanted = min(rows, height - top) * length
+        while len(waiting) < wanted:
+            source = source or next(left, b"")
+            more = stream.decompress(source, wanted - len(waiting))
+            if not more and not source:
+                raise ValueError("the file is cut off")
+            waiting += more
+            source = stream.unconsumed_tail
+        strip = _decode_png_rows(b"".join((above, waiting)), width, bits, kind)[1:]
+        array[top : top + len(strip)] = strip
+        above = b"\0" + strip[-1].astype(">u2" if bits == 16 else np.uint8).tobytes()
+        top += len(strip)
+        waiting.clear()
+    return array
+
+
+def _decode_png_rows(packed: bytes, width: int, bits: int, kind: int) -> Pixels:
+    """Rows of a PNG as they lie in its stream, filters and all, as (h,W) or (h,W,C)."""
+    seen_as = 6 if (bits, kind) == (16, 4) else kind  # 16-bit grey and alpha lie in a file exactly as 8-bit RGBA does
+    bits_seen = 8 if seen_as != kind else bits
+    height = len(packed) // (1 + width * PNG_SAMPLES[kind] * bits // 8)
+    header = struct.pack(">IIBBBBB", width, height, bits_seen, seen_as, 0, 0, 0)
+    body = zlib.compress(packed, 0)
+    whole = containers.png_file([(b"IHDR", header), (b"IDAT", body), (b"IEND", b"")])
+    if bits == 16 and seen_as == kind:
+        return _opencv(whole)
+    array = _copied(PngImagePlugin.PngImageFile(io.BytesIO(whole)))
+    return array.view(">u2").astype(np.uint16) if seen_as != kind else array
 
 
 def _opencv(data: bytes) -> NDArray[np.uint16]:
@@ -610,13 +687,18 @@ def _read_tiff(data: bytes, name: str, max_pixels: int) -> _Decoded:
     if bits[0] == 16:
         array: Pixels = _tiff16(data, page, name)
     else:
-        known = _patched(data, page, containers.ORIENTATION, 1)  # Pillow would turn it, we turn everything alike
-        if unexplained:  # straight alpha, as other programs take it
-            known = _patched(known, page, containers.EXTRA_SAMPLES, 2)
-        image = _Tiff(io.BytesIO(known))
-        image.load()
-        array = _array_of_pil(image, name, notes)
-        icc = _bytes(image.info.get("icc_profile"))  # CMYK's is gone by now
+        straight = {containers.EXTRA_SAMPLES: containers.shorts(page.order, 2)}  # as other programs take it
+        found = _tiff_in_strips(data, page, lambda part: _pil_tiff(part, name), straight if unexplained else {})
+        if found is not None:
+            array = found
+        else:
+            known = _patched(data, page, containers.ORIENTATION, 1)  # Pillow would turn it, we turn everything alike
+            if unexplained:
+                known = _patched(known, page, containers.EXTRA_SAMPLES, 2)
+            image = _Tiff(io.BytesIO(known))
+            image.load()
+            array = _array_of_pil(image, name, notes)
+            icc = _bytes(image.info.get("icc_profile"))  # CMYK's is gone by now
     if unexplained and not array[..., -1].any():
         array = array[..., :-1]  # no alpha after all: the photo would be invisible
     if extra == 1:
@@ -647,6 +729,68 @@ class _Tiff(TiffImagePlugin.TiffImageFile):
     def load_prepare(self) -> None:
         """Makes room for the pixels."""
         ImageFile.ImageFile.load_prepare(self)
+
+
+def _pil_tiff(data: bytes, name: str) -> Pixels:
+    image = _Tiff(io.BytesIO(data))
+    image.load()
+    return _array_of_pil(image, name, [])
+
+
+def _tiff_in_strips(
+    data: bytes,
+    page: containers.Directory,
+    decode: Callable[[bytes], Pixels],
+    replaced: Mapping[int, containers.Entry],
+) -> Pixels | None:
+    """The pixels of a TIFF in strips, a few of them at a time: each time the decoder is shown a small TIFF of them.
+
+    `replaced`: tags to show it otherwise. None where the file is not laid out so, and has to be decoded at once.
+    """
+    order, height = page.order, page.number(containers.IMAGE_LENGTH, 0)
+    offsets, counts = page.numbers(containers.STRIP_OFFSETS), page.numbers(containers.STRIP_SIZES)
+    samples = page.number(containers.SAMPLES_PER_PIXEL, 1)
+    bits = page.number(containers.BITS_PER_SAMPLE, 1)
+    length = -(-page.number(containers.IMAGE_WIDTH, 0) * samples * bits // 8)  # bytes of a row
+    rows = min(page.number(containers.ROWS_PER_STRIP, height), height)
+    fits = page.number(containers.PLANAR, 1) == 1 and page.number(containers.EXTRA_SAMPLES, 2) != 1
+    if not fits or containers.TILE_OFFSETS in page.entries or page.number(containers.PHOTOMETRIC, 1) > 6:
+        return None
+    if page.number(containers.PHOTOMETRIC, 1) == 5:  # CMYK: its profile counts
+        return None
+    if len(offsets) == 1 and page.number(containers.COMPRESSION, 1) == 1:  # one strip, but its rows can be told apart
+        rows = max(1, STRIP_BYTES // length)
+        starts = range(0, height, rows)
+        offsets = tuple(offsets[0] + top * length for top in starts)
+        counts = tuple(min(rows, height - top) * length for top in starts)
+    if len(offsets) < 2 or not len(offsets) == len(counts) == -(-height // rows):
+        return None
+    if any(start + count > len(data) for start, count in zip(offsets, counts, strict=True)):
+        raise ValueError("the file is cut off")
+    shown = {tag: page.entries[tag] for tag in TIFF_DECODED if tag in page.entries} | dict(replaced)
+    together = max(1, 4 * STRIP_BYTES // (rows * length))
+    view, array, top = memoryview(data), None, 0
+    for first in range(0, len(offsets), together):
+        strips = [view[offsets[k] : offsets[k] + counts[k]] for k in range(first, min(first + together, len(offsets)))]
+        places = [8, *(8 + int(end) for end in np.cumsum([len(strip) for strip in strips]))]
+        at = places.pop()
+        here = min(len(strips) * rows, height - top)
+        entries = shown | {
+            containers.IMAGE_LENGTH: containers.longs(order, here),
+            containers.ROWS_PER_STRIP: containers.longs(order, rows),
+            containers.STRIP_OFFSETS: containers.longs(order, *places),
+            containers.STRIP_SIZES: containers.longs(order, *(len(strip) for strip in strips)),
+        }
+        end = at + at % 2
+        directory = containers.pack_directory(order, entries, end)
+        part = decode(b"".join((containers.pack_header(order, end), *strips, b"\0" * (at % 2), directory)))
+        if array is None:
+            array = np.empty((height, *part.shape[1:]), part.dtype)
+        if part.shape != (here, *array.shape[1:]) or part.dtype != array.dtype:
+            raise ValueError("its strips are not alike")
+        array[top : top + here] = part
+        top += here
+    return array
 
 
 def _patched(data: bytes, page: containers.Directory, tag: int, number: int) -> bytes:
@@ -733,7 +877,11 @@ def _tiff16(data: bytes, page: containers.Directory, name: str) -> NDArray[np.ui
             for left in range(0, width, step):
                 array[:, left : left + step] = np.cumsum(array[:, left : left + step], axis=1, dtype=np.uint16)
     else:
-        array = grey_or_rgb(offsets, counts, samples)
+        shown = {containers.PHOTOMETRIC: containers.shorts(order, 1 if samples == 1 else 2)}
+        if samples == 4:
+            shown[containers.EXTRA_SAMPLES] = containers.shorts(order, 2)
+        found = _tiff_in_strips(data, page, _opencv, shown)
+        array = grey_or_rgb(offsets, counts, samples) if found is None else found
     if array.dtype != np.uint16 or array.shape[2:] != (() if samples == 1 else (samples,)):
         raise ValueError("it was not decoded at 16 bits")
     if page.number(containers.PHOTOMETRIC, 1) == 0:
@@ -887,6 +1035,13 @@ def encode(photo: Photo, *, format: str = "same", quality: int | None = None) ->
     own tables, and keeps WebP lossless unless the source was lossy; else JPEG 95, the others 90.
     Raises BadImage where the format cannot hold the photo's depth, transparency or size.
     """
+    return b"".join(encode_parts(photo, format=format, quality=quality))
+
+
+def encode_parts(
+    photo: Photo, *, format: str = "same", quality: int | None = None, lay: Lay | None = None
+) -> Iterator[bytes | memoryview]:
+    """The bytes of `encode`, part by part; `lay` puts a fill over the photo's rows as they are written."""
     name = _format(photo, format)
     if quality is not None and not 1 <= quality <= 100:
         raise BadImage(f"quality {quality} is not between 1 and 100.")
@@ -901,16 +1056,28 @@ def encode(photo: Photo, *, format: str = "same", quality: int | None = None) ->
         raise BadImage(
             f"{name.upper()} holds at most {LONGEST_SIDE[name]} pixels a side, not {side}. Choose png or tiff."
         )
+    return _encoded(name, photo, quality, lay)
+
+
+def _encoded(name: str, photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[bytes | memoryview]:
+    """A writer's parts; every encoder's complaint becomes one line."""
     try:
-        return _WRITERS[name](photo, quality)
+        yield from _WRITERS[name](photo, quality, lay)
     except MemoryError:
         raise TooLarge(f"the photo does not fit into memory as {name.upper()}. Make it smaller.") from None
     except (OSError, ValueError, struct.error, cv2.error) as error:
         raise BadImage(f"the photo cannot be written as {name.upper()} ({error}). Choose png or tiff.") from error
 
 
-def write(photo: Photo, path: str | os.PathLike[str], *, format: str = "same", quality: int | None = None) -> Path:
-    """Writes the photo, all or nothing, and returns the path.
+def write(
+    photo: Photo,
+    path: str | os.PathLike[str],
+    *,
+    format: str = "same",
+    quality: int | None = None,
+    lay: Lay | None = None,
+) -> Path:
+    """Writes the photo, all or nothing, and returns the path; `lay` as in `encode_parts`.
 
     `format` "same" takes what the path's suffix says, or the photo's own where the path has none; a format that
     contradicts the suffix is BadImage, because the file would lie about itself.
@@ -925,11 +1092,11 @@ def write(photo: Photo, path: str | os.PathLike[str], *, format: str = "same", q
         format = SUFFIXES[suffix]
     elif suffix and format == "same":
         raise BadImage(f"no photo can be written as {suffix} ({path.name}). Choose one of {', '.join(SUFFIXES)}.")
-    write_atomic(path, encode(photo, format=format, quality=quality))
+    write_atomic(path, encode_parts(photo, format=format, quality=quality, lay=lay))
     return path
 
 
-def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
+def write_atomic(path: str | os.PathLike[str], data: bytes | Iterable[bytes | memoryview]) -> None:
     """Puts the data at the path at once: what lay there stays until all is on the disk; a failure leaves nothing new.
 
     A link is followed. Raises BadImage with the system's reason.
@@ -940,7 +1107,8 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
         if target.is_dir():
             raise BadImage(f"{path} is a folder. Name a file in it.")
         with open(partial, "xb") as file:  # not tempfile: its files are private to the user, whatever the umask says
-            file.write(data)
+            for part in (data,) if isinstance(data, bytes) else data:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, target)
@@ -995,12 +1163,44 @@ def _format(photo: Photo, format: str) -> str:
     return name
 
 
-def _save(photo: Photo, plugin: str, **options: Any) -> bytes:
+_Writer: TypeAlias = Callable[[Photo, "int | None", "Lay | None"], Iterator[bytes | memoryview]]
+
+
+def _rows(photo: Photo, lay: Lay | None, top: int, bottom: int) -> Pixels:
+    """Rows of the photo in its own mode and depth, with the fill laid over."""
+    pixels = photo.pixels[top:bottom]
+    if lay is not None:
+        pixels = pixels.copy()
+        lay(pixels, top)
+    alpha = None if photo.alpha is None else photo.alpha[top:bottom]
+    return to_array(replace(photo, pixels=pixels, alpha=alpha))
+
+
+def _strip_rows(photo: Photo) -> int:
+    """How many rows of the photo are written at a time."""
+    return max(1, STRIP_BYTES // (photo.width * len(photo.mode) * photo.pixels.itemsize))
+
+
+def _strips(photo: Photo, lay: Lay | None) -> Iterator[tuple[int, Pixels]]:
+    """(first row, rows) of the photo in its own mode and depth, strip by strip."""
+    step = _strip_rows(photo)
+    for top in range(0, photo.height, step):
+        yield top, _rows(photo, lay, top, min(top + step, photo.height))
+
+
+def _save(photo: Photo, plugin: str, lay: Lay | None, **options: Any) -> Iterator[memoryview]:
     """Pillow's encoder, given only what is there."""
     file = io.BytesIO()
     given = {key: value for key, value in options.items() if value is not None}
-    Image.fromarray(to_array(photo)).save(file, plugin, **given)
-    return file.getvalue()
+    if plugin == "JPEG" and photo.mode == "RGB":  # laid out as Pillow does, so that it makes no copy
+        array = np.empty((photo.height, photo.width, 4), np.uint8)
+        for top, rows in _strips(photo, lay):
+            array[top : top + len(rows), :, :3] = rows
+        image = Image.frombuffer("RGBX", (photo.width, photo.height), array, "raw", "RGBX", 0, 1)
+    else:
+        image = Image.fromarray(_rows(photo, lay, 0, photo.height))
+    image.save(file, plugin, **given)
+    yield file.getbuffer()
 
 
 def _icc_for_rgb(photo: Photo) -> bytes | None:
@@ -1008,7 +1208,7 @@ def _icc_for_rgb(photo: Photo) -> bytes | None:
     return None if photo.icc is not None and photo.icc[16:20] == b"GRAY" else photo.icc
 
 
-def _write_jpeg(photo: Photo, quality: int | None) -> bytes:
+def _write_jpeg(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[bytes | memoryview]:
     coding = photo.jpeg
     options: dict[str, Any] = {"quality": quality or QUALITY["jpeg"]}
     if coding is not None and quality is None:
@@ -1023,56 +1223,70 @@ def _write_jpeg(photo: Photo, quality: int | None) -> bytes:
         options["xmp"] = photo.xmp
     if coding is not None:
         options |= {"progressive": coding.progressive, "extra": coding.segments}
-    return _save(photo, "JPEG", icc_profile=photo.icc, dpi=photo.dpi, **options)
+    return _save(photo, "JPEG", lay, icc_profile=photo.icc, dpi=photo.dpi, **options)
 
 
-def _write_webp(photo: Photo, quality: int | None) -> bytes:
+def _write_webp(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[bytes | memoryview]:
     lossless = is_lossless(photo, format="webp", quality=quality)
-    options = {"method": 0} if lossless else {"quality": quality or QUALITY["webp"]}
+    options: dict[str, Any] = {"method": 0} if lossless else {"quality": quality or QUALITY["webp"]}
     if photo.alpha is not None:
         options["exact"] = True  # the colour under full transparency is kept
-    return _save(
-        photo, "WEBP", lossless=lossless, icc_profile=_icc_for_rgb(photo), exif=photo.exif, xmp=photo.xmp, **options
-    )
+    options |= {"lossless": lossless, "icc_profile": _icc_for_rgb(photo), "exif": photo.exif, "xmp": photo.xmp}
+    return _save(photo, "WEBP", lay, **options)
 
 
-def _write_bmp(photo: Photo, quality: int | None) -> bytes:
-    return _save(photo, "BMP", dpi=photo.dpi)
+def _write_bmp(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[bytes | memoryview]:
+    return _save(photo, "BMP", lay, dpi=photo.dpi)
 
 
-def _write_plugged(format: str) -> Callable[[Photo, int | None], bytes]:
-    def write_plugged(photo: Photo, quality: int | None) -> bytes:
+def _write_plugged(format: str) -> _Writer:
+    def write_plugged(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[bytes | memoryview]:
         plugin = {"heic": "HEIF", "avif": "AVIF"}[format]
         if _plugin(format) is None or plugin not in Image.SAVE:
             raise BadImage(f"writing {format.upper()} needs one more package: pip install pillow-heif. Or choose png.")
         chroma = {"chroma": 444} if format == "heic" else {"subsampling": "4:4:4"}
         quality = quality or QUALITY[format]
         icc = _icc_for_rgb(photo)
-        return _save(photo, plugin, quality=quality, icc_profile=icc, exif=photo.exif, xmp=photo.xmp, **chroma)
+        return _save(photo, plugin, lay, quality=quality, icc_profile=icc, exif=photo.exif, xmp=photo.xmp, **chroma)
 
     return write_plugged
 
 
-def _write_png(photo: Photo, quality: int | None) -> bytes:
-    """Pixels by Pillow or OpenCV, then our own chunks between the header and them."""
-    array = to_array(photo)
-    if photo.depth == 8:
-        body = _save(photo, "PNG", compress_level=PNG_LEVEL)
-    elif photo.mode == "LA":  # neither can: 16-bit grey and alpha lie in a file exactly as 8-bit RGBA does
+def _write_png(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[bytes | memoryview]:
+    """Our own chunks, then the pixels: filters chosen strip by strip by Pillow or OpenCV, compressed as one stream."""
+    kind = {"L": 0, "LA": 4, "RGB": 2, "RGBA": 6}[photo.mode]
+    header = struct.pack(">IIBBBBB", photo.width, photo.height, photo.depth, kind, 0, 0, 0)
+    yield containers.png_file([(b"IHDR", header), *_png_metadata(photo)])
+    stream = zlib.compressobj(PNG_LEVEL, zlib.DEFLATED, 15, 9, zlib.Z_FILTERED)
+    above: Pixels | None = None
+    for _, rows in _strips(photo, lay):
+        # The row above goes along, because filters look at it, and is dropped again.
+        filtered = _png_rows(rows if above is None else np.concatenate([above, rows]))
+        skip = 0 if above is None else len(filtered) // (len(rows) + 1)
+        above = rows[-1:].copy()
+        packed = stream.compress(memoryview(filtered)[skip:])
+        if packed:
+            yield containers.png_chunk(b"IDAT", packed)
+    yield containers.png_chunk(b"IDAT", stream.flush())
+    yield containers.png_chunk(b"IEND", b"")
+
+
+def _png_rows(array: Pixels) -> bytes:
+    """(h,W[,C]) as PNG's rows, each with its filter, before compression."""
+    if array.dtype == np.uint8 or (array.ndim == 3 and array.shape[2] == 2):
+        if array.dtype == np.uint16:  # neither can: 16-bit grey and alpha lie in a file exactly as 8-bit RGBA does
+            array = array.astype(">u2").view(np.uint8)
         file = io.BytesIO()
-        Image.fromarray(array.astype(">u2").view(np.uint8)).save(file, "PNG", compress_level=PNG_LEVEL)
+        Image.fromarray(array).save(file, "PNG", compress_level=0)
         body = file.getvalue()
     else:
         if array.ndim == 3:
             array = cv2.cvtColor(array, cv2.COLOR_RGB2BGR if array.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
-        done, encoded = cv2.imencode(".png", array, [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])
+        done, encoded = cv2.imencode(".png", array, [cv2.IMWRITE_PNG_COMPRESSION, 0])
         if not done:
             raise ValueError("the encoder failed")
         body = encoded.tobytes()
-    kind = {"L": 0, "LA": 4, "RGB": 2, "RGBA": 6}[photo.mode]
-    header = struct.pack(">IIBBBBB", photo.width, photo.height, photo.depth, kind, 0, 0, 0)
-    pixels = memoryview(body)[body.index(b"IDAT") - 4 :]  # the encoders put only the header before them, nothing behind
-    return b"".join((containers.png_file([(b"IHDR", header), *_png_metadata(photo)]), pixels))
+    return zlib.decompress(b"".join(content for name, content in containers.png_chunks(body) if name == b"IDAT"))
 
 
 def _png_metadata(photo: Photo) -> list[tuple[bytes, bytes]]:
@@ -1089,19 +1303,17 @@ def _png_metadata(photo: Photo) -> list[tuple[bytes, bytes]]:
     return chunks
 
 
-def _write_tiff(photo: Photo, quality: int | None) -> bytes:
+def _write_tiff(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[bytes | memoryview]:
     """Deflate with horizontal differences, in strips, in the byte order of the EXIF block that goes with it."""
-    array = to_array(photo)
-    array = array[..., None] if array.ndim == 2 else array
-    height, width, samples = array.shape
+    height, width, samples = photo.height, photo.width, len(photo.mode)
     order = containers.exif_order(photo.exif)
-    rows = max(1, STRIP_BYTES // (width * samples * array.itemsize))
+    rows = _strip_rows(photo)
     strips: list[bytes] = []
-    for start in range(0, height, rows):
-        strip = array[start : start + rows]
+    for _, strip in _strips(photo, lay):
+        strip = strip.reshape(len(strip), width, samples)
         difference = strip.copy()
         difference[:, 1:] -= strip[:, :-1]  # wraps round, as the format wants
-        strips.append(zlib.compress(difference.astype(array.dtype.newbyteorder(order)).tobytes(), TIFF_LEVEL))
+        strips.append(zlib.compress(difference.astype(strip.dtype.newbyteorder(order)).tobytes(), TIFF_LEVEL))
     counts = [len(strip) for strip in strips]
     offsets = [8, *(8 + int(end) for end in np.cumsum(counts[:-1]))]
     at = 8 + sum(counts) + sum(counts) % 2
@@ -1134,11 +1346,13 @@ def _write_tiff(photo: Photo, quality: int | None) -> bytes:
     for tag, kind, value in ((containers.XMP, 1, photo.xmp), (containers.ICC, 7, photo.icc)):
         if value is not None:
             entries[tag] = containers.Entry(kind, len(value), value)
-    body = b"".join([containers.pack_header(order, at), *strips]).ljust(at, b"\0")
-    return body + containers.pack_directory(order, entries, at)
+    yield containers.pack_header(order, at)
+    yield from strips
+    yield b"\0" * (sum(counts) % 2)
+    yield containers.pack_directory(order, entries, at)
 
 
-_WRITERS: Mapping[str, Callable[[Photo, int | None], bytes]] = {
+_WRITERS: Mapping[str, _Writer] = {
     "jpeg": _write_jpeg,
     "png": _write_png,
     "webp": _write_webp,

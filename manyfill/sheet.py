@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ TEXT = (15, 30)  # height of letters under the tiles, least and greatest; the ti
 PAPER, INK, FAINT = (250, 250, 248), (28, 28, 30), (120, 120, 124)
 HOLE = (255, 0, 110)  # a colour that is rare in photos
 TILE = (160, 760)  # a tile's least and greatest width, pixels
+ROWS = 64  # of a heat map that are coloured at a time: it takes some 60 bytes a pixel
 PER_ROW = 6  # tiles at most, so that each can be judged on a small screen
 ASPECT = 2.0  # width to height of a sheet that fits both a screen and a page
 
@@ -31,10 +32,25 @@ class Box:
     right: int
 
 
+class Shown(Protocol):
+    """A photo that need not lie in memory as a picture: parts of it are made as they are wanted."""
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+
+    def part(self, box: Box, width: int) -> Image.Image:
+        """A part of it, smaller by a whole number where it stays at least so many pixels wide."""
+
+
 def contact_sheet(
-    photo: Image.Image,
+    photo: Image.Image | Shown,
     hole: NDArray[np.bool_],
-    fills: Sequence[Image.Image],
+    fills: Sequence[Image.Image | Shown],
     *,
     title: str = "",
     labels: Sequence[str] = (),
@@ -120,14 +136,21 @@ def grid(
 
 def heat_map(photo: Image.Image, uncertainty: NDArray[np.floating[Any]]) -> Image.Image:
     """The photo in grey under the spread of its fills (H, W) in [0, 1]: violet where they agree, yellow where not."""
-    grey = np.asarray(_flat(photo).convert("L"), dtype=np.float32)[..., None]
-    spread = np.clip(np.asarray(uncertainty, dtype=np.float32), 0, 1)
+    return Image.fromarray(heat(np.asarray(_flat(photo).convert("L")), np.asarray(uncertainty)), "RGB")
+
+
+def heat(grey: NDArray[np.uint8], spread: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """`heat_map` of any rows: grey (h, W) and spread (h, W) to colours (h, W, 3)."""
+    spread = np.clip(np.asarray(spread, dtype=np.float32), 0, 1)
     steps = np.linspace(0, 1, 6)
     ramp = np.array([(60, 10, 100), (120, 30, 130), (190, 50, 110), (235, 95, 60), (250, 160, 30), (250, 240, 110)])
-    colour = np.stack([np.interp(spread, steps, ramp[:, channel]) for channel in range(3)], axis=-1)
-    weight = np.where(spread > 0, 0.35 + 0.6 * spread, 0)[..., None]
-    mixed = (1 - weight) * grey + weight * colour
-    return Image.fromarray(np.rint(mixed).astype(np.uint8), "RGB")
+    mixed = np.repeat(grey[..., None], 3, axis=2)
+    for top in range(0, len(grey), ROWS):
+        rows, under = spread[top : top + ROWS], mixed[top : top + ROWS].astype(np.float32)
+        colour = np.stack([np.interp(rows, steps, ramp[:, channel]) for channel in range(3)], axis=-1)
+        weight = np.where(rows > 0, 0.35 + 0.6 * rows, 0)[..., None]
+        mixed[top : top + ROWS] = np.rint((1 - weight) * under + weight * colour)
+    return mixed
 
 
 def view(hole: NDArray[np.bool_]) -> Box:
@@ -156,7 +179,7 @@ def _columns(tiles: int, aspect: float) -> int:
     return min(range(min(tiles, PER_ROW), 0, -1), key=badness)
 
 
-def _numbered(fills: Sequence[Image.Image], labels: Sequence[str]) -> list[tuple[int, str]]:
+def _numbered(fills: Sequence[Any], labels: Sequence[str]) -> list[tuple[int, str]]:
     texts = [*labels, *[""] * (len(fills) - len(labels))]
     return [(index + 1, texts[index]) for index in range(len(fills))]
 
@@ -172,9 +195,13 @@ def _flat(picture: Image.Image) -> Image.Image:
     return Image.alpha_composite(under, rgba).convert("RGB")
 
 
-def _tile(picture: Image.Image, box: Box, width: int, height: int) -> Image.Image:
-    whole = (box.left, box.top, box.right, box.bottom) == (0, 0, *picture.size)
-    part = picture if whole else picture.crop((box.left, box.top, box.right, box.bottom))
+def _tile(picture: Image.Image | Shown, box: Box, width: int, height: int) -> Image.Image:
+    if not isinstance(picture, Image.Image):
+        part = picture.part(box, width)
+    elif (box.left, box.top, box.right, box.bottom) == (0, 0, *picture.size):
+        part = picture
+    else:
+        part = picture.crop((box.left, box.top, box.right, box.bottom))
     enlarged = part.width < width
     how = Image.Resampling.BICUBIC if enlarged else Image.Resampling.LANCZOS
     return _flat(part).resize((width, height), how, reducing_gap=None if enlarged else 2.0)

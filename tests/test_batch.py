@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from manyfill import batch, weights
+from manyfill import batch, photos, sheet, weights
 from manyfill.batch import Done, Failed, Job, Manifest, Options, Sidecar, Skipped, Target, Task
-from manyfill.completer import Completer
+from manyfill.completer import Completer, Completion, uncertainty
 from manyfill.errors import BadImage, BadMask, ManyfillError
 from manyfill.nets.picnet import PICNet, PICNetConfig
 
@@ -423,3 +423,32 @@ def test_a_photo_with_the_wrong_suffix_gets_the_right_one(completer: Completer, 
         completer, dataclasses.replace(task, photo=tmp_path / "photo.jpg"), Options(texture="net", sheet=False)
     )
     assert [path.name for path in done.files] == ["photo_1.png", "photo.json"]
+
+
+# ── pictures for people, without a whole one in memory ────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_sheet_and_heat_map_are_drawn_strip_by_strip_as_at_once(
+    completer: Completer, channels: int, dtype: type, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    pixels = (rng.random((90, 1800, channels)) * np.iinfo(dtype).max).astype(dtype)
+    hole = np.zeros((90, 1800), bool)
+    hole[20:60, 300:380] = True
+    source = photos.read(pixels[..., 0] if channels == 1 else pixels)
+    photos.write(source, tmp_path / "photo.png")
+    Image.fromarray(hole).save(tmp_path / "hole.png")
+    task = batch.Task("photo", tmp_path / "photo.png", tmp_path / "hole.png", batch.Target(tmp_path / "fills", "photo"))
+    batch.complete_photo(completer, task, batch.Options(n=2, uncertainty=True, texture="net"))
+    fills = completer.complete(source, hole, n=2, texture="net")
+    heat = np.asarray(sheet.heat_map(photos.to_pil(source), uncertainty(fills)))
+    if channels != 4:  # the checkerboard under what is transparent begins anew in each strip
+        assert np.array_equal(np.asarray(Image.open(tmp_path / "fills" / "photo_uncertainty.png")), heat)
+    at_once = sheet.contact_sheet(photos.to_pil(source), hole, [fill.image for fill in fills], labels=["a", "b"])
+    ours = sheet.contact_sheet(
+        batch._Shown(Completion(source, 0, None, hole)), hole, [batch._Shown(fill) for fill in fills], labels=["a", "b"]
+    )
+    assert ours.size == at_once.size
+    assert np.abs(np.asarray(ours, np.float32) - np.asarray(at_once)).mean() < 4  # noise, shrunk in another way

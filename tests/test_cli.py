@@ -340,7 +340,7 @@ def test_a_fault_of_ours_is_one_line_that_names_debug(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("division\nby zero")
 
-    monkeypatch.setattr(photos, "encode", broken)
+    monkeypatch.setattr(photos, "encode_parts", broken)
     done = fill("photo.png", "--mask", "hole.png")
     assert done.code == 2
     assert done.err.startswith("error: ZeroDivisionError: division by zero.") and "--debug" in done.err

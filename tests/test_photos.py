@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import struct
+import tracemalloc
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -203,6 +204,119 @@ def test_tiffs_of_another_writer_are_read_to_the_bit(
         tifffile.imwrite(file, stored, photometric=photometric, byteorder=byteorder, **options)
         photo = photos.read(file.getvalue())
         assert np.array_equal(photos.to_array(photo), array), compression
+
+
+# ------------------------------------------------------------------------------------------- strip by strip
+
+
+@pytest.mark.parametrize("strip", [1, 300, 1 << 20])
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_pngs_in_strips_are_those_of_other_programs_to_the_bit(
+    channels: int, depth: int, strip: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "STRIP_BYTES", strip)
+    y, x = np.mgrid[:37, :23]
+    ramp = np.stack([x * 9, y * 5, x * y, 255 - x], 2)[..., :channels] % 256  # filters of every kind pay off
+    array = (ramp * (1 if depth == 8 else 251)).astype(f"uint{depth}")
+    array = array[..., 0] if channels == 1 else array
+    ours = photos.encode(photos.read(array), format="png")
+    if depth == 8 or channels == 1:
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(ours))), array)
+    else:
+        theirs = cv2.imdecode(np.frombuffer(ours, np.uint8), cv2.IMREAD_UNCHANGED)
+        order = {2: [0, 3], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]
+        assert np.array_equal(theirs[..., order], array)
+    packed = b"".join(content for name, content in containers.png_chunks(ours) if name == b"IDAT")
+    filters = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(37, -1)[:, 0]
+    assert len(set(filters.tolist())) > 1
+    for data in (ours, saved(Image.fromarray(array), "PNG") if depth == 8 else raw_png(array)):
+        assert np.array_equal(photos.to_array(photos.read(data)), array)
+        with pytest.raises(BadImage, match="cut off"):
+            photos.read(data[: len(data) // 2])
+
+
+def test_a_png_whose_pixels_end_too_early_is_refused() -> None:
+    header = struct.pack(">IIBBBBB", 20, 20, 8, 2, 0, 0, 0)
+    short = containers.png_file([(b"IHDR", header), (b"IDAT", zlib.compress(bytes(61 * 19))), (b"IEND", b"")])
+    with pytest.raises(BadImage, match="cut off"):
+        photos.read(short)
+
+
+@pytest.mark.parametrize("rows", [1, 4, 50])
+@pytest.mark.parametrize(
+    ("channels", "depth", "compression"),
+    [(channels, depth, packed) for channels in (1, 3, 4) for depth in (8, 16) for packed in (None, "zlib")]
+    + [(3, 8, "lzw"), (3, 8, "packbits"), (3, 8, "jpeg")],
+)
+def test_tiffs_in_strips_are_read_as_at_once(
+    channels: int, depth: int, rows: int, compression: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    array = noise(50, 31, channels, depth)
+    if compression in ("lzw", "packbits", "jpeg"):
+        names = {"lzw": "tiff_lzw", "packbits": "packbits", "jpeg": "jpeg"}
+        data = saved(Image.fromarray(array), "TIFF", compression=names[compression], strip_size=rows * 93)
+    else:
+        file = io.BytesIO()
+        kind = {"photometric": "rgb" if channels > 2 else "minisblack", "extrasamples": [2] * (channels == 4)}
+        tifffile.imwrite(file, array, rowsperstrip=rows, compression=compression, **kind)
+        data = file.getvalue()
+    monkeypatch.setattr(photos, "STRIP_BYTES", 200)
+    in_strips = photos.to_array(photos.read(data))
+    monkeypatch.setattr(photos, "_tiff_in_strips", lambda *_: None)
+    assert np.array_equal(in_strips, photos.to_array(photos.read(data)))
+    assert np.array_equal(in_strips, array) or compression == "jpeg"
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_jpeg_is_decoded_as_pillow_does(mode: str, subsampling: int, progressive: bool) -> None:
+    image = Image.fromarray(noise(61, 43, 3)).convert(mode)
+    data = saved(image, "JPEG", quality=80, subsampling=subsampling, progressive=progressive)
+    assert np.array_equal(photos.to_array(photos.read(data)), np.asarray(Image.open(io.BytesIO(data))))
+    cut = data[: len(data) // 2]
+    with pytest.raises(BadImage, match="cut off"):
+        photos.read(cut)
+
+
+@pytest.mark.parametrize("format", ["png", "tiff", "bmp", "webp", "jpeg"])
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+@pytest.mark.parametrize("strip", [100, 1 << 20])
+def test_a_fill_laid_over_while_writing_is_as_pasted_before(
+    format: str, mode: str, strip: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "STRIP_BYTES", strip)
+    array = noise(40, 30, len(mode))
+    array[..., -1] = 255 if mode.endswith("A") else array[..., -1]
+    photo, fill = photos.read(array), smooth(9, 8)
+
+    def lay(rows: NDArray[np.uint8], top: int) -> None:
+        for row in range(max(top, 5), min(top + len(rows), 14)):
+            rows[row - top, 3:11] = fill[row - 5]
+
+    kept = photo.pixels.copy()
+    parts = b"".join(photos.encode_parts(photo, format=format, lay=lay))
+    pasted = photos.paste(photo, fill / np.float32(255), np.ones((9, 8), bool), top=5, left=3)
+    assert (photo.pixels == kept).all()
+    if mode in ("RGB", "RGBA"):
+        assert parts == photos.encode(pasted, format=format)
+    else:  # rounding of the luma
+        ours, theirs = photos.read(parts).pixels.astype(int), photos.read(photos.encode(pasted, format=format)).pixels
+        assert np.abs(ours - theirs).max() <= (6 if format == "jpeg" else 1)
+
+
+def test_writing_makes_no_second_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photos, "STRIP_BYTES", 1 << 16)
+    photo = photos.read(cv2.resize(smooth(), (2000, 1500), interpolation=cv2.INTER_LINEAR))
+    for format in ("png", "tiff"):
+        photos.write(photo, tmp_path / f"once.{format}")
+        tracemalloc.start()
+        photos.write(photo, tmp_path / f"a.{format}", lay=lambda rows, _: None)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 0.3 * photo.pixels.nbytes, format
 
 
 def test_white_is_zero_and_unexplained_samples_of_a_tiff_are_understood() -> None:
