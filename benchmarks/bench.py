@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from manyfill.evaluation import Report
 
 Timings = dict[tuple[str, str], dict[str, "speed.Timing | None"]]  # (model, texture) -> size
+SERVING = "<!-- from here on written by make bench-serve -->"  # see tools/bench_serve.py
 HERE = Path(__file__).parent
 PHOTOS = HERE / "photos"
 FLAGSHIP = "pluralistic-fusion"
@@ -55,10 +56,15 @@ def main() -> None:
     timings = speed.measure(models, sizes, patience=asked.patience) if sizes else {}
     minutes = (time.monotonic() - started) / 60
     asked.page.parent.mkdir(parents=True, exist_ok=True)
-    asked.page.write_text(
-        "\n".join(page(report, timings, sizes, asked, quality_minutes, minutes)) + "\n", encoding="utf-8"
-    )
+    text = "\n".join(page(report, timings, sizes, asked, quality_minutes, minutes)) + "\n"
+    asked.page.write_text(text + _kept(asked.page), encoding="utf-8")
     print(f"{asked.page} after {minutes:.0f} min; pictures: {asked.out / 'report.html'}")
+
+
+def _kept(page: Path) -> str:
+    """What `make bench-serve` has written to the end of the page."""
+    _, mark, rest = (page.read_text(encoding="utf-8") if page.is_file() else "").partition(SERVING)
+    return f"\n{mark}{rest}" if mark else ""
 
 
 def _fetch_features() -> None:
@@ -123,7 +129,10 @@ def page(
     facts = report.settings
     yield "# Benchmarks"
     yield ""
-    yield "Written by `make bench`, nothing by hand. What the metrics mean: [evaluation.md](evaluation.md)."
+    yield (
+        "Written by `make bench` and `make bench-serve`, nothing by hand. "
+        "What the metrics mean: [evaluation.md](evaluation.md)."
+    )
     yield ""
     yield f"- Measured {date.today()} at commit {_commit()}, on {_machine()}."
     yield f"- {report.summary_line}"

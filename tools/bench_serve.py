@@ -1,14 +1,15 @@
 """`make bench-serve`: fills per second with 1, 4 and 16 clients, how long each waits, and what a crash costs.
 
 Starts `manyfill serve` on a free port of this machine, sends the same photo with other seeds, one request after the
-other per client, and prints a Markdown table for docs/benchmarks.md. Then kills the server with SIGKILL in the middle
-of a run, starts it again at the same port, and tells how long nobody was served.
+other per client. Then kills the server with SIGKILL in the middle of a run, starts it again at the same port, and tells
+how long nobody was served. Printed, and written to the end of docs/benchmarks.md, which `make bench` leaves as it is.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import io
 import itertools
 import os
 import platform
@@ -19,17 +20,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import httpx
+import torch
 
 from manyfill import __version__
+from manyfill.completer import Completer
 from manyfill.zoo import DEFAULT
 
-PHOTOS = Path(__file__).parent.parent / "examples" / "photos"
+ROOT = Path(__file__).parent.parent
+PHOTOS = ROOT / "examples" / "photos"
+MARK = "<!-- from here on written by make bench-serve -->"  # benchmarks/bench.py keeps what follows it
 WAIT_SECONDS = 600.0  # of a client for its answer
 
 
@@ -37,7 +43,7 @@ WAIT_SECONDS = 600.0  # of a client for its answer
 class Server:
     """The process under test; a new one takes the same port."""
 
-    model: str
+    options: list[str]
     port: int
     process: subprocess.Popen[bytes] | None = None
     peak_mib: float = 0.0
@@ -50,7 +56,7 @@ class Server:
     def start(self) -> float:
         """Returns the seconds until it could fill."""
         began = time.monotonic()
-        command = [sys.executable, "-m", "manyfill", "serve", "--port", str(self.port), "--model", self.model]
+        command = [sys.executable, "-m", "manyfill", "serve", "--port", str(self.port), *self.options]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while True:
             if self.process.poll() is not None:
@@ -155,35 +161,112 @@ def crash(server: Server, seconds: float, form: dict[str, str]) -> str:
     )
 
 
+class Timed:
+    """A network that counts the processor time spent in it."""
+
+    def __init__(self, net: Any) -> None:
+        self._net, self.seconds = net, 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._net, name)
+
+    def _timed(self, name: str, *given: Any) -> Any:
+        began = time.thread_time()
+        found = getattr(self._net, name)(*given)
+        self.seconds += time.thread_time() - began
+        return found
+
+    def encode(self, *given: Any) -> Any:
+        """As the network does."""
+        return self._timed("encode", *given)
+
+    def decode(self, *given: Any) -> Any:
+        """As the network does."""
+        return self._timed("decode", *given)
+
+
+def shares(model: str) -> str:
+    """What part of a request's processor time the network has: all that computing it in batches could save."""
+    torch.set_num_threads(1)
+    completer = Completer.from_pretrained(model, device="cpu")
+    net = Timed(completer.net)
+    completer.net = net
+    found = {}
+    for texture in ("auto", "net"):
+        for _ in range(2):  # the first is slower
+            net.seconds, began = 0.0, time.process_time()
+            (fill,) = completer.complete(PHOTOS / "beach.jpg", PHOTOS / "beach_hole.png", texture=texture)
+            fill.image.save(io.BytesIO(), "PNG")
+        found[texture] = (net.seconds, time.process_time() - began)
+    told = [f"{1000 * part:.0f} of {1000 * whole:.0f} ms ({part / whole:.0%})" for part, whole in found.values()]
+    return f"Of a request's processor time the network has {told[0]}, without texture {told[1]}; one thread."
+
+
+def lines(arguments: argparse.Namespace, server: Server) -> Iterator[str]:
+    """The section of docs/benchmarks.md, as it comes about."""
+    form = {"n": str(arguments.fills), "texture": arguments.texture}
+    ready = server.start()
+    load(server, 1, form, for_seconds(0.1))  # one request: the first is slower
+    given = f' BENCH="{" ".join(sys.argv[1:])}"' if sys.argv[1:] else ""
+    count = len(arguments.device)
+    yield "## Serving"
+    yield ""
+    yield (
+        f"`make bench-serve{given}`, {date.today()}, Manyfill {__version__}, {machine()}. `manyfill serve "
+        f"{' '.join(server.options)}`, {count} worker{'s' if count > 1 else ''}, clients on the same machine; "
+        f"n = {arguments.fills}, texture {arguments.texture}, photo of 1024 x 512 with a hole of 7 %, answers in PNG, "
+        f"{arguments.seconds:g} s each. Ready {ready:.1f} s after the start."
+    )
+    yield ""
+    yield "| clients | answers | answers/s | p50 s | p95 s | p99 s | errors | peak RSS MiB |"
+    yield "|--:|--:|--:|--:|--:|--:|--:|--:|"
+    for clients in arguments.clients:
+        yield row(
+            clients, load(server, clients, form, for_seconds(arguments.seconds)), arguments.seconds, server.peak_mib
+        )
+    yield ""
+    yield crash(server, arguments.seconds, form)
+    server.stop()
+    yield ""
+    yield shares(arguments.model)
+
+
+def machine() -> str:
+    """Processor and cores, without names."""
+    info, model = Path("/proc/cpuinfo"), platform.machine()
+    if info.is_file():
+        named = (line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line)
+        model = next(named, model)
+    return f"{os.cpu_count()} cores of {model}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0, help="per number of clients")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--model", default=DEFAULT)
-    parser.add_argument("--texture", default="net", help="net: network and server alone; auto: as users get it")
+    parser.add_argument("--device", action="append", default=[], help="as of `manyfill serve`; repeated: more workers")
+    parser.add_argument("--texture", default="auto", help="net: network and server alone")
     parser.add_argument("-n", "--fills", type=int, default=1, help="fills per request")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "benchmarks.md", help="where the section goes")
     arguments = parser.parse_args()
+    arguments.device = arguments.device or ["auto"]
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = Server(arguments.model, port)
-    form = {"n": str(arguments.fills), "texture": arguments.texture}
+    options = ["--model", arguments.model, *(part for name in arguments.device for part in ("--device", name))]
+    server = Server(options, port)
+    section = []
     try:
-        ready = server.start()
-        load(server, 1, form, for_seconds(0.1))  # one request: the first is slower
-        print(f"`python tools/bench_serve.py {' '.join(sys.argv[1:])}`".replace(" `", "`"))
-        print(f"\nManyfill {__version__}, {date.today()}, {os.cpu_count()} CPUs ({platform.machine()}), model "
-              f"{arguments.model}, texture {arguments.texture}, n = {arguments.fills}, photo of 1024 x 512 with a hole "
-              f"of 7 %, {arguments.seconds:g} s each. Ready {ready:.1f} s after the start.\n")  # fmt: skip
-        print("| clients | fills | fills/s | p50 s | p95 s | p99 s | errors | peak RSS MiB |")
-        print("|--:|--:|--:|--:|--:|--:|--:|--:|", flush=True)
-        for clients in arguments.clients:
-            run = load(server, clients, form, for_seconds(arguments.seconds))
-            print(row(clients, run, arguments.seconds, server.peak_mib), flush=True)
-        print(f"\n{crash(server, arguments.seconds, form)}")
+        for line in lines(arguments, server):
+            print(line, flush=True)
+            section.append(line)
     finally:
         server.stop()
+    page = arguments.page.read_text(encoding="utf-8") if arguments.page.is_file() else ""
+    before = page.partition(MARK)[0].rstrip()
+    arguments.page.write_text("\n".join([before, "", MARK, "", *section]).lstrip() + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
