@@ -63,6 +63,46 @@ def test_the_shell_examples_run(server: Running, folder: Path) -> None:
     assert '"ready"' in operation and "manyfill_queue_waiting 0.0" in operation
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    (unit,) = examples("ini")
+    command = "/opt/manyfill/bin/manyfill"
+    assert unit.count(command) == 1
+    file = tmp_path / "manyfill.service"
+    file.write_text(unit.replace(command, str(Path(sys.executable).parent / "manyfill")))  # it has to be there
+    done = subprocess.run(["systemd-analyze", "verify", str(file)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_the_dockerfile_starts_what_the_page_says() -> None:
+    text = (PAGE.parents[1] / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    words = {line.split()[0] for line in lines}
+    assert words <= {
+        "FROM",
+        "ARG",
+        "ENV",
+        "WORKDIR",
+        "RUN",
+        "COPY",
+        "USER",
+        "EXPOSE",
+        "STOPSIGNAL",
+        "HEALTHCHECK",
+        "ENTRYPOINT",
+    }
+    user = next(line for line in lines if line.startswith("USER "))
+    assert user != "USER root" and lines.index(user) > max(lines.index(one) for one in lines if one.startswith("RUN"))
+    allowed = (PAGE.parents[1] / ".dockerignore").read_text(encoding="utf-8").split()
+    copied = {name for line in lines if line.startswith("COPY") for name in line.split()[1:-1]}
+    assert {f"!{name}" for name in copied} <= set(allowed) and all((PAGE.parents[1] / name).exists() for name in copied)
+    check = json.loads(next(line for line in lines if line.startswith("HEALTHCHECK")).partition("CMD ")[2])
+    assert "/healthz" in check[-1] and check[:2] == ["python", "-c"]
+    compile(check[-1], "HEALTHCHECK", "exec")
+    entry = json.loads(next(line for line in lines if line.startswith("ENTRYPOINT")).partition(" ")[2])
+    assert entry[:2] == ["manyfill", "serve"]
+
+
 def test_every_route_of_the_server_is_on_the_page(server: Running) -> None:
     page = PAGE.read_text(encoding="utf-8")
     paths = {path.partition("/{")[0] for path in server.get("/openapi.json").json()["paths"]}
