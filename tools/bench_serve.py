@@ -205,7 +205,7 @@ def shares(model: str) -> str:
 def lines(arguments: argparse.Namespace, server: Server) -> Iterator[str]:
     """The section of docs/benchmarks.md, as it comes about."""
     form = {"n": str(arguments.fills), "texture": arguments.texture}
-    others = os.getloadavg()[0]
+    load_before = os.getloadavg()[0]
     ready = server.start()
     load(server, 1, form, for_seconds(0.1))  # one request: the first is slower
     given = f' BENCH="{" ".join(sys.argv[1:])}"' if sys.argv[1:] else ""
@@ -217,7 +217,7 @@ def lines(arguments: argparse.Namespace, server: Server) -> Iterator[str]:
         f"{' '.join(server.options)}`, {count} worker{'s' if count > 1 else ''}, clients on the same machine; "
         f"n = {arguments.fills}, texture {arguments.texture}, photo of 1024 x 512 with a hole of 7 %, answers in PNG, "
         f"{arguments.seconds:g} s each. Ready {ready:.1f} s after the start. "
-        f"Load average of the machine before that, by other programs: {others:.1f}."
+        f"Load average of the machine before that: {load_before:.1f}."
     )
     yield ""
     yield "| clients | answers | answers/s | p50 s | p95 s | p99 s | errors | peak RSS MiB |"
