@@ -23,7 +23,7 @@ from fnmatch import fnmatchcase
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,7 +177,7 @@ class Done:
 
     name: str
     sidecar: Sidecar
-    files: tuple[Path, ...]  # all that was written, fills first
+    files: tuple[Path | str, ...]  # all that was written, fills first; addresses where that is not a folder
 
 
 @dataclass(frozen=True)
@@ -501,41 +501,57 @@ def carry_out(
 
     `report`, `progress` and errors as `complete_folder` has them. Only this process writes the manifest.
     """
-    start = time.perf_counter()
     plan = list(tasks(job))
-    summary = Summary()
     photos.sweep(job.out)
     manifest = Manifest(job.out, fingerprint(job.options, model_sha256))
+    checked = (Skipped(task.name) if isinstance(task, Task) and manifest.has(task) else task for task in plan)
+    return see_through(checked, run, finish=manifest.note, total=len(plan), report=report, progress=progress)
 
-    def note(fate: Fate) -> None:
+
+Errand = TypeVar("Errand")  # what a worker is handed: a Task, or a photo behind an address
+
+
+def see_through(
+    plan: Iterable[Errand | Skipped | Failed],
+    run: Callable[[Iterator[Errand]], Generator[tuple[Errand, Done | Failed], None, None]],
+    *,
+    finish: Callable[[Errand | None, Done | Failed], None],
+    total: int,
+    report: Callable[[Fate], None] | None,
+    progress: Progress | None,
+) -> Summary:
+    """Hand what is left of a plan to `run`, let `finish` note what comes of it, and count."""
+    start = time.perf_counter()
+    summary = Summary()
+
+    def count(fate: Fate) -> None:
         if isinstance(fate, Skipped):
             summary.skipped += 1
         elif isinstance(fate, Failed):
             summary.failed.append(fate)
-            manifest.add_failure(fate)
         else:
             summary.done += 1
         if report is not None:
             report(fate)
         if progress is not None:
-            progress("photos", summary.done + summary.skipped + len(summary.failed), len(plan))
+            progress("photos", summary.done + summary.skipped + len(summary.failed), total)
 
-    def left() -> Iterator[Task]:
-        for task in plan:
-            if isinstance(task, Failed):
-                note(task)
-            elif manifest.has(task):
-                note(Skipped(task.name))
+    def left() -> Iterator[Errand]:
+        for each in plan:
+            if isinstance(each, Failed):
+                finish(None, each)
+                count(each)
+            elif isinstance(each, Skipped):
+                count(each)
             else:
-                yield task
+                yield each
 
     if progress is not None:
-        progress("photos", 0, len(plan))
+        progress("photos", 0, total)
     with closing(run(left())) as finished:
-        for task, fate in finished:
-            if isinstance(fate, Done):
-                manifest.add(task, fate)
-            note(fate)
+        for errand, fate in finished:
+            finish(errand, fate)
+            count(fate)
     summary.seconds = time.perf_counter() - start
     return summary
 
@@ -609,39 +625,55 @@ def tasks(job: Job) -> Iterator[Task | Failed]:
     found = find_photos(job.photos, without=[path for path in (out, masks) if path is not None])
     if job.masks is not None and job.masks.is_file():  # one mask for all, which may lie among the photos
         found = [path for path in found if path.resolve() != job.masks.resolve()]
-    if job.only:
-        inside = {path: path.relative_to(job.photos).as_posix() for path in found}
-        fitting = [path for path in found if any(fnmatchcase(inside[path], pattern) for pattern in job.only)]
-        if found and not fitting:
-            raise ManyfillError(
-                f"none of the {len(found)} photos in {job.photos} fits --only {' '.join(job.only)}. Patterns are for"
-                " paths inside the folder, such as '*.png' or 'holiday/*'."
-            )
-        found = fitting
-    if not found:
+    names = chosen([path.relative_to(job.photos) for path in found], job.only, str(job.photos))
+    candidates = None if masks is None else [path.relative_to(masks) for path in find_photos(masks, without=[out])]
+    for pair in pairs(names, candidates, str(job.masks)):
+        if isinstance(pair, Failed):
+            yield pair
+            continue
+        mask = job.masks if pair.mask is None or job.masks is None else job.masks / pair.mask
+        target = Target(job.out / pair.photo.parent, pair.stem)
+        yield Task(pair.photo.as_posix(), job.photos / pair.photo, mask, target)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A photo's path inside the folder, its mask's inside the folder of masks, and the stem of its outputs."""
+
+    photo: Path
+    mask: Path | None
+    stem: str
+
+
+def chosen(names: Sequence[Path], only: Sequence[str], folder: str) -> list[Path]:
+    """The photos (paths inside `folder`) that fit one of the patterns, if there are any; raises where none is left."""
+    fitting = [name for name in names if not only or any(fnmatchcase(name.as_posix(), pattern) for pattern in only)]
+    if names and not fitting:
         raise ManyfillError(
-            f"no photos in {job.photos}: looked for {' '.join(sorted(photos.SUFFIXES))}, also in sub-folders."
+            f"none of the {len(names)} photos in {folder} fits --only {' '.join(only)}. Patterns are for"
+            " paths inside the folder, such as '*.png' or 'holiday/*'."
         )
-    names = [path.relative_to(job.photos) for path in found]
+    if not names:
+        raise ManyfillError(
+            f"no photos in {folder}: looked for {' '.join(sorted(photos.SUFFIXES))}, also in sub-folders."
+        )
+    return fitting
+
+
+def pairs(names: Sequence[Path], masks: Sequence[Path] | None, folder: str) -> Iterator[Pair | Failed]:
+    """Each photo with its mask among `masks` (paths inside `folder`), where these are looked at; else without."""
     stems = output_stems(names)
-    candidates = None if masks is None else _by_stem(masks, out)
-    for path, name in zip(found, names, strict=True):
-        target = Target(job.out / name.parent, stems[name])
-        mask = job.masks
-        if candidates is not None:
-            fitting = _fitting(candidates, name)
-            if len(fitting) != 1:
-                shown = ", ".join(str(mask) for mask in fitting)
-                why = (
-                    f"{len(fitting)} masks fit: {shown}"
-                    if fitting
-                    else f"no mask {name.with_suffix('.*')} in {job.masks}"
-                )
-                yield Failed(name.as_posix(), f"{why}. Masks pair by their path without suffix.")
-                continue
-            assert job.masks is not None
-            mask = job.masks / fitting[0]
-        yield Task(name.as_posix(), path, mask, target)
+    candidates: dict[Path, list[Path]] = defaultdict(list)
+    for mask in masks or ():
+        candidates[mask.with_suffix("")].append(mask)
+    for name in names:
+        fitting = [None] if masks is None else _fitting(candidates, name)
+        if len(fitting) == 1:
+            yield Pair(name, fitting[0], stems[name])
+            continue
+        shown = ", ".join(str(Path(folder) / mask) for mask in fitting if mask)
+        why = f"{len(fitting)} masks fit: {shown}" if fitting else f"no mask {name.with_suffix('.*')} in {folder}"
+        yield Failed(name.as_posix(), f"{why}. Masks pair by their path without suffix.")
 
 
 def find_photos(folder: Path, *, without: Iterable[Path] = ()) -> list[Path]:
@@ -669,14 +701,6 @@ def output_stems(names: Sequence[Path]) -> dict[Path, str]:
         taken.add((name.parent, stem.casefold()))
         stems[name] = stem
     return stems
-
-
-def _by_stem(masks: Path, out: Path) -> dict[Path, list[Path]]:
-    found: dict[Path, list[Path]] = defaultdict(list)
-    for path in find_photos(masks, without=[out]):
-        name = path.relative_to(masks)
-        found[name.with_suffix("")].append(name)
-    return found
 
 
 def _fitting(masks: Mapping[Path, list[Path]], name: Path) -> list[Path]:
@@ -723,6 +747,13 @@ class Manifest:
         except (KeyError, TypeError):  # a line that somebody edited
             return False
 
+    def note(self, task: Task | None, fate: Done | Failed) -> None:
+        """Note what came of a photo."""
+        if isinstance(fate, Failed):
+            self.add_failure(fate)
+        elif task is not None:
+            self.add(task, fate)
+
     def add(self, task: Task, done: Done) -> None:
         """Note a photo that is done."""
         self._append(
@@ -730,7 +761,7 @@ class Manifest:
                 "photo": task.name,
                 "status": "done",
                 "key": self.key,
-                "files": [path.relative_to(self.out).as_posix() for path in done.files],
+                "files": [Path(path).relative_to(self.out).as_posix() for path in done.files],
                 "seconds": done.sidecar.seconds,
                 "photo_is": _identity(task.photo, done.sidecar.photo),
                 "mask_is": _identity(task.mask, done.sidecar.mask),

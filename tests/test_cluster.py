@@ -7,6 +7,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +136,64 @@ def test_relative_paths_mean_the_same_everywhere(tmp_path: Path, monkeypatch: py
     assert [job.photos, job.masks, job.out, job.model_file] == [
         tmp_path / name for name in ("in", "masks", "out", "m.safetensors")
     ]
+
+
+# ── photos behind addresses ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def notes_of(out: Path) -> list[str]:
+    return sorted(path.relative_to(out / cluster.NOTES).as_posix() for path in (out / cluster.NOTES).rglob("*.json"))
+
+
+@pytest.mark.usefixtures("_ray")
+def test_photos_behind_addresses_are_completed_as_those_in_folders_and_resumed(
+    model: cluster.Model, tmp_path: Path
+) -> None:
+    pytest.importorskip("fsspec")
+    job, alone = small_job(tmp_path / "ray", 5), small_job(tmp_path / "alone", 5)
+    for each in (job, alone):
+        (each.photos / "sub").mkdir()
+        (each.photos / "04.png").rename(each.photos / "sub" / "04.png")
+    (job.photos / "03.png").write_bytes(b"no picture")
+    options = Options(n=2, texture="net")
+    there = cluster.Addresses(f"file://{job.photos}", f"file://{job.masks}", f"file://{job.out}", options)
+    seen: list[Fate] = []
+    summary = cluster.complete_addresses(model, there, workers=2, report=seen.append)
+    assert (summary.done, [failed.name for failed in summary.failed]) == (4, ["03.png"])
+    assert "file://" in summary.failed[0].error and "manyfill-" not in summary.failed[0].error
+    (deep,) = [fate for fate in seen if isinstance(fate, batch.Done) and fate.name == "sub/04.png"]
+    assert f"file://{job.out}/sub/04_1.png" in deep.files
+    completer = Completer.from_pretrained(model.name_or_path, device="cpu", engine="torch")
+    batch.complete_folder(completer, replace(alone, options=options))
+    names = {path.relative_to(job.out).as_posix() for path in job.out.rglob("*_?.png")}
+    assert len(names) == 8
+    for name in names:
+        assert (job.out / name).read_bytes() == (alone.out / name).read_bytes()
+    sidecar = batch.Sidecar.read(job.out / "sub" / "04.json")
+    assert sidecar.photo.file == f"file://{job.photos}/sub/04.png" and sidecar.mask is not None
+    assert sidecar.mask.file == f"file://{job.masks}"
+    assert notes_of(job.out) == ["00.png.json", "01.png.json", "02.png.json", "sub/04.png.json"]
+
+    Image.fromarray(np.zeros((28, 40, 3), np.uint8)).save(job.photos / "01.png")  # changed: done anew
+    (job.out / "sub" / "04_2.png").unlink()  # gone: done anew
+    plan = list(cluster.errands(there, model.sha256))
+    assert [type(each).__name__ for each in plan] == ["Skipped", "Errand", "Skipped", "Errand", "Errand"]
+    again = cluster.complete_addresses(model, there, workers=2)
+    assert (again.done, again.skipped, len(again.failed)) == (2, 2, 1)
+    other = replace(there, options=replace(options, n=1))
+    assert sum(isinstance(each, cluster.Errand) for each in cluster.errands(other, model.sha256)) == 5
+
+
+def test_addresses_pair_with_masks_and_leave_out_what_is_no_photo_of_the_job(tmp_path: Path) -> None:
+    pytest.importorskip("fsspec")
+    job = small_job(tmp_path, 2)
+    for path in ("photos/fills/00_1.png", "photos/masks/00.png", "photos/.hidden.png", "photos/notes.txt"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes((job.photos / "00.png").read_bytes())
+    root = f"file://{job.photos}"
+    there = cluster.Addresses(root, f"{root}/masks/", f"{root}/fills", Options(), only=("0*",))
+    first, second = cluster.errands(there, "")
+    assert isinstance(first, cluster.Errand) and first.mask_address == f"{root}/masks/00.png"
+    assert isinstance(second, Failed) and second.error.startswith(f"no mask 01.* in {root}/masks")
+    with pytest.raises(ManyfillError, match=r"no photos in file:.*nowhere"):
+        list(cluster.errands(replace(there, photos=f"{root}/nowhere"), ""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,7 +16,8 @@ from manyfill.errors import ManyfillError, TooLarge
 from manyfill.fillers import FILLERS
 
 if TYPE_CHECKING:
-    from manyfill.batch import Done, Job, Options, Summary, Task
+    from manyfill.batch import Done, Failed, Options, Skipped, Summary, Target, Task
+    from manyfill.cluster import Errand
     from manyfill.completer import Completer
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -27,22 +28,25 @@ JPEG_NOTE = "JPEG re-encodes the known pixels too; --format png (or tiff) keeps 
 @app.command()
 def complete(
     photo: Annotated[
-        Path, typer.Argument(metavar="PHOTO", help="A photo, or a folder of photos (sub-folders too).", exists=True)
+        str,
+        typer.Argument(
+            metavar="PHOTO",
+            help="A photo, or a folder of photos (sub-folders too); with --ray also an address, such as s3://a/photos.",
+        ),
     ],
     mask: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--mask",
             help="What to fill: a picture of the photo's size, white = fill. For a folder: a folder of masks that pair "
             "by their path without suffix, or one mask for all.",
-            exists=True,
         ),
     ] = None,
     fills: Annotated[
         int, typer.Option("-n", "--fills", min=1, max=64, help="How many different fills, best first.")
     ] = 1,
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "-o",
             "--out",
@@ -186,17 +190,24 @@ def complete(
         from manyfill.masks import parse_colour
 
         parse_colour(mask_colour)
-    if not photo.is_dir():
-        for option, given in {"--only": only, "--dry-run": dry_run, "--workers": workers, "--ray": ray}.items():
-            if given:
-                raise ManyfillError(f"{option} is for a folder of photos, but {photo} is one photo. Leave it out.")
-    if mask is not None and mask.is_dir() and not photo.is_dir():
-        raise ManyfillError(f"--mask {mask} is a folder, but {photo} is one photo. Name the photo's mask.")
+    from manyfill import stores
+
     ceiling = None if max_memory is None else parse_size(max_memory)
     detail = parse_texture(texture)
-    target = None if photo.is_dir() else _target(photo, fills, out, format)
-    if target is None and out is None:
-        raise ManyfillError(f"{photo} is a folder; say which folder its fills go to: -o DIR.")
+    addresses = [each for each in (photo, mask, out) if each is not None and stores.is_address(each)]
+    if addresses:
+        if ray is None:
+            raise ManyfillError(f"{addresses[0]} is an address; those are for --ray auto or --ray ADDRESS.")
+        if out is None:
+            raise ManyfillError(f"{photo}: say which folder or address its fills go to: -o {addresses[0]}-fills")
+        target = None
+    else:
+        place = _existing(photo)
+        target = _one_photo(place, None if mask is None else _existing(mask), fills, out, format, {
+            "--only": only, "--dry-run": dry_run, "--workers": workers, "--ray": ray
+        })  # fmt: skip
+        if target is None and out is None:
+            raise ManyfillError(f"{photo} is a folder; say which folder its fills go to: -o DIR.")
 
     from manyfill.batch import Options
 
@@ -218,38 +229,80 @@ def complete(
         completer, model_file = load(model, device=device, engine=engine)
     show = Reporter(json_lines=json_lines, options=options, deterministic=is_deterministic(completer))
     if target is None:
+        from manyfill import cluster
         from manyfill.batch import Job
 
         assert out is not None
-        job = Job(photo, mask, out, options, model_file, tuple(only or ()))
+        globs = tuple(only or ())
+        where = cluster.Model(model if model_file is None else str(model_file), device, engine, completer.sha256)
+        if addresses:
+            remote = cluster.Addresses(
+                _address(photo), None if mask is None else _address(mask), _address(out), options, model_file, globs
+            )
+            if dry_run:
+                return _preview(cluster.errands(remote, completer.sha256), show)
+            work = partial(cluster.complete_addresses, where, remote, address=ray or "auto", workers=workers)
+            return _folder(lambda name: remote.out.rstrip("/") + "/" + name, show, work)
+        job = Job(Path(photo), None if mask is None else Path(mask), Path(out), options, model_file, globs)
+        if job.out.exists() and not job.out.is_dir():
+            raise ManyfillError(f"-o {job.out} is a file; the fills of a folder go to a folder.")
         if dry_run:
-            return _preview(job, completer.sha256, show)
+            from manyfill.batch import preview
+
+            return _preview(preview(job, completer.sha256), show)
         if ray is not None:
-            from manyfill import cluster
+            work = partial(cluster.complete_folder, where, job, address=ray, workers=workers)
+        else:
+            from manyfill import batch
 
-            where = cluster.Model(model if model_file is None else str(model_file), device, engine, completer.sha256)
-            return _folder(job, show, partial(cluster.complete_folder, where, address=ray, workers=workers))
-        from manyfill import batch
-
-        workers = workers or batch.default_workers(ceiling)
-        return _folder(job, show, partial(batch.complete_folder, completer, workers=workers))
+            workers = workers or batch.default_workers(ceiling)
+            work = partial(batch.complete_folder, completer, job, workers=workers)
+        return _folder(lambda name: str(job.out / name), show, work)
 
     from manyfill.batch import Task, complete_photo
 
-    with console.bar(photo.name) as progress:
-        done = complete_photo(
-            completer, Task(str(photo), photo, mask, target), options, model_file=model_file, progress=progress
-        )
-    show.done(done, folder=target.folder)
+    task = Task(photo, Path(photo), None if mask is None else Path(mask), target)
+    with console.bar(task.photo.name) as progress:
+        done = complete_photo(completer, task, options, model_file=model_file, progress=progress)
+    show.done(done, lambda file: str(target.folder / file))
     console.say(f"{console.count(len(done.sidecar.fills), 'fill')} in {done.sidecar.seconds:.1f} s")
     return 0
 
 
-def _preview(job: Job, model_sha256: str, show: Reporter) -> int:
-    from manyfill.batch import Failed, Skipped, preview
+def _existing(text: str) -> Path:
+    """A path that is there."""
+    path = Path(text)
+    if not path.exists():
+        raise ManyfillError(f"'{text}' does not exist. Check the spelling.")
+    return path
+
+
+def _address(text: str) -> str:
+    """A path as an address, beside others that are addresses; every machine has to see it."""
+    from manyfill import stores
+
+    return text if stores.is_address(text) else f"file://{Path(text).absolute().as_posix()}"
+
+
+def _one_photo(
+    photo: Path, mask: Path | None, fills: int, out: str | None, format: str, of_folders: Mapping[str, Any]
+) -> Target | None:
+    """Where the fills of one photo go; None for a folder of photos."""
+    if photo.is_dir():
+        return None
+    for option, given in of_folders.items():
+        if given:
+            raise ManyfillError(f"{option} is for a folder of photos, but {photo} is one photo. Leave it out.")
+    if mask is not None and mask.is_dir():
+        raise ManyfillError(f"--mask {mask} is a folder, but {photo} is one photo. Name the photo's mask.")
+    return _target(photo, fills, None if out is None else Path(out), format)
+
+
+def _preview(fates: Iterable[Task | Errand | Skipped | Failed], show: Reporter) -> int:
+    from manyfill.batch import Failed, Skipped
 
     counts = {"to do": 0, "done before": 0, "that will fail": 0}
-    for fate in preview(job, model_sha256):
+    for fate in fates:
         if isinstance(fate, Failed):
             counts["that will fail"] += 1
             show.failed(fate)
@@ -263,20 +316,19 @@ def _preview(job: Job, model_sha256: str, show: Reporter) -> int:
     return 1 if counts["that will fail"] else 0
 
 
-def _folder(job: Job, show: Reporter, work: Callable[..., Summary]) -> int:
-    from manyfill.batch import Done, Failed, Skipped
-
-    if job.out.exists() and not job.out.is_dir():
-        raise ManyfillError(f"-o {job.out} is a file; the fills of a folder go to a folder.")
+def _folder(place: Callable[[str], str], show: Reporter, work: Callable[..., Summary]) -> int:
+    """Do the work; `place` says where a file of the outputs lies."""
+    from manyfill.batch import Done, Failed
 
     def report(fate: Done | Skipped | Failed) -> None:
         if isinstance(fate, Done):
-            show.done(fate, folder=job.out / Path(fate.name).parent)
+            parent = Path(fate.name).parent
+            show.done(fate, lambda file: place((parent / file).as_posix()))
         elif isinstance(fate, Failed):
             show.failed(fate)
 
     with console.bar("photos") as progress:
-        summary = work(job, report=report, progress=progress)
+        summary = work(report=report, progress=progress)
     parts = [f"{summary.done} done"]
     if summary.skipped:
         parts.append(f"{summary.skipped} done before")
@@ -296,14 +348,14 @@ class Reporter:
         self.json_lines, self.options, self.deterministic = json_lines, options, deterministic
         self.said: set[str] = set()
 
-    def done(self, done: Done, *, folder: Path) -> None:
-        """Print a photo's files: paths for people, one JSON object per fill for programs."""
+    def done(self, done: Done, place: Callable[[str], str]) -> None:
+        """Print a photo's files: paths for people, one JSON object per fill for programs; `place`: name to path."""
         sidecar = done.sidecar
         if self.json_lines:
             for rank, fill in enumerate(sidecar.fills, start=1):
                 self._line(
                     photo=done.name,
-                    file=str(folder / fill.file),
+                    file=place(fill.file),
                     rank=rank,
                     seed=fill.seed,
                     score=fill.score,
@@ -314,8 +366,8 @@ class Reporter:
                     height=sidecar.height,
                     width=sidecar.width,
                     seconds=sidecar.seconds,
-                    sheet=sidecar.sheet and str(folder / sidecar.sheet),
-                    uncertainty=sidecar.uncertainty and str(folder / sidecar.uncertainty),
+                    sheet=sidecar.sheet and place(sidecar.sheet),
+                    uncertainty=sidecar.uncertainty and place(sidecar.uncertainty),
                     version=sidecar.version,
                 )
         else:
@@ -336,13 +388,20 @@ class Reporter:
             return "with --diversity 0 there is one most likely fill"
         return "no further ones were different enough"
 
-    def planned(self, task: Task) -> None:
+    def planned(self, task: Task | Errand) -> None:
         """Tell of a photo that would be filled, its mask and where its files would go."""
-        mask, fills = str(task.mask or task.photo), f"{task.target.folder / task.target.stem}_*"
+        from manyfill.batch import Task
+
+        if isinstance(task, Task):
+            photo, mask = str(task.photo), str(task.mask or task.photo)
+            fills = f"{task.target.folder / task.target.stem}_*"
+        else:
+            photo = task.photos.place(task.name)
+            mask, fills = task.mask_address or photo, f"{task.out.place(str(Path(task.name).parent / task.stem))}_*"
         if self.json_lines:
             self._line(photo=task.name, mask=mask, fills=fills)
         else:
-            console.out(f"{task.photo}  mask {mask}  to {fills}")
+            console.out(f"{photo}  mask {mask}  to {fills}")
 
     def failed(self, failed: Any) -> None:
         """Tell programs of a photo that failed; people get the list at the end."""
@@ -397,7 +456,7 @@ def parse_texture(text: str) -> str | float:
     return share
 
 
-def _target(photo: Path, fills: int, out: Path | None, format: str) -> Any:
+def _target(photo: Path, fills: int, out: Path | None, format: str) -> Target:
     """Where the fills of one photo go, as a batch.Target."""
     from manyfill.batch import FORMATS, Target
     from manyfill.photos import SUFFIXES
