@@ -7,7 +7,6 @@ the end.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,16 +31,15 @@ from manyfill.zoo import DEFAULT, ZOO
 if TYPE_CHECKING:
     from PIL import Image
 
-log = logging.getLogger(__name__)
-
 Progress = Callable[[str, int, int], None]  # (stage, done, total)
 Preview = Callable[["Completion", int, int], None]  # (unfinished fill, step, steps), coarse to fine
 
 MOST = 64  # fills per call
 SCORED = 4  # windows, those with most of the hole, that a fill's score is the mean of
-READING = 14  # bytes a pixel to read a photo and its mask, at most
 SEAM_BYTES, TEXTURE_BYTES = 160, 215  # a pixel of what these stages work on, measured
-WRITING, SHEET = 9, 14  # bytes a pixel and byte of depth to write a fill; a contact sheet too
+WRITING = {"jpeg": 4.5, "png": 0.0, "tiff": 3.0, "bmp": 10.0, "webp": 18.0, "heic": 14.0, "avif": 14.0}
+"""Bytes a pixel and byte of depth to write a fill in a format; PNG is written as it is compressed."""
+SHEET = 60 << 20  # bytes to draw a contact sheet, and what writing takes whatever the photo's size
 NETWORK = 150 << 20  # bytes of what does not go with sizes: a network at work, tables, threads
 MARGIN = 16  # known pixels around a core that its seam is closed against
 TEXTURE_SIDE = 512  # least side in pixels of the part of the photo that the texture stage takes patches from
@@ -712,14 +710,15 @@ def read_photo(source: Any, max_memory: int | None = None) -> Photo:
             f"program and model hold {_mib(held)} MiB of memory before anything is done; allowed are"
             f" {_mib(ceiling)} MiB. Allow more: --max-memory {_mib(held) + 512}M or above."
         )
-    room = (ceiling - held) // READING
+    each = photos.reading_cost(source)
+    room = (ceiling - held) // each
     try:
         return photos.read(source, max_pixels=min(photos.MAX_PIXELS, room))
     except TooLarge as error:
         if room >= photos.MAX_PIXELS:
             raise
         raise TooLarge(
-            f"{str(error).rsplit(';', 1)[0]}: to read it takes {READING} bytes of memory for each, beside the"
+            f"{str(error).rsplit(';', 1)[0]}: to read it takes {each} bytes of memory for each, beside the"
             f" {_mib(held)} MiB of program and model; allowed are {_mib(ceiling)} MiB. Allow more: --max-memory."
         ) from None
 
@@ -735,28 +734,39 @@ def _ceiling(max_memory: int | None) -> int | None:
 def _check_memory(
     task: _Task, windows: Sequence[Window], *, drawn: int, count: int, texture: bool, max_memory: int | None
 ) -> None:
-    """Raises TooLarge where filling and writing would take more than is allowed, beside what is held already."""
+    """Raises TooLarge where filling and writing would take more than is allowed."""
     ceiling = _ceiling(max_memory)
-    pixels, depth = task.hole.size, task.photo.pixels.itemsize
-    whole = Box(0, 0, *task.hole.shape)
-    cores = [window.core.grown(task.band, whole) for window in windows]
-    fill = sum(core.height * core.width for core in cores) * (3 * depth + 1)
-    widest = max(window.box.height * window.box.width for window in windows)
-    core = max(window.core.height * window.core.width for window in windows)
-    parts = resolution.plan(task.hole, working_size=TEXTURE_SIDE, multiple=1) if texture else []
-    part = max((part.box.height * part.box.width for part in parts), default=0)
-    drawing = drawn * fill + pixels + (3 * depth + 1) * widest + SEAM_BYTES * min(core, SEAM_PIXELS) + NETWORK
-    texturing = count * fill + pixels + part + TEXTURE_BYTES * min(part, TEXTURE_PIXELS) + NETWORK
-    writing = count * fill + (WRITING if count == 1 else SHEET) * depth * pixels
-    needed = memory.resident() + max(drawing, texturing if parts else 0, writing)
-    log.debug("needs %d MiB", _mib(needed))
-    if ceiling is not None and needed > ceiling:
+    if ceiling is None:
+        return
+    needed = reckon(task, windows, drawn=drawn, count=count, texture=texture)
+    if needed > ceiling:
         fills = "A fill" if count == 1 else f"{count} fills"
         raise TooLarge(
             f"{fills} of a photo of {task.photo.width}x{task.photo.height} with this hole would take {_mib(needed)} MiB"
             f" of memory; {'allowed' if max_memory is not None else 'half of what is free'} are {_mib(ceiling)} MiB."
             f" Allow more (--max-memory {_mib(needed * 1.05)}M), ask for fewer fills, or make the photo smaller."
         )
+
+
+def reckon(task: _Task, windows: Sequence[Window], *, drawn: int, count: int, texture: bool) -> float:
+    """Bytes that this process will hold at most to fill and to write, beside what it holds: photo, mask, model.
+
+    Compared with what was measured in docs/large_photos.md, by tools/bench_memory.py.
+    """
+    pixels, depth = task.hole.size, task.photo.pixels.itemsize
+    whole = Box(0, 0, *task.hole.shape)
+    cores = [window.core.grown(task.band + window.overlap * (len(windows) > 1), whole) for window in windows]
+    fill = sum(core.height * core.width for core in cores) * (3 * depth + 1)
+    widest = max(window.box.height * window.box.width for window in windows)
+    core = max(core.height * core.width for core in cores)
+    parts = resolution.plan(task.hole, working_size=TEXTURE_SIDE, multiple=1) if texture else []
+    part = max((part.box.height * part.box.width for part in parts), default=0)
+    drawing = drawn * fill + pixels + (3 * depth + 1) * widest + SEAM_BYTES * min(core, SEAM_PIXELS) + NETWORK
+    texturing = count * fill + pixels + part + TEXTURE_BYTES * min(part, TEXTURE_PIXELS) + NETWORK
+    if len(parts) > 1 and part > TEXTURE_PIXELS:  # a copy with what other parts made
+        texturing += 3 * depth * part
+    writing = count * fill + WRITING[task.photo.format] * depth * pixels + SHEET
+    return max(memory.peak(), memory.resident() + max(drawing, texturing if parts else 0, writing))
 
 
 def _mib(size: float) -> int:

@@ -93,6 +93,7 @@ TIFF_DECODED = (  # tags that say how pixels are stored
     *containers.YCBCR,
 )
 STRIP_BYTES = 1 << 20
+READING_IN_STRIPS, READING_AT_ONCE = 8, 14  # bytes a pixel of photo and mask, and of what decoding them takes
 PREMULTIPLIED = "Premultiplied alpha was made straight; dark, nearly transparent colours are rounded."
 METRE = 0.0254  # of an inch, for PNG's pixels per metre
 
@@ -213,6 +214,23 @@ def read(source: Any, *, max_pixels: int = MAX_PIXELS) -> Photo:
     raise BadImage(
         f"a photo cannot be read from {type(source).__name__}. Give a path, bytes, a PIL image, an array or a tensor."
     )
+
+
+def reading_cost(source: Any) -> int:
+    """Bytes a pixel that reading this photo, and then its mask, takes at most; by the first bytes of its file."""
+    head = b""
+    if isinstance(source, (str, os.PathLike)):
+        try:
+            with open(source, "rb") as file:
+                head = file.read(256)
+        except (OSError, ValueError):  # reading will say so
+            head = b""
+    elif isinstance(source, (bytes, bytearray, memoryview)):
+        head = bytes(source[:256])
+    format = _sniff(head)
+    if format == "png" and len(head) > 24:
+        return READING_IN_STRIPS * (2 if head[24] == 16 else 1)
+    return READING_IN_STRIPS if format == "jpeg" else READING_AT_ONCE
 
 
 def _load(path: Path) -> bytes:

@@ -10,7 +10,9 @@ what the system says of it at its end (VmHWM, Linux). The estimate is the one th
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -23,10 +25,15 @@ from PIL import Image
 
 PHOTO = Path(__file__).parents[1] / "examples" / "photos" / "farm.jpg"
 CHILD = """
-import logging, sys
-logging.basicConfig(level=logging.WARNING)
-logging.getLogger("manyfill.completer").setLevel(logging.DEBUG)
+import sys
+from manyfill import completer
 from manyfill.cli import main
+reckon = completer.reckon
+def told(*task, **options):
+    needed = reckon(*task, **options)
+    print("needs", round(needed / 2**20), file=sys.stderr)
+    return needed
+completer.reckon = told
 try:
     main()
 finally:
@@ -116,9 +123,6 @@ def measure(case: Case, folder: Path) -> tuple[float, float, float]:
     out = ["-o", str(folder / "fills")] if case.fills > 1 else ["-o", str(folder / f"filled{suffix}")]
     command = ["complete", str(photo), "--mask", str(mask), "-n", str(case.fills), *out, *case.options]
     limit = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    import os
-    import resource
-
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-c", CHILD, *command], capture_output=True, text=True, env={**os.environ, **limit}
@@ -126,7 +130,7 @@ def measure(case: Case, folder: Path) -> tuple[float, float, float]:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise SystemExit(done.stderr)
-    estimate = re.findall(r"needs (\d+) MiB", done.stderr)
+    estimate = re.findall(r"needs (\d+)", done.stderr)
     return (
         float(estimate[-1]),
         int(re.findall(r"peak (\d+)", done.stderr)[-1]) / 1024,
