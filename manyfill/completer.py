@@ -39,8 +39,7 @@ SCORED = 4  # windows, those with most of the hole, that a fill's score is the m
 SEAM_BYTES, TEXTURE_BYTES = 160, 215  # a pixel of what these stages work on, measured
 WRITING = {"jpeg": 4.5, "png": 0.0, "tiff": 3.0, "bmp": 10.0, "webp": 18.0, "heic": 14.0, "avif": 14.0}
 """Bytes a pixel and byte of depth to write a fill in a format; PNG is written as it is compressed."""
-SHEET = 60 << 20  # bytes to draw a contact sheet, and what writing takes whatever the photo's size
-NETWORK = 150 << 20  # bytes of what does not go with sizes: a network at work, tables, threads
+NETWORK = 150 << 20  # bytes of what does not go with sizes: a network at work, tables, threads; they are kept after it
 MARGIN = 16  # known pixels around a core that its seam is closed against
 TEXTURE_SIDE = 512  # least side in pixels of the part of the photo that the texture stage takes patches from
 TEXTURE_PIXELS = 5_200_000  # larger parts get their texture at a smaller scale and the photo's detail on top
@@ -761,11 +760,12 @@ def reckon(task: _Task, windows: Sequence[Window], *, drawn: int, count: int, te
     core = max(core.height * core.width for core in cores)
     parts = resolution.plan(task.hole, working_size=TEXTURE_SIDE, multiple=1) if texture else []
     part = max((part.box.height * part.box.width for part in parts), default=0)
+    small = part / max(1, math.ceil((part / TEXTURE_PIXELS) ** 0.5)) ** 2
     drawing = drawn * fill + pixels + (3 * depth + 1) * widest + SEAM_BYTES * min(core, SEAM_PIXELS) + NETWORK
-    texturing = count * fill + pixels + part + TEXTURE_BYTES * min(part, TEXTURE_PIXELS) + NETWORK
+    texturing = count * fill + pixels + part + TEXTURE_BYTES * small + NETWORK
     if len(parts) > 1 and part > TEXTURE_PIXELS:  # a copy with what other parts made
         texturing += 3 * depth * part
-    writing = count * fill + WRITING[task.photo.format] * depth * pixels + SHEET
+    writing = count * fill + WRITING[task.photo.format] * depth * pixels + NETWORK
     return max(memory.peak(), memory.resident() + max(drawing, texturing if parts else 0, writing))
 
 

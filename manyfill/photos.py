@@ -4,9 +4,9 @@ The only place that understands files. What a Photo was read with, it is written
 ICC profile, EXIF, XMP, resolution, JPEG tables. Pixels outside a pasted hole are bit-identical through read, paste,
 write and read wherever the format is lossless (PNG, TIFF, BMP, WebP of a lossless source).
 
-Pillow decodes and encodes 8 bits; OpenCV 16-bit PNG and TIFF, which Pillow narrows to 8, and JPEG, for which it takes
-half of the memory; metadata never passes through OpenCV, which drops it. PNG and TIFF go through either strip by strip,
-and a fill is laid over each strip as it is written: beside the photo and the file, no copy of either is held.
+Pillow decodes and encodes 8 bits; OpenCV 16-bit PNG and TIFF, which Pillow narrows to 8; metadata never passes through
+OpenCV, which drops it. PNG and TIFF go through either strip by strip, and a fill is laid over each strip as it is
+written: no copy of the photo is made. JPEGs are decoded and encoded whole: neither library does it in parts.
 """
 
 from __future__ import annotations
@@ -457,13 +457,12 @@ def _orientation(image: Image.Image) -> int:
     return found if 1 <= found <= 8 else 1
 
 
-def _of_pil(image: Image.Image, name: str, format: str, *, array: Pixels | None = None, **more: Any) -> _Decoded:
-    """A PIL image, loaded here where its pixels are not given, with Pillow's view of its metadata."""
+def _of_pil(image: Image.Image, name: str, format: str, **more: Any) -> _Decoded:
+    """A PIL image, loaded here, with Pillow's view of its metadata."""
+    image.load()
     notes: list[str] = []
     info = image.info
-    if array is None:
-        image.load()
-        array = _array_of_pil(image, name, notes)
+    array = _array_of_pil(image, name, notes)
     return _Decoded(
         array=array,
         format=format,
@@ -522,14 +521,7 @@ def _read_jpeg(data: bytes, name: str, max_pixels: int) -> _Decoded:
     # JpegImageFile, not Image.open: phones append gain maps and depth, which Pillow would take for frames (MPO)
     image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
     _check_size(name, image.width, image.height, max_pixels)
-    array = None
-    if image.mode in ("L", "RGB") and image.info.get("adobe_transform") != 0:
-        # The same library with the same settings, bit for bit (a test holds it), without Pillow's fourth byte a pixel.
-        how = cv2.IMREAD_GRAYSCALE if image.mode == "L" else cv2.IMREAD_COLOR_RGB
-        found: Pixels | None = cv2.imdecode(np.frombuffer(data, np.uint8), how | cv2.IMREAD_IGNORE_ORIENTATION)
-        if found is not None and found.shape[:2] == (image.height, image.width):  # else Pillow says what is wrong
-            array = found
-    return _of_pil(image, name, "jpeg", array=array, lossy=True, jpeg=_jpeg_coding(image))
+    return _of_pil(image, name, "jpeg", lossy=True, jpeg=_jpeg_coding(image))
 
 
 def _read_webp(data: bytes, name: str, max_pixels: int) -> _Decoded:

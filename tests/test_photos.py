@@ -269,18 +269,6 @@ def test_tiffs_in_strips_are_read_as_at_once(
     assert np.array_equal(in_strips, array) or compression == "jpeg"
 
 
-@pytest.mark.parametrize("progressive", [False, True])
-@pytest.mark.parametrize("subsampling", [0, 1, 2])
-@pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_a_jpeg_is_decoded_as_pillow_does(mode: str, subsampling: int, progressive: bool) -> None:
-    image = Image.fromarray(noise(61, 43, 3)).convert(mode)
-    data = saved(image, "JPEG", quality=80, subsampling=subsampling, progressive=progressive)
-    assert np.array_equal(photos.to_array(photos.read(data)), np.asarray(Image.open(io.BytesIO(data))))
-    cut = data[: len(data) // 2]
-    with pytest.raises(BadImage, match="cut off"):
-        photos.read(cut)
-
-
 @pytest.mark.parametrize("format", ["png", "tiff", "bmp", "webp", "jpeg"])
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
 @pytest.mark.parametrize("strip", [100, 1 << 20])
