@@ -19,6 +19,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import jobs
 import speed
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=384, help="short side of the photos in the quality part")
     parser.add_argument("--sizes", default="256,512,1024,2048,12 MP", help="of the speed part; empty: none")
     parser.add_argument("--patience", type=float, default=30, help="seconds after which a size is given up")
+    parser.add_argument("--rounds-of-engines", type=int, default=3, help="of the part on whole jobs; 0: without it")
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     parser.add_argument("--page", type=Path, default=HERE.parent / "docs" / "benchmarks.md")
     asked = parser.parse_args()
@@ -54,9 +56,11 @@ def main() -> None:
     sizes = [size.strip() for size in asked.sizes.split(",") if size.strip()]
     models = [(model, texture) for model, texture in TIMED if model == FLAGSHIP or model in peers]
     timings = speed.measure(models, sizes, patience=asked.patience) if sizes else {}
+    print("engines, folder, large photo")
+    whole = list(jobs.tables(repeats=asked.rounds_of_engines)) if asked.rounds_of_engines else []
     minutes = (time.monotonic() - started) / 60
     asked.page.parent.mkdir(parents=True, exist_ok=True)
-    text = "\n".join(page(report, timings, sizes, asked, quality_minutes, minutes)) + "\n"
+    text = "\n".join(page(report, timings, sizes, whole, asked, quality_minutes, minutes)) + "\n"
     asked.page.write_text(text + _kept(asked.page), encoding="utf-8")
     print(f"{asked.page} after {minutes:.0f} min; pictures: {asked.out / 'report.html'}")
 
@@ -121,6 +125,7 @@ def page(
     report: Report,
     timings: Timings,
     sizes: list[str],
+    whole: list[str],
     asked: argparse.Namespace,
     quality_minutes: float,
     minutes: float,
@@ -156,6 +161,7 @@ def page(
             yield from table.to_markdown(level=3)
     if timings:
         yield from _speed(timings, sizes, asked.patience)
+    yield from whole
     yield "## Again"
     yield ""
     yield "`make bench`. Pictures, and every photo's numbers: `build/bench/report.html` and `report.csv`. Fewer photos,"

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
 import os
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -89,7 +91,7 @@ def contenders(released: Any, lean: Any, clock: Clock) -> tuple[dict[str, Fills]
                     started = engines.start(copy.deepcopy(lean), engine=engine, sha256="bench")
                     seconds.append(clock() - start)
             except ManyfillError as error:
-                print(f"({engine}: {error})\n")
+                print(f"({engine}: {error})\n", file=sys.stderr)
                 continue
         rows[f"`{engine}`"] = shared(started)
         starts[engine] = (seconds[0], seconds[1])
@@ -97,7 +99,10 @@ def contenders(released: Any, lean: Any, clock: Clock) -> tuple[dict[str, Fills]
 
 
 @torch.inference_mode()
-def compare(title: str, rows: dict[str, Fills], net: Any, size: int, clock: Clock, *, fills: int, repeats: int) -> None:
+def compare(
+    rows: dict[str, Fills], net: Any, size: int, clock: Clock, *, fills: int, repeats: int
+) -> dict[str, tuple[float, float]]:
+    """Row title to its median ms per fill and its greatest difference to the network, of 255; the baseline first."""
     draw = torch.Generator().manual_seed(0)
     image = torch.rand(1, 3, size // 8, size // 8, generator=draw)
     image = torch.nn.functional.interpolate(image, size=(size, size), mode="bicubic").clamp(0, 1)
@@ -113,13 +118,19 @@ def compare(title: str, rows: dict[str, Fills], net: Any, size: int, clock: Cloc
             start = clock()
             run(image, hole, noises)
             times[name].append((clock() - start) / len(noises))
-    medians = {name: statistics.median(each) for name, each in times.items()}
-    baseline = next(iter(medians.values()))
-    print(f"{title}, {size} x {size}, {len(noises)} fill{'s' * (len(noises) > 1)} of a photo, {repeats} rounds\n")
+    apart = {
+        name: max(float((a - b).abs().max()) for a, b in zip(each, expected, strict=True))
+        for name, each in pictures.items()
+    }
+    return {name: (1000 * statistics.median(each), 255 * apart[name]) for name, each in times.items()}
+
+
+def show(title: str, size: int, fills: int, repeats: int, found: dict[str, tuple[float, float]]) -> None:
+    print(f"{title}, {size} x {size}, {fills} fill{'s' * (fills > 1)} of a photo, {repeats} rounds\n")
     print("| | ms per fill | times as fast | greatest difference, of 255 |\n|---|---:|---:|---:|")
-    for name, median in medians.items():
-        apart = max(float((a - b).abs().max()) for a, b in zip(pictures[name], expected, strict=True))
-        print(f"| {name} | {1000 * median:.1f} | {baseline / median:.2f} | {255 * apart:.3f} |")
+    baseline, _ = next(iter(found.values()))
+    for name, (median, apart) in found.items():
+        print(f"| {name} | {median:.1f} | {baseline / median:.2f} | {apart:.3f} |")
     print(flush=True)
 
 
@@ -130,12 +141,14 @@ def main() -> None:
     parser.add_argument("--fills", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--cpu-time", action="store_true")
+    parser.add_argument("--json", action="store_true", help="a line for each network and size, for programs")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     clock = time.process_time if options.cpu_time else time.perf_counter
     where = f"{platform.machine()} with {os.cpu_count()} cores, {options.threads} in use"
-    print(f"{where}; torch {torch.__version__}; load of the machine {os.getloadavg()[0]:.1f}\n")
+    say = (lambda *_, **__: None) if options.json else print
+    say(f"{where}; torch {torch.__version__}; load of the machine {os.getloadavg()[0]:.1f}\n")
     for name in options.models:
         if name in PUBLISHED:
             released, lean = published(name)
@@ -145,9 +158,14 @@ def main() -> None:
             sizes = [lean.working_size]
         rows, starts = contenders(released, lean, clock)
         for engine, (first, cached) in starts.items():
-            print(f"{name}: {engine} starts in {first:.2f} s for the first time, in {cached:.2f} s from the cache\n")
+            say(f"{name}: {engine} starts in {first:.2f} s for the first time, in {cached:.2f} s from the cache\n")
         for size in sizes:
-            compare(name, rows, lean, size, clock, fills=options.fills, repeats=options.repeats)
+            fills = 1 if lean.noise_shape(size, size) is None else options.fills
+            found = compare(rows, lean, size, clock, fills=options.fills, repeats=options.repeats)
+            if options.json:
+                print(json.dumps({"net": name, "size": size, "rows": found}), flush=True)
+            else:
+                show(name, size, fills, options.repeats, found)
 
 
 if __name__ == "__main__":
