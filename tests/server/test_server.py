@@ -211,6 +211,19 @@ def test_many_clients_at_once_each_get_their_own_fill(server: Running) -> None:
     assert [one.result().json()["data"][0]["b64_json"] for one in together] == alone
 
 
+def test_a_device_named_twice_has_two_workers_whose_fills_are_the_same(server: Running, model: Path) -> None:
+    alone = [edit(server, seed=str(seed)).json()["data"][0]["b64_json"] for seed in range(6)]
+    with running(Settings(models=(str(model),), devices=("cpu", "cpu"))) as twice, ThreadPoolExecutor(6) as pool:
+        together = [pool.submit(edit, twice, seed=str(seed)) for seed in range(6)]
+        assert [one.result().json()["data"][0]["b64_json"] for one in together] == alone
+    net = Sketch()
+    with running(Settings(models=SKETCH, devices=("cpu", "cpu")), net) as both:
+        net.gate.clear()
+        with raw_request(both), raw_request(both):
+            both.wait_for("queue_running", 2)
+            net.gate.set()
+
+
 # ── abuse ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
