@@ -37,8 +37,9 @@ Preview = Callable[["Completion", int, int], None]  # (unfinished fill, step, st
 MOST = 64  # fills per call
 SCORED = 4  # windows, those with most of the hole, that a fill's score is the mean of
 SEAM_BYTES, TEXTURE_BYTES = 160, 215  # a pixel of what these stages work on, measured
-WRITING = {"jpeg": 4.5, "png": 0.0, "tiff": 3.0, "bmp": 10.0, "webp": 18.0, "heic": 14.0, "avif": 14.0}
-"""Bytes a pixel and byte of depth to write a fill in a format; PNG is written as it is compressed."""
+WRITING = {"jpeg": 0.0, "png": 0.0, "tiff": 3.0, "bmp": 10.0, "webp": 18.0, "heic": 14.0, "avif": 14.0}
+"""Bytes a pixel and byte of depth to write a fill in a format; JPEG and PNG go to the disk strip by strip."""
+PROGRESSIVE = 14.0  # for a progressive JPEG, which does not
 NETWORK = 150 << 20  # bytes of what does not go with sizes: a network at work, tables, threads; they are kept after it
 MARGIN = 16  # known pixels around a core that its seam is closed against
 TEXTURE_SIDE = 512  # least side in pixels of the part of the photo that the texture stage takes patches from
@@ -765,7 +766,9 @@ def reckon(task: _Task, windows: Sequence[Window], *, drawn: int, count: int, te
     texturing = count * fill + pixels + part + TEXTURE_BYTES * small + NETWORK
     if len(parts) > 1 and part > TEXTURE_PIXELS:  # a copy with what other parts made
         texturing += 3 * depth * part
-    writing = count * fill + WRITING[task.photo.format] * depth * pixels + NETWORK
+    progressive = task.photo.jpeg is not None and task.photo.jpeg.progressive
+    each = PROGRESSIVE if progressive else WRITING[task.photo.format]
+    writing = count * fill + each * depth * pixels + NETWORK
     return max(memory.peak(), memory.resident() + max(drawing, texturing if parts else 0, writing))
 
 

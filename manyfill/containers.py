@@ -52,6 +52,44 @@ def png_file(chunks: Iterable[tuple[bytes, bytes | memoryview]]) -> bytes:
     return b"".join((PNG_SIGNATURE, *(png_chunk(name, content) for name, content in chunks)))
 
 
+# ------------------------------------------------------------------------------------------------------- JPEG
+
+SIZES_OF_JPEG = (0xC0, 0xC1, 0xC2)  # frames: baseline, extended, progressive
+CODING = (0xC4, 0xDB, 0xDA)  # Huffman and quantisation tables, scan: what entropy-coded bits are read with
+
+
+def jpeg_parts(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
+    """(marker, content) of each segment up to the scan's, and the entropy-coded rest of a JPEG of one scan."""
+    if data[:2] != b"\xff\xd8" or data[-2:] != b"\xff\xd9":
+        raise ValueError("it is not a whole JPEG")
+    segments, place, marker = [], 2, 0
+    while marker != 0xDA:
+        sign, marker, size = struct.unpack_from(">BBH", data, place)
+        if sign != 0xFF:
+            raise ValueError("its segments are damaged")
+        segments.append((marker, data[place + 4 : place + 2 + size]))
+        place += 2 + size
+    return segments, data[place:-2]
+
+
+def jpeg_coding(segments: Iterable[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """What two JPEGs must have in common for one's entropy-coded bits to be read with the other's tables."""
+    same = [(marker, content) for marker, content in segments if marker in CODING]
+    return same + [(marker, content[:1] + content[3:]) for marker, content in segments if marker in SIZES_OF_JPEG]
+
+
+def jpeg_head(segments: Iterable[tuple[int, bytes]], *, height: int, restart: int) -> bytes:
+    """A JPEG's bytes up to its scan: of this height, and with a restart marker after every `restart` blocks."""
+    parts = [b"\xff\xd8"]
+    for marker, content in segments:
+        if marker in SIZES_OF_JPEG:
+            content = content[:1] + struct.pack(">H", height) + content[3:]
+        if marker == 0xDA:
+            parts.append(b"\xff\xdd" + struct.pack(">HH", 4, restart))
+        parts.append(struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content)
+    return b"".join(parts)
+
+
 # --------------------------------------------------------------------------------- TIFF directories and EXIF
 
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}

@@ -6,7 +6,7 @@ write and read wherever the format is lossless (PNG, TIFF, BMP, WebP of a lossle
 
 Pillow decodes and encodes 8 bits; OpenCV 16-bit PNG and TIFF, which Pillow narrows to 8; metadata never passes through
 OpenCV, which drops it. PNG and TIFF go through either strip by strip, and a fill is laid over each strip as it is
-written: no copy of the photo is made. JPEGs are decoded and encoded whole: neither library does it in parts.
+written: no copy of the photo is made. So are JPEGs written, but decoded whole: neither library does it in parts.
 """
 
 from __future__ import annotations
@@ -95,6 +95,7 @@ TIFF_DECODED = (  # tags that say how pixels are stored
 STRIP_BYTES = 1 << 20
 READING_IN_STRIPS, READING_AT_ONCE = 8, 14  # bytes a pixel of photo and mask, and of what decoding them takes
 PREMULTIPLIED = "Premultiplied alpha was made straight; dark, nearly transparent colours are rounded."
+JPEG_CODING = ("quality", "qtables", "subsampling")  # of the encoder's options: those that say how pixels are coded
 METRE = 0.0254  # of an inch, for PNG's pixels per metre
 
 # PNG chunks, other than those with a Photo field of their own, that say how the colours are meant or carry text.
@@ -1200,17 +1201,14 @@ def _strips(photo: Photo, lay: Lay | None) -> Iterator[tuple[int, Pixels]]:
 
 def _save(photo: Photo, plugin: str, lay: Lay | None, **options: Any) -> Iterator[memoryview]:
     """Pillow's encoder, given only what is there."""
+    yield memoryview(_saved(_rows(photo, lay, 0, photo.height), plugin, **options))
+
+
+def _saved(array: Pixels, plugin: str, **options: Any) -> bytes:
     file = io.BytesIO()
     given = {key: value for key, value in options.items() if value is not None}
-    if plugin == "JPEG" and photo.mode == "RGB":  # laid out as Pillow does, so that it makes no copy
-        array = np.empty((photo.height, photo.width, 4), np.uint8)
-        for top, rows in _strips(photo, lay):
-            array[top : top + len(rows), :, :3] = rows
-        image = Image.frombuffer("RGBX", (photo.width, photo.height), array, "raw", "RGBX", 0, 1)
-    else:
-        image = Image.fromarray(_rows(photo, lay, 0, photo.height))
-    image.save(file, plugin, **given)
-    yield file.getbuffer()
+    Image.fromarray(array).save(file, plugin, **given)
+    return file.getvalue()
 
 
 def _icc_for_rgb(photo: Photo) -> bytes | None:
@@ -1233,7 +1231,38 @@ def _write_jpeg(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[
         options["xmp"] = photo.xmp
     if coding is not None:
         options |= {"progressive": coding.progressive, "extra": coding.segments}
-    return _save(photo, "JPEG", lay, icc_profile=photo.icc, dpi=photo.dpi, **options)
+    about = {"icc_profile": photo.icc, "dpi": photo.dpi, **options}
+    if options.get("progressive"):  # its scans go over the whole picture
+        return _save(photo, "JPEG", lay, **about)
+    return _jpeg_in_strips(photo, lay, about)
+
+
+def _jpeg_in_strips(photo: Photo, lay: Lay | None, options: dict[str, Any]) -> Iterator[bytes]:
+    """A baseline JPEG, encoded strip by strip and joined by restart markers: the same pixels as encoded at once.
+
+    At a restart a decoder begins anew, as it does at the start of a strip that was encoded alone; blocks know nothing
+    of those above them. The strips share their tables, which is checked.
+    """
+    wide, tall = {"L": (8, 8)}.get(photo.mode, {0: (8, 8), 1: (16, 8), 2: (16, 16)}[options["subsampling"]])
+    across = -(-photo.width // wide)  # blocks
+    rows = 16 * max(1, min(65_535 // (2 * across), 4 * STRIP_BYTES // (16 * photo.width * len(photo.mode))))
+    if photo.height <= rows or across * 2 > 65_535:
+        yield from map(bytes, _save(photo, "JPEG", lay, **options))
+        return
+    coding: list[tuple[int, bytes]] | None = None
+    for number, top in enumerate(range(0, photo.height, rows)):
+        array = _rows(photo, lay, top, min(top + rows, photo.height))
+        segments, bits = containers.jpeg_parts(_saved(array, "JPEG", **options))
+        if coding is None:
+            coding = containers.jpeg_coding(segments)
+            yield containers.jpeg_head(segments, height=photo.height, restart=across * rows // tall)
+            options = {key: options[key] for key in JPEG_CODING if key in options}  # without what the head has said
+        else:
+            if containers.jpeg_coding(segments) != coding:
+                raise ValueError("the encoder does not repeat its tables")
+            yield bytes((0xFF, 0xD0 + (number - 1) % 8))
+        yield bits
+    yield b"\xff\xd9"
 
 
 def _write_webp(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[bytes | memoryview]:

@@ -269,6 +269,30 @@ def test_tiffs_in_strips_are_read_as_at_once(
     assert np.array_equal(in_strips, array) or compression == "jpeg"
 
 
+@pytest.mark.parametrize("size", [(16, 40), (17, 40), (48, 33), (301, 1), (130, 250)])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_jpeg_written_in_strips_has_the_pixels_of_one_written_at_once(
+    mode: str, subsampling: int, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = cv2.resize(noise(9, 9, len(mode)), size[::-1]).reshape(*size, -1)
+    tables = ((3,) * 64, (5,) * 64)[: 1 if mode == "L" else 2]
+    coding = photos.JpegCoding(tables, subsampling, segments=b"\xff\xfe\0\5abc")
+    photo = replace(photos.read(array), jpeg=coding, icc=SRGB if mode == "RGB" else None, exif=exif_block(), xmp=XMP)
+    at_once = photos.encode(photo, format="jpeg")
+    monkeypatch.setattr(photos, "STRIP_BYTES", 1)
+    in_strips = photos.encode(photo, format="jpeg")
+    assert b"\xff\xdd\0\4" not in at_once and (b"\xff\xdd\0\4" in in_strips) == (size[0] > 16)
+    one, other = Image.open(io.BytesIO(at_once)), Image.open(io.BytesIO(in_strips))
+    assert other.size == size[::-1] and np.array_equal(np.asarray(one), np.asarray(other))
+    theirs = cv2.imdecode(np.frombuffer(in_strips, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+    assert np.array_equal(theirs[..., ::-1] if mode == "RGB" else theirs, np.asarray(one))
+    again, before = photos.read(in_strips), photos.read(at_once)
+    assert (
+        again.jpeg == before.jpeg and again.exif == before.exif and again.icc == before.icc and again.xmp == before.xmp
+    )
+
+
 @pytest.mark.parametrize("format", ["png", "tiff", "bmp", "webp", "jpeg"])
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
 @pytest.mark.parametrize("strip", [100, 1 << 20])
