@@ -199,15 +199,17 @@ def _run_errand(completer: Completer, errand: Errand, options: Options, model_fi
             done = batch.attempt(completer, task, options, model_file=model_file)
             if isinstance(done, Failed):
                 return Failed(done.name, done.error.replace(str(photo), errand.photos.place(errand.name)))
-            return _put(errand, task, done)
+            return _put(errand, task, done, model_file)
     except (ManyfillError, OSError) as error:
         return Failed(errand.name, " ".join(str(error).split()))
 
 
-def _put(errand: Errand, task: Task, done: Done) -> Done:
+def _put(errand: Errand, task: Task, done: Done, model_file: Path | None) -> Done:
     """Outputs to their address; the sidecar names what was fetched by its address."""
     parent = Path(errand.name).parent
     sidecar = replace(done.sidecar, photo=FileRecord(errand.photos.place(errand.name), done.sidecar.photo.sha256))
+    if model_file is not None:
+        sidecar = replace(sidecar, model=replace(sidecar.model, file=model_file.as_posix()))
     address = errand.mask_address
     if sidecar.mask is not None and address is not None:
         sidecar = replace(sidecar, mask=FileRecord(address, sidecar.mask.sha256))

@@ -397,6 +397,11 @@ def test_replay_says_what_is_missing_or_changed_and_takes_new_places(
     Path("photo.png").rename("moved.png")
     done = manyfill("replay", "out/photo.json", "-o", "again")
     assert done.code == 2 and "photo.png is not there any more" in done.err and "--photo PATH" in done.err
+    record = json.loads(Path("out/photo.json").read_text())
+    record["photo"]["file"] = "s3://bucket/photos/photo.png"  # as a cluster's fills have it
+    Path("out/far.json").write_text(json.dumps(record))
+    done = manyfill("replay", "out/far.json", "-o", "again")
+    assert done.code == 2 and "was at s3://bucket/photos/photo.png. Fetch it" in done.err
     assert manyfill("replay", "out/photo.json", "-o", "again", "--photo", "moved.png").code == 0
     Image.new("RGB", (40, 28)).save("photo.png")
     done = manyfill("replay", "out/photo.json", "-o", "again")

@@ -171,7 +171,7 @@ def test_photos_behind_addresses_are_completed_as_those_in_folders_and_resumed(
         assert (job.out / name).read_bytes() == (alone.out / name).read_bytes()
     sidecar = batch.Sidecar.read(job.out / "sub" / "04.json")
     assert sidecar.photo.file == f"file://{job.photos}/sub/04.png" and sidecar.mask is not None
-    assert sidecar.mask.file == f"file://{job.masks}"
+    assert sidecar.mask.file == f"file://{job.masks}" and sidecar.model.file is None
     assert notes_of(job.out) == ["00.png.json", "01.png.json", "02.png.json", "sub/04.png.json"]
 
     Image.fromarray(np.zeros((28, 40, 3), np.uint8)).save(job.photos / "01.png")  # changed: done anew

@@ -69,6 +69,10 @@ def replay(
 
 
 def _find(home: Path, name: str, what: str, kind: type[ManyfillError]) -> Path:
+    from manyfill.stores import is_address
+
+    if is_address(name):
+        raise kind(f"the {what} was at {name}. Fetch it, and say where it is now: --{what} PATH.")
     path = home / name
     if not path.is_file():
         raise kind(f"the {what} {path} is not there any more. Say where it is now: --{what} PATH.")
