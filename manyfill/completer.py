@@ -36,6 +36,7 @@ Preview = Callable[["Completion", int, int], None]  # (unfinished fill, step, st
 
 MOST = 64  # fills per call
 SCORED = 4  # windows, those with most of the hole, that a fill's score is the mean of
+PLANNING = 3  # bytes a pixel of the photo to find windows for its hole
 SEAM_BYTES, TEXTURE_BYTES = 160, 215  # a pixel of what these stages work on, measured
 WRITING = {"jpeg": 0.0, "png": 0.0, "tiff": 3.0, "bmp": 10.0, "webp": 18.0, "heic": 14.0, "avif": 14.0}
 """Bytes a pixel and byte of depth to write a fill in a format; JPEG and PNG go to the disk strip by strip."""
@@ -763,13 +764,14 @@ def reckon(task: _Task, windows: Sequence[Window], *, drawn: int, count: int, te
     part = max((part.box.height * part.box.width for part in parts), default=0)
     small = part / max(1, math.ceil((part / TEXTURE_PIXELS) ** 0.5)) ** 2
     drawing = drawn * fill + pixels + (3 * depth + 1) * widest + SEAM_BYTES * min(core, SEAM_PIXELS) + NETWORK
-    texturing = count * fill + pixels + part + TEXTURE_BYTES * small + NETWORK
+    textured = pixels + part + TEXTURE_BYTES * small
     if len(parts) > 1 and part > TEXTURE_PIXELS:  # a copy with what other parts made
-        texturing += 3 * depth * part
+        textured += 3 * depth * part
+    texturing = count * fill + max(textured, PLANNING * pixels) + NETWORK
     progressive = task.photo.jpeg is not None and task.photo.jpeg.progressive
     each = PROGRESSIVE if progressive else WRITING[task.photo.format]
     writing = count * fill + each * depth * pixels + NETWORK
-    return max(memory.peak(), memory.resident() + max(drawing, texturing if parts else 0, writing))
+    return memory.resident() + max(drawing, texturing if parts else 0, writing)
 
 
 def _mib(size: float) -> int:

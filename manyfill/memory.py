@@ -13,11 +13,6 @@ def resident() -> int:
     return _kilobytes(STATUS, "VmRSS") or 0
 
 
-def peak() -> int:
-    """Bytes of memory that this process held at most, so far; 0 where the system does not say."""
-    return _kilobytes(STATUS, "VmHWM") or 0
-
-
 def available() -> int | None:
     """Bytes that can still be had without swapping, in a container no more than its limit leaves; None: unknown."""
     free = _kilobytes(SYSTEM, "MemAvailable")

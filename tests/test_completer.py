@@ -641,3 +641,11 @@ def test_uncertainty_of_nothing_is_refused() -> None:
 def test_a_photo_object_is_taken_as_it_is() -> None:
     photo = photos.read(photo_of(90, 120))
     assert same(complete(sketch(), photo, HOLE)[0], complete(sketch(), photo_of(90, 120), HOLE)[0])
+
+
+def test_what_an_earlier_photo_took_counts_against_no_later_one() -> None:
+    pixels = photo_of(90, 120)
+    block = np.ones(400 << 20, np.uint8)
+    allowed = memory.resident() - block.nbytes + (300 << 20)
+    del block
+    assert len(complete(sketch(), pixels, HOLE, max_memory=allowed)) == 1
