@@ -38,8 +38,8 @@ MOST = 64  # fills per call
 SCORED = 4  # windows, those with most of the hole, that a fill's score is the mean of
 PLANNING = 3  # bytes a pixel of the photo to find windows for its hole
 SEAM_BYTES, TEXTURE_BYTES = 160, 215  # a pixel of what these stages work on, measured
-WRITING = {"jpeg": 0.0, "png": 0.0, "tiff": 3.0, "bmp": 10.0, "webp": 18.0, "heic": 14.0, "avif": 14.0}
-"""Bytes a pixel and byte of depth to write a fill in a format; JPEG and PNG go to the disk strip by strip."""
+WRITING = {"jpeg": 0.0, "png": 0.0, "tiff": 0.0, "bmp": 10.0, "webp": 18.0, "heic": 14.0, "avif": 14.0}
+"""Bytes a pixel and byte of depth to write a fill in a format; JPEG, PNG and TIFF go to the disk in strips."""
 PROGRESSIVE = 14.0  # for a progressive JPEG, which does not
 NETWORK = 150 << 20  # bytes of what does not go with sizes: a network at work, tables, threads; they are kept after it
 MARGIN = 16  # known pixels around a core that its seam is closed against

@@ -17,13 +17,14 @@ import os
 import secrets
 import struct
 import sys
+import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -92,6 +93,7 @@ TIFF_DECODED = (  # tags that say how pixels are stored
     containers.JPEG_TABLES,
     *containers.YCBCR,
 )
+SPOOLED = 16 << 20  # bytes of a TIFF's strips that are held in memory
 STRIP_BYTES = 1 << 20
 READING_IN_STRIPS, READING_AT_ONCE = 8, 14  # bytes a pixel of photo and mask, and of what decoding them takes
 PREMULTIPLIED = "Premultiplied alpha was made straight; dark, nearly transparent colours are rounded."
@@ -1343,17 +1345,25 @@ def _png_metadata(photo: Photo) -> list[tuple[bytes, bytes]]:
 
 
 def _write_tiff(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[bytes | memoryview]:
-    """Deflate with horizontal differences, in strips, in the byte order of the EXIF block that goes with it."""
+    """Deflate with horizontal differences, in strips, in the byte order of the EXIF block that goes with it.
+
+    The header says where the directory lies, behind all strips: larger ones wait in a temporary file.
+    """
+    with tempfile.SpooledTemporaryFile(max_size=SPOOLED) as packed:
+        yield from _tiff_parts(photo, lay, packed)
+
+
+def _tiff_parts(photo: Photo, lay: Lay | None, packed: IO[bytes]) -> Iterator[bytes]:
     height, width, samples = photo.height, photo.width, len(photo.mode)
     order = containers.exif_order(photo.exif)
     rows = _strip_rows(photo)
-    strips: list[bytes] = []
+    counts: list[int] = []
     for _, strip in _strips(photo, lay):
         strip = strip.reshape(len(strip), width, samples)
         difference = strip.copy()
         difference[:, 1:] -= strip[:, :-1]  # wraps round, as the format wants
-        strips.append(zlib.compress(difference.astype(strip.dtype.newbyteorder(order)).tobytes(), TIFF_LEVEL))
-    counts = [len(strip) for strip in strips]
+        raw = difference.astype(strip.dtype.newbyteorder(order)).tobytes()
+        counts.append(packed.write(zlib.compress(raw, TIFF_LEVEL)))
     offsets = [8, *(8 + int(end) for end in np.cumsum(counts[:-1]))]
     at = 8 + sum(counts) + sum(counts) % 2
     if at >= 1 << 32:
@@ -1386,7 +1396,9 @@ def _write_tiff(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[
         if value is not None:
             entries[tag] = containers.Entry(kind, len(value), value)
     yield containers.pack_header(order, at)
-    yield from strips
+    packed.seek(0)
+    while part := packed.read(STRIP_BYTES):
+        yield part
     yield b"\0" * (sum(counts) % 2)
     yield containers.pack_directory(order, entries, at)
 

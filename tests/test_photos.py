@@ -321,6 +321,7 @@ def test_a_fill_laid_over_while_writing_is_as_pasted_before(
 
 def test_writing_makes_no_second_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(photos, "STRIP_BYTES", 1 << 16)
+    monkeypatch.setattr(photos, "SPOOLED", 1 << 16)
     photo = photos.read(cv2.resize(smooth(), (2000, 1500), interpolation=cv2.INTER_LINEAR))
     for format in ("png", "tiff"):
         photos.write(photo, tmp_path / f"once.{format}")
