@@ -666,7 +666,10 @@ def _decode_png_rows(packed: bytes, width: int, bits: int, kind: int) -> Pixels:
     whole = containers.png_file([(b"IHDR", header), (b"IDAT", body), (b"IEND", b"")])
     if bits == 16 and seen_as == kind:
         return _opencv(whole)
-    array = _copied(PngImagePlugin.PngImageFile(io.BytesIO(whole)))
+    with io.BytesIO(whole) as file:
+        image = PngImagePlugin.PngImageFile(file)
+        array = _copied(image)
+        image.close()
     return array.view(">u2").astype(np.uint16) if seen_as != kind else array
 
 
@@ -745,9 +748,12 @@ class _Tiff(TiffImagePlugin.TiffImageFile):
 
 
 def _pil_tiff(data: bytes, name: str) -> Pixels:
-    image = _Tiff(io.BytesIO(data))
-    image.load()
-    return _array_of_pil(image, name, [])
+    with io.BytesIO(data) as file:  # closed, for Pillow's readers refer to themselves and would be kept for a while
+        image = _Tiff(file)
+        image.load()
+        array = _array_of_pil(image, name, [])
+        image.close()
+    return array
 
 
 def _tiff_in_strips(
