@@ -277,21 +277,22 @@ def exif_order(exif: bytes | None) -> Order:
 
 def descriptive_entries(data: bytes, page: Directory) -> dict[int, Entry]:
     """What a main directory tells about the photo, with its EXIF and GPS directories, free of any offset."""
-
-    def nested(at: int, depth: int) -> dict[int, Entry]:
-        inner = directory(data, at)
-        found = {tag: entry for tag, entry in inner.entries.items() if tag not in DIRECTORIES}
-        if depth and INTEROP_DIRECTORY in inner.entries:
-            found[INTEROP_DIRECTORY] = Entry(4, 1, nested(inner.number(INTEROP_DIRECTORY, 0), depth - 1))
-        return found
-
     found = {tag: page.entries[tag] for tag in DESCRIPTIVE if tag in page.entries}
     for tag in (EXIF_DIRECTORY, GPS_DIRECTORY):
         if tag in page.entries:
             try:
-                found[tag] = Entry(4, 1, nested(page.number(tag, 0), 1))
+                found[tag] = Entry(4, 1, _nested(data, page.number(tag, 0), 1))
             except (ValueError, struct.error):
                 continue
+    return found
+
+
+def _nested(data: bytes, at: int, depth: int) -> dict[int, Entry]:
+    """A directory inside a directory. Not a function inside a function: that would hold on to the file's bytes."""
+    inner = directory(data, at)
+    found = {tag: entry for tag, entry in inner.entries.items() if tag not in DIRECTORIES}
+    if depth and INTEROP_DIRECTORY in inner.entries:
+        found[INTEROP_DIRECTORY] = Entry(4, 1, _nested(data, inner.number(INTEROP_DIRECTORY, 0), depth - 1))
     return found
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import stat
 import struct
+import sys
 import tracemalloc
 import zlib
 from dataclasses import replace
@@ -317,6 +319,19 @@ def test_a_fill_laid_over_while_writing_is_as_pasted_before(
     else:  # rounding of the luma
         ours, theirs = photos.read(parts).pixels.astype(int), photos.read(photos.encode(pasted, format=format)).pixels
         assert np.abs(ours - theirs).max() <= (6 if format == "jpeg" else 1)
+
+
+@pytest.mark.parametrize("format", ["png", "tiff", "jpeg", "webp", "bmp"])
+def test_a_file_is_let_go_of_once_it_is_read(format: str) -> None:
+    data = photos.encode(photos.read(smooth()), format=format)
+    gc.collect()
+    gc.disable()
+    try:
+        held = sys.getrefcount(data)
+        photos.read(data)
+        assert sys.getrefcount(data) == held
+    finally:
+        gc.enable()
 
 
 def test_writing_makes_no_second_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
