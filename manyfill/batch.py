@@ -25,6 +25,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -60,6 +61,7 @@ class Options:
     quality: int | None = None
     sheet: bool = True
     uncertainty: bool = False
+    explain: bool = False
 
     def complete(self) -> dict[str, Any]:
         """Those that `Completer.complete` takes, without `n` and `seed`."""
@@ -81,7 +83,7 @@ class Target:
         return self.folder / f"{self.stem}{f'_{rank}' if self.numbered else ''}{self.suffix or suffix}"
 
     def extra(self, name: str) -> Path:
-        """Path of the sheet or the uncertainty map."""
+        """Path of the sheet, the uncertainty map or the explanation."""
         return self.folder / f"{self.stem}_{name}.png"
 
     @property
@@ -144,6 +146,7 @@ class Sidecar:
     fills: tuple[FillRecord, ...]
     sheet: str | None = None
     uncertainty: str | None = None
+    explain: str | None = None
 
     def to_json(self) -> str:
         """Readable JSON, keys in the order of the fields."""
@@ -352,16 +355,23 @@ def _write(task: Task, photo: photos.Photo, completions: Sequence[Completion], s
         keep(path, _heat_map(photo, completions))
         sidecar = replace(sidecar, uncertainty=path.name)
     sidecar = replace(sidecar, fills=tuple(fills))
+    before, hole = _Shown(Completion(photo, 0, None, completions[0].hole)), completions[0].hole
+    if options.explain:
+        path = target.extra("explain")
+        drawn = sheet.contact_sheet(
+            before,
+            hole,
+            [_Explained(completion) for completion in completions],
+            title="blue: copied from elsewhere in the photo · orange: drawn by the network",
+            labels=[f"{100 * _copied(completion):.0f} % copied" for completion in completions],
+        )
+        keep(path, [_png(drawn)])
+        sidecar = replace(sidecar, explain=path.name)
     if options.sheet:
         path = target.extra("sheet")
         labels = [f"seed {fill.seed}" + ("" if fill.score is None else f" · score {fill.score:.3f}") for fill in fills]
-        drawn = sheet.contact_sheet(
-            _Shown(Completion(photo, 0, None, completions[0].hole)),
-            completions[0].hole,
-            [_Shown(completion) for completion in completions],
-            title=_title(sidecar),
-            labels=labels,
-        )
+        shown = [_Shown(completion) for completion in completions]
+        drawn = sheet.contact_sheet(before, hole, shown, title=_title(sidecar), labels=labels)
         keep(path, [_png(drawn)])
         sidecar = replace(sidecar, sheet=path.name)
     if target.numbered:
@@ -387,20 +397,49 @@ class _Shown:
         """Means of blocks, as whole as they come: what is left over at the right and below is not shown."""
         factor = max(1, (box.right - box.left) // max(1, 2 * width))
         rows, columns = (box.bottom - box.top) // factor, (box.right - box.left) // factor
-        source, parts = self.completion.source, []
+        parts = []
         step = max(1, 2**20 // (columns * factor * factor))  # rows of the picture
         for top in range(0, rows, step):
             count = min(step, rows - top)
-            here = resolution.Box(box.top + top * factor, box.left, count * factor, columns * factor)
-            alpha = None if source.alpha is None else source.alpha[here.part]
-            strip = photos.to_pil(replace(source, pixels=self.completion.pixels(here), alpha=alpha))
-            parts.append(strip.reduce(factor) if factor > 1 else strip)
+            parts.append(
+                self.strip(resolution.Box(box.top + top * factor, box.left, count * factor, columns * factor), factor)
+            )
         if len(parts) == 1:
             return parts[0]
         whole = Image.new(parts[0].mode, (columns, rows))
         for number, part in enumerate(parts):
             whole.paste(part, (0, number * step))
         return whole
+
+    def strip(self, box: resolution.Box, factor: int) -> Image.Image:
+        """A part whose sides are multiples of the factor, at 1/factor."""
+        source = self.completion.source
+        alpha = None if source.alpha is None else source.alpha[box.part]
+        strip = photos.to_pil(replace(source, pixels=self.completion.pixels(box), alpha=alpha))
+        return strip.reduce(factor) if factor > 1 else strip
+
+
+@dataclass(frozen=True)
+class _Explained(_Shown):
+    """A fill coloured by where it comes from."""
+
+    def strip(self, box: resolution.Box, factor: int) -> Image.Image:
+        """As of `_Shown`; shares and hole are means of the same blocks."""
+        drawn = super().strip(box, factor)
+        share, hole = self.completion.copied(box), self.completion.hole[box.part].astype(np.float32)
+        copied, filled = (
+            np.asarray(cv2.resize(x, drawn.size, interpolation=cv2.INTER_AREA), np.float32) for x in (share, hole)
+        )
+        return sheet.origins(drawn, copied / np.maximum(filled, np.float32(1e-6)), filled)
+
+
+def _copied(completion: Completion) -> float:
+    """Share of the fill that is the photo's own patches."""
+    hole = completion.hole
+    box = resolution.tight(hole, resolution.Box(0, 0, *hole.shape))
+    if box is None:
+        return 0.0
+    return sum(float(completion.copied(tile).sum()) for tile in box.tiles(1024)) / float(np.count_nonzero(hole))
 
 
 def _heat_map(photo: photos.Photo, completions: Sequence[Completion]) -> Iterator[bytes | memoryview]:

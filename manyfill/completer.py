@@ -58,6 +58,10 @@ class _Patch:
     box: Box
     pixels: NDArray[Any]  # (h,w,3) at source depth
     painted: Bools  # (h,w)
+    copied: NDArray[np.uint8] = field(init=False)  # (h,w): how much of it is the photo's own patches, 255 = all
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "copied", np.zeros(self.painted.shape, np.uint8))
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +88,21 @@ class Completion:
         view = self.source.pixels[box.part].copy()
         _lay(view, box, self.patches)
         return view
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """(H,W) in [0,1]: share of the photo's own patches in each filled pixel, the rest is the network's; else 0."""
+        return self.copied(Box(0, 0, *self.hole.shape))
+
+    def copied(self, box: Box) -> NDArray[np.float32]:
+        """A part of `confidence`."""
+        found = np.zeros((box.height, box.width), np.uint8)
+        for patch in self.patches:
+            common = patch.box.shared(box)
+            if common is not None:
+                theirs = common.inside(patch.box).part
+                np.copyto(found[common.inside(box).part], patch.copied[theirs], where=patch.painted[theirs])
+        return np.where(self.hole[box.part], found / np.float32(255), np.float32(0))
 
     @property
     def image(self) -> Image.Image:
@@ -135,14 +154,16 @@ class _Draft:
         _lay(view, box, self.patches)
         return view
 
-    def repaint(self, box: Box, pixels: NDArray[Any], painted: Bools) -> None:
+    def repaint(self, box: Box, pixels: NDArray[Any], painted: Bools, confidence: Floats) -> None:
         """Change what has been filled already, in place: a second layer would take as much memory again."""
+        copied = np.rint(255 * confidence).astype(np.uint8)
         for patch in self.patches:
             common = patch.box.shared(box)
             if common is not None:
                 ours, theirs = common.inside(box).part, common.inside(patch.box).part
                 where = painted[ours] & patch.painted[theirs]
                 np.copyto(patch.pixels[theirs], pixels[ours], where=where[..., None])
+                np.copyto(patch.copied[theirs], copied[ours], where=where)
 
     def touches(self, box: Box) -> bool:
         """Whether something in this part may have been filled already."""
@@ -574,7 +595,7 @@ class _Texture:
             made = texture.synthesize(guide, missing, guide, strength=self.strength, seed=seed)
             core = part.core.inside(part.box)
             if factor == 1:
-                draft.repaint(part.core, _round(made.image[core.part], task.photo), own)
+                draft.repaint(part.core, _round(made.image[core.part], task.photo), own, made.confidence[core.part])
                 continue
             pixels = task.photo.pixels[part.box.part]
             if (task.hole[part.box.part] & ~gap).any():  # detail may come from there too
@@ -586,7 +607,8 @@ class _Texture:
                         pixels, guide, made.image, made.sources, made.confidence, factor, tile
                     )
                     place = tile._replace(top=tile.top + part.box.top, left=tile.left + part.box.left)
-                    draft.repaint(place, _round(fill, task.photo), own[here])
+                    confidence = np.clip(resolution.enlarge(made.confidence, factor, tile), 0, 1)
+                    draft.repaint(place, _round(fill, task.photo), own[here], confidence)
         self.added += 1
         if self.progress is not None:
             self.progress("texture", self.added * len(self.parts), self.total * len(self.parts))

@@ -16,6 +16,7 @@ THIN = 4  # between the tiles of a grid, pixels
 TEXT = (15, 30)  # height of letters under the tiles, least and greatest; the title's are a fifth higher
 PAPER, INK, FAINT = (250, 250, 248), (28, 28, 30), (120, 120, 124)
 HOLE = (255, 0, 110)  # a colour that is rare in photos
+COPIED, DRAWN = (0, 130, 255), (255, 130, 0)  # blue and orange, told apart by the colour-blind, too
 TILE = (160, 760)  # a tile's least and greatest width, pixels
 ROWS = 64  # of a heat map that are coloured at a time: it takes some 60 bytes a pixel
 PER_ROW = 6  # tiles at most, so that each can be judged on a small screen
@@ -151,6 +152,17 @@ def heat(grey: NDArray[np.uint8], spread: NDArray[np.floating[Any]]) -> NDArray[
         weight = np.where(rows > 0, 0.35 + 0.6 * rows, 0)[..., None]
         mixed[top : top + ROWS] = np.rint((1 - weight) * under + weight * colour)
     return mixed
+
+
+def origins(fill: Image.Image, share: NDArray[np.floating[Any]], hole: NDArray[np.floating[Any]]) -> Image.Image:
+    """The fill in grey, its hole coloured by origin: `COPIED` the photo's own patches, `DRAWN` the network.
+
+    share (H, W) in [0, 1] is that of the patches, hole (H, W) in [0, 1].
+    """
+    grey = np.asarray(_flat(fill).convert("L"), np.float32)[..., None]
+    colour = share[..., None] * np.array(COPIED, np.float32) + (1 - share[..., None]) * np.array(DRAWN, np.float32)
+    weight = 0.6 * hole[..., None]
+    return Image.fromarray(np.rint((1 - weight) * grey + weight * colour).astype(np.uint8), "RGB")
 
 
 def view(hole: NDArray[np.bool_]) -> Box:

@@ -360,6 +360,24 @@ def test_a_sidecar_holds_what_replay_needs_and_reads_back(completer: Completer, 
     assert {path.name for path in done.files} == set(files_in(tmp_path / "out"))
 
 
+@pytest.mark.parametrize(("texture", "words"), [("photo", "blue"), ("net", "orange")])
+def test_an_explanation_shows_what_was_copied_and_what_the_net_drew(
+    completer: Completer, tmp_path: Path, texture: str, words: str
+) -> None:
+    done = batch.complete_photo(completer, one(tmp_path), Options(n=2, texture=texture, explain=True, sheet=False))
+    assert done.sidecar.explain == "photo_explain.png"
+    drawn = np.asarray(Image.open(tmp_path / "out/photo_explain.png")).astype(int)
+    red, blue = drawn[..., 0], drawn[..., 2]
+    tinted = np.abs(red - blue) > 60
+    hole_tile = (red > 120) & (blue > 60) & (drawn[..., 1] < 100)  # the marked hole on the second tile
+    assert (tinted & ~hole_tile).any()
+    more = "blue" if (blue > red)[tinted & ~hole_tile].mean() > 0.5 else "orange"
+    assert more == words
+    again = dataclasses.replace(one(tmp_path), target=Target(tmp_path / "again", "photo"))
+    assert batch.replay(completer, Sidecar.read(tmp_path / "out/photo.json"), again)[1] == []
+    assert files_in(tmp_path / "again") == files_in(tmp_path / "out")
+
+
 @pytest.mark.parametrize("name", ["photo.png", "photo.jpg"])
 def test_replay_makes_the_same_bytes_of_every_file(completer: Completer, tmp_path: Path, name: str) -> None:
     task = one(tmp_path, name)

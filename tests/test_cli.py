@@ -93,10 +93,11 @@ def test_one_fill_goes_beside_the_photo_and_the_photo_stays(here: Path, fill: Ca
 
 
 def test_several_fills_go_to_a_folder_with_sheet_and_sidecar(here: Path, fill: Callable[..., Outcome]) -> None:
-    done = fill("photo.png", "--mask", "hole.png", "-n", 3, "-o", "out/", "--seed", 7, "--uncertainty")
+    done = fill("photo.png", "--mask", "hole.png", "-n", 3, "-o", "out/", "--seed", 7, "--uncertainty", "--explain")
     assert done.code == 0, done.err
     assert names_in(here / "out") == {
-        "photo_1.png", "photo_2.png", "photo_3.png", "photo_sheet.png", "photo_uncertainty.png", "photo.json",
+        "photo_1.png", "photo_2.png", "photo_3.png", "photo_sheet.png", "photo_uncertainty.png", "photo_explain.png",
+        "photo.json",
     }  # fmt: skip
     hole = np.asarray(Image.open("hole.png")) > 0
     known = [np.asarray(Image.open(f"out/photo_{rank}.png"))[~hole] for rank in (1, 2, 3)]

@@ -269,6 +269,15 @@ def test_fills_of_different_seeds_differ() -> None:
     assert not uncertainty(fills)[~HOLE].any()
 
 
+def test_confidence_says_what_was_copied_in_the_hole_and_nothing_elsewhere() -> None:
+    copied = complete(sketch(), photo_of(90, 120), HOLE, texture="photo")[0].confidence
+    assert copied.shape == HOLE.shape and copied[HOLE].max() > 0.5
+    assert not copied[~HOLE].any()
+    assert not complete(sketch(), photo_of(90, 120), HOLE, texture="net")[0].confidence.any()
+    half = complete(sketch(), photo_of(90, 120), HOLE, texture=0.5)[0].confidence
+    assert np.abs(half - copied / 2).max() < 0.01
+
+
 def test_best_first_and_better_than_what_was_passed_over() -> None:
     completer = sketch()
     scores = [fill.score for fill in complete(completer, photo_of(90, 120), HOLE, n=3)]

@@ -123,6 +123,10 @@ def complete(
         bool,
         typer.Option("--uncertainty", help="A heat map of where the fills disagree."),
     ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="A sheet of what in each fill is copied from the photo and what the net drew."),
+    ] = False,
     json_lines: Annotated[
         bool,
         typer.Option("--json", help="One JSON object per fill on stdout, for programs."),
@@ -224,6 +228,7 @@ def complete(
         quality=quality,
         sheet=sheet if sheet is not None else fills > 1 or (target is not None and target.numbered),
         uncertainty=uncertainty,
+        explain=explain,
     )
     with console.status("loading the model"):
         completer, model_file = load(model, device=device, engine=engine)
@@ -368,6 +373,7 @@ class Reporter:
                     seconds=sidecar.seconds,
                     sheet=sidecar.sheet and place(sidecar.sheet),
                     uncertainty=sidecar.uncertainty and place(sidecar.uncertainty),
+                    explain=sidecar.explain and place(sidecar.explain),
                     version=sidecar.version,
                 )
         else:
