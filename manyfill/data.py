@@ -64,8 +64,9 @@ class PhotoSet:
     """Photos by index, as uint8 arrays (H,W,3) RGB; made by `open_photos`.
 
     Indices are those of the files that were found, readable or not, in a fixed order. `photos[i]` raises BadImage
-    for an unreadable one and notes it in `skipped` (name -> reason). Arrays come from a cache and must not be
-    written to. Pickled (for workers that are not forked) it carries the places, not the cache.
+    for an unreadable one and notes it in `skipped` (name -> reason) and, as a line, in the file `skipped_log` if that
+    is set: there also what workers met. Arrays come from a cache and must not be written to. Pickled (for workers that
+    are not forked) it carries the places, not the cache.
     """
 
     def __init__(self, places: Sequence[_Place], *, short_side: int | None, cache_bytes: int) -> None:
@@ -75,6 +76,7 @@ class PhotoSet:
         self._cache: dict[int, Pixels] = {}
         self._lock = threading.Lock()
         self.skipped: dict[str, str] = {}
+        self.skipped_log: Path | None = None
 
     def __len__(self) -> int:
         return len(self._places)
@@ -95,13 +97,22 @@ class PhotoSet:
             pixels = _decode(place, self._short_side)
         except (BadImage, TooLarge) as error:
             with self._lock:
-                self.skipped[place.name] = str(error)
+                self._skip(place.name, " ".join(str(error).split()))
             raise BadImage(str(error)) from error
         with self._lock:
             if index not in self._cache and pixels.nbytes <= self._room:
                 self._cache[index] = pixels
                 self._room -= pixels.nbytes
         return pixels
+
+    def _skip(self, name: str, reason: str) -> None:
+        self.skipped[name] = reason
+        if self.skipped_log is None:
+            return
+        with self.skipped_log.open("a+") as file:  # other workers and processes write to it, too
+            file.seek(0)
+            if reason + "\n" not in file:
+                file.write(reason + "\n")
 
     @property
     def cached(self) -> int:
@@ -136,8 +147,8 @@ class PhotoSet:
                 if full:
                     break
         if len(self.skipped) == len(self):
-            name, reason = next(iter(self.skipped.items()))
-            raise BadImage(f"none of the {len(self)} photos can be read. The first: {name}: {reason}")
+            reason = next(iter(self.skipped.values()))
+            raise BadImage(f"none of the {len(self)} photos can be read. The first: {reason}")
         return len(self) - len(self.skipped)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -147,11 +158,12 @@ class PhotoSet:
             "short_side": self._short_side,
             "cache_bytes": self._room + held,
             "skipped": dict(self.skipped),
+            "skipped_log": self.skipped_log,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         PhotoSet.__init__(self, state["places"], short_side=state["short_side"], cache_bytes=state["cache_bytes"])
-        self.skipped = state["skipped"]
+        self.skipped, self.skipped_log = state["skipped"], state["skipped_log"]
 
 
 def open_photos(

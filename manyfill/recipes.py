@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from manyfill.errors import UnknownModel
+from manyfill.errors import ManyfillError, UnknownModel
 from manyfill.nets.dfnet import DFNetConfig
 from manyfill.nets.discriminators import CriticConfig
 from manyfill.nets.picnet import PICNetConfig
@@ -54,6 +56,13 @@ class Recipe:
     checkpoint_every: int = 2000  # images
     keep: int = 2  # checkpoints, the newest
     pictures_every: int = 2000  # images
+
+    def described(self) -> dict[str, Any]:
+        """Every field as plain values that JSON can hold; network and objective with their `kind`, the class."""
+        whole: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        for name, part in (("net", self.net), ("objective", self.objective)):
+            whole[name] = {"kind": type(part).__name__, **whole[name]}
+        return whole
 
 
 _WHOLE_PHOTO = (0.0, 0.0)  # the largest square; both releases squeeze the whole photo into one
@@ -252,7 +261,12 @@ def _from_file(path: Path, variable: str) -> Recipe:
     spec = importlib.util.spec_from_file_location("manyfill_user_recipes", path)
     assert spec is not None and spec.loader is not None, path
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except ManyfillError:
+        raise
+    except Exception as error:  # whatever a user's own code may raise
+        raise UnknownModel(f"{path} cannot be run: {type(error).__name__}: {error}") from error
     recipe = getattr(module, variable, None)
     if not isinstance(recipe, Recipe):
         raise UnknownModel(f"{path} has no Recipe named '{variable}'.")

@@ -479,8 +479,15 @@ def test_import_names_the_tensor_that_is_missing(here: Path, manyfill: Callable[
 def test_train_shows_a_recipe_and_trains_nothing_when_dry(here: Path, manyfill: Callable[..., Outcome]) -> None:
     done = manyfill("train", "--recipe", "tiny", "--data", ".", "--out", "run", "--dry-run", "--images", 4)
     assert done.code == 0, done.err
-    assert json.loads(done.out)["name"] == "tiny"
+    recipe = json.loads(done.out)
+    assert (recipe["name"], recipe["images"], recipe["objective"]["kind"]) == ("tiny", 4, "DualPath")
     assert "3 photos" in done.err and not Path("run").exists()
+    Path("mine.py").write_text(
+        "from dataclasses import replace\nfrom manyfill.recipes import RECIPES\n"
+        "mine = replace(RECIPES['tiny'], size=60)\n"
+    )
+    done = manyfill("train", "--recipe", "mine.py:mine", "--data", ".", "--out", "run", "--dry-run")
+    assert done.code == 2 and "multiple of 8" in done.err
 
 
 def test_the_list_of_commands_has_a_file_and_a_one_line_help_for_each(manyfill: Callable[..., Outcome]) -> None:

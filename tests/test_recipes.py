@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from manyfill import masks
 from manyfill.errors import UnknownModel
 from manyfill.nets.dfnet import DFNetConfig
 from manyfill.nets.perceptual import FEATURES
+from manyfill.objectives import DualPath, InstanceBlind
 from manyfill.recipes import RECIPES, Recipe, find
 
 
@@ -37,6 +39,26 @@ def test_a_recipe_of_ones_own_is_read_from_a_file(tmp_path: Path) -> None:
             find(f"{file}:{variable}")
     with pytest.raises(UnknownModel, match="there is no recipe file"):
         find(f"{tmp_path / 'other.py'}:mine")
+
+
+def test_a_mistake_in_a_recipe_file_is_the_users_and_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "my_runs.py"
+    for text, message in [
+        ("import dataclasses\nfrom manyfill.recipes import RECIPES\n"
+         "mine = dataclasses.replace(RECIPES['tiny'], rate=0.5)\n", "unexpected keyword argument 'rate'"),
+        ("mine = (\n", "SyntaxError"),
+    ]:  # fmt: skip
+        file.write_text(text)
+        with pytest.raises(UnknownModel, match=f"my_runs.py cannot be run: .*{message}"):
+            find(f"{file}:mine")
+
+
+def test_a_recipe_tells_which_objective_and_network_it_has() -> None:
+    rivals = [replace(RECIPES["tiny"], objective=objective()).described() for objective in (DualPath, InstanceBlind)]
+    assert [recipe["objective"]["kind"] for recipe in rivals] == ["DualPath", "InstanceBlind"]
+    assert rivals[0]["net"]["kind"] == "PICNetConfig" and rivals[0]["net"]["width"] == 4
+    assert set(rivals[0]) == {field.name for field in dataclasses.fields(RECIPES["tiny"])}
+    assert json.loads(json.dumps(rivals[0])) == rivals[0]
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))

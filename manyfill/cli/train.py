@@ -54,10 +54,14 @@ def train(
     from manyfill import recipes
 
     found = recipes.find(recipe)
+    if images is not None:
+        found = dataclasses.replace(found, images=images)
     if dry_run:
         from manyfill.data import open_photos
+        from manyfill.training.step import check
 
-        console.out(json.dumps(dataclasses.asdict(found), indent=2, default=str, ensure_ascii=False))
+        console.out(json.dumps(found.described(), indent=2, ensure_ascii=False))
+        check(found)
         console.say(f"{console.count(len(open_photos(data)), 'photo')} in {', '.join(str(path) for path in data)}")
         console.say(f"would {'go on with' if (out / 'stats.jsonl').is_file() else 'start'} {out}; nothing was trained")
         return 0
@@ -68,7 +72,6 @@ def train(
             found,
             data,
             out,
-            images=images,
             start_from=start_from,
             max_minutes=max_minutes,
             val=val or (),

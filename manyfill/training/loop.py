@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from manyfill import masks, weights
-from manyfill.data import NO_AUGMENTATION, Samples, open_photos
+from manyfill.data import NO_AUGMENTATION, PhotoSet, Samples, open_photos
 from manyfill.errors import BadWeights
 from manyfill.nets.picnet import PICNet
 from manyfill.objectives import Nets
@@ -45,16 +45,16 @@ def train(
     """Train until the clock reaches `images` (the recipe's, unless given); call again to resume or to go on further.
 
     `data` and `val` are folders or tar shards; `start_from` a model name or weights file (fresh optimisers, clock at
-    0). RUN holds checkpoints/, stats.jsonl, tensorboard/, pictures/, curves.png and model.safetensors (the average;
-    fp32). Ctrl-C saves before it leaves. Under torchrun each process takes its share of every batch; a run may be
-    resumed on another number of them. Raises BadImage for data without photos, BadRecipe for one that cannot run here,
-    BadWeights for a damaged checkpoint or one of another network, Diverged when a loss is not finite.
+    0). RUN holds checkpoints/, stats.jsonl, tensorboard/, pictures/, curves.png, model.safetensors (the average; fp32)
+    and, where photos cannot be read, skipped.txt. Ctrl-C saves before it leaves. Under torchrun each process takes its
+    share of every batch; a run may be resumed on another number of them. Raises BadImage for data without photos,
+    BadRecipe for one that cannot run here, BadWeights for a damaged checkpoint or one of another network, Diverged when
+    a loss is not finite.
     """
     if images is not None:
         recipe = dataclasses.replace(recipe, images=images)
     world = processes.join(device)
     check(recipe, world)
-    run_dir.mkdir(parents=True, exist_ok=True)
     nets = build(recipe)
     checkpoints = checkpoint.Checkpoints(run_dir, recipe.keep)
     saved = checkpoints.newest()
@@ -67,10 +67,11 @@ def train(
 
     photos = open_photos(list(data), short_side=recipe.cache_side)
     samples = Samples(photos, size=recipe.size, masks=masks.mixture(recipe.masks), seed=recipe.seed, scale=recipe.scale)
-    photos.preload()
+    run_dir.mkdir(parents=True, exist_ok=True)
+    _read(photos, run_dir / "skipped.txt", tell=world.main)
     held_out = _val_batch(recipe, val or data) if world.main else None
     if world.main:
-        (run_dir / "recipe.json").write_text(_describe(recipe))
+        (run_dir / "recipe.json").write_text(json.dumps(recipe.described(), indent=1))
     stats = report.Stats(run_dir, images_seen, writes=world.main)
     started = last = time.monotonic()
     last_images = images_seen
@@ -117,6 +118,20 @@ def train(
             raise KeyboardInterrupt
 
 
+def _read(photos: PhotoSet, skipped: Path, *, tell: bool) -> None:
+    """Fill the cache; photos that cannot be read are listed in a file, also those that are met only later."""
+    if tell:
+        skipped.unlink(missing_ok=True)  # they may have been mended since the last time
+    photos.skipped_log = skipped
+    photos.preload()
+    if tell and photos.skipped:
+        print(
+            f"skipped {len(photos.skipped)} of {len(photos)} photos: they cannot be read; all are in {skipped}. "
+            f"The first: {next(iter(photos.skipped.values()))}",
+            file=sys.stderr,
+        )
+
+
 def _begin(recipe: Recipe, nets: Nets, start_from: str | None, *, tell: bool) -> None:
     """Initial values of a new run."""
     if start_from is not None:
@@ -137,7 +152,9 @@ def _resume(recipe: Recipe, step: Step, saved: Path, run_dir: Path, *, tell: boo
         raise BadWeights(f"{run_dir} holds a run of another network or objective. Choose another folder.") from error
     described = run_dir / "recipe.json"
     if tell and described.is_file():
-        before, now = json.loads(described.read_text()), json.loads(_describe(recipe))
+        before, now = json.loads(described.read_text()), recipe.described()
+        for part in ("net", "objective"):  # runs of before kinds were noted
+            before[part] = {"kind": now[part]["kind"], **before[part]}
         changed = [name for name in now if name != "images" and before.get(name) != now[name]]
         if changed:
             print(f"resumed with another {', '.join(changed)} than before", file=sys.stderr)
@@ -148,10 +165,6 @@ def _way_back(saved: Path | None) -> str:
     if saved is None:
         return "There is no checkpoint yet: start again with a lower rate (`lr` of a recipe of your own)."
     return f"The last good checkpoint is {saved}: the same command goes on from it; give it a recipe with a lower `lr`."
-
-
-def _describe(recipe: Recipe) -> str:
-    return json.dumps(dataclasses.asdict(recipe), indent=1, default=str)
 
 
 @contextmanager
@@ -185,7 +198,7 @@ def export(recipe: Recipe, step: Step, images_seen: int, path: Path, dtype: torc
     critic = next(iter(critics.values()), None)
     features = "none" if step.nets.features is None else step.nets.features.origin
     metadata = {
-        "recipe": json.dumps(json.loads(_describe(recipe))),
+        "recipe": json.dumps(recipe.described()),
         "images_seen": str(images_seen),
         "features": features,
     }

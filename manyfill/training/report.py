@@ -106,15 +106,18 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
 
 
 def curves(runs: Mapping[str, Path], out: Path, terms: tuple[str, ...] = ()) -> Path | None:
-    """Draw the terms of runs (label -> stats.jsonl) over images seen; all terms unless named. None without matplotlib.
+    """Draw the terms of runs (label -> stats.jsonl) over images seen; all terms unless named.
 
-    Lines are means over nine neighbours.
+    Faint: every value; the line: means over nine neighbours, fewer at the ends. None without matplotlib or values.
     """
     try:
         from matplotlib.figure import Figure
     except ImportError:
         return None
-    stats = {label: [json.loads(line) for line in path.read_text().splitlines()] for label, path in runs.items()}
+    stats = {
+        label: [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+        for label, path in runs.items()
+    }
     found = {name for lines in stats.values() for line in lines for name in line} - {"images_seen"}
     shown = [name for name in terms if name in found] or sorted(found)
     if not shown:
@@ -127,9 +130,9 @@ def curves(runs: Mapping[str, Path], out: Path, terms: tuple[str, ...] = ()) -> 
             points = [(line["images_seen"], line[name]) for line in lines if name in line]
             if points:
                 seen, values = np.array(points).T
-                width = min(9, len(values))
-                smooth = np.convolve(values, np.ones(width) / width, "valid")
-                axis.plot(seen[width - 1 :], smooth, label=label)
+                few = {"marker": "."} if len(values) < 20 else {}
+                (drawn,) = axis.plot(seen, _smooth(values), label=label, **few)
+                axis.plot(seen, values, color=drawn.get_color(), alpha=0.25, linewidth=0.8)
         axis.set_title(name, fontsize=9)
         axis.tick_params(labelsize=7)
         if len(stats) > 1:
@@ -138,3 +141,9 @@ def curves(runs: Mapping[str, Path], out: Path, terms: tuple[str, ...] = ()) -> 
         axis.set_visible(False)
     figure.savefig(out, dpi=80)
     return out
+
+
+def _smooth(values: np.ndarray) -> np.ndarray:
+    """Mean of each value and its neighbours: four on either side, or as many as there are on the nearer one."""
+    reach = [min(4, i, len(values) - 1 - i) for i in range(len(values))]
+    return np.array([values[i - k : i + k + 1].mean() for i, k in enumerate(reach)])

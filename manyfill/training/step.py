@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from manyfill.errors import ManyfillError
 from manyfill.nets import families
 from manyfill.nets.discriminators import Critic
-from manyfill.nets.perceptual import pyramid
+from manyfill.nets.perceptual import FEATURES, pyramid
 from manyfill.nets.picnet import PICNet
 from manyfill.objectives import Nets, Terms
 from manyfill.recipes import Recipe
 from manyfill.training.processes import World, share
 
+SCHEDULES = ("constant", "cosine", "step")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -31,18 +32,18 @@ class Diverged(ManyfillError):
     """A loss or its gradient became infinite or not a number; the weights are as they were before."""
 
 
-def check(recipe: Recipe, world: World) -> None:
-    """Raises BadRecipe with the fix."""
-    parts = world.size * recipe.accumulate
-    if recipe.batch % parts:
-        raise BadRecipe(
-            f"a batch of {recipe.batch} cannot be shared out to {world.size} processes with {recipe.accumulate} parts "
-            f"each. Set `batch` to a multiple of {parts} in a recipe of your own."
-        )
-    if recipe.precision not in PRECISIONS:
-        raise BadRecipe(f"there is no precision {recipe.precision!r}. There are: {', '.join(PRECISIONS)}.")
-    if recipe.precision == "fp16" and world.device.type == "cpu":
-        raise BadRecipe('fp16 needs a GPU. On a CPU set `precision` to "fp32", or "bf16" where it is the faster.')
+def check(recipe: Recipe, world: World | None = None) -> None:
+    """Raises BadRecipe with the fix. Without `world`: all that does not depend on processes and device."""
+    for field, choices in (("schedule", SCHEDULES), ("precision", PRECISIONS), ("features", FEATURES)):
+        given = getattr(recipe, field)
+        if given is not None and given not in choices:
+            raise BadRecipe(f"there is no {field} {given!r}. There are: {', '.join(choices)}.")
+    if recipe.features is not None and recipe.features_levels is not None:
+        count = FEATURES[recipe.features].count
+        if any(not 0 <= level < count for level in recipe.features_levels):
+            raise BadRecipe(
+                f"features_levels {recipe.features_levels}: '{recipe.features}' has {count} maps, 0 to {count - 1}."
+            )
     with torch.device("meta"):
         multiple = _network(recipe).multiple
     if recipe.size % multiple:
@@ -51,6 +52,19 @@ def check(recipe: Recipe, world: World) -> None:
         raise BadRecipe(
             f"crops of {recipe.size} pixels are too small for the critic. It needs {recipe.critic.smallest}."
         )
+    if world is not None:
+        _check_here(recipe, world)
+
+
+def _check_here(recipe: Recipe, world: World) -> None:
+    parts = world.size * recipe.accumulate
+    if recipe.batch % parts:
+        raise BadRecipe(
+            f"a batch of {recipe.batch} cannot be shared out to {world.size} processes with {recipe.accumulate} parts "
+            f"each. Set `batch` to a multiple of {parts} in a recipe of your own."
+        )
+    if recipe.precision == "fp16" and world.device.type == "cpu":
+        raise BadRecipe('fp16 needs a GPU. On a CPU set `precision` to "fp32", or "bf16" where it is the faster.')
 
 
 def _network(recipe: Recipe) -> Any:

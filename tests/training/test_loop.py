@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -125,6 +126,33 @@ def test_a_run_leaves_a_network_pictures_and_its_recipe(never_killed: Path) -> N
     assert isinstance(trained.net, PICNet) and trained.critic is not None
     assert trained.metadata["images_seen"] == "12"
     assert json.loads(trained.metadata["recipe"])["lr"] == TINY.lr
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_photos_that_cannot_be_read_are_counted_and_listed(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: int
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(photos, data)
+    (data / "broken.jpg").write_bytes(b"broken")
+    for _ in range(2):  # a resumed run does not list them twice
+        train(replace(QUICK, workers=workers, images=80), [data], tmp_path / "run")
+        (tmp_path / "run" / "checkpoints" / "000000000080.pt").unlink()
+        assert "skipped 1 of 4 photos" in capsys.readouterr().err
+        (line,) = (tmp_path / "run" / "skipped.txt").read_text().splitlines()
+        assert line.startswith(str(data / "broken.jpg")) and "cannot be read" in line
+
+
+def test_pictures_may_come_before_the_first_loss_is_told(photos: Path, tmp_path: Path) -> None:
+    train(replace(TINY, images=4, pictures_every=2, checkpoint_every=4), [photos], tmp_path)
+    assert len(list((tmp_path / "pictures").iterdir())) == 2
+
+
+def test_a_folder_without_photos_leaves_no_run(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadImage, match="no photos found in"):
+        train(TINY, [tmp_path / "empty"], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_network_of_a_run_is_the_average(never_killed: Path) -> None:

@@ -113,6 +113,22 @@ def test_curves_show_every_term_of_every_run(tmp_path: Path) -> None:
     assert report.curves({"a": runs["a"]}, tmp_path / "empty.png") is None
 
 
+@pytest.mark.parametrize("count", [1, 2, 6, 30])
+def test_curves_of_a_run_that_has_just_begun_show_something(tmp_path: Path, count: int) -> None:
+    path = tmp_path / "stats.jsonl"
+    path.write_text("".join(json.dumps({"images_seen": i, "l1": 1 / i}) + "\n" for i in range(1, count + 1)))
+    assert report.curves({"a": path}, tmp_path / "curves.png") is not None
+    with Image.open(tmp_path / "curves.png") as file:
+        pixels = np.asarray(file.convert("RGB")).astype(int)
+    assert (pixels.max(2) - pixels.min(2) > 60).sum() > 10, "no coloured line or point"
+    assert report.curves({"a": tmp_path / "absent.jsonl"}, tmp_path / "absent.png") is None
+
+
+def test_smoothed_curves_keep_their_length_their_ends_and_a_straight_line() -> None:
+    assert report._smooth(np.arange(12.0)).tolist() == list(range(12))
+    assert report._smooth(np.array([0.0, 3.0, 0.0])).tolist() == [0.0, 1.0, 0.0]
+
+
 def test_tensorboard_gets_the_terms_and_the_pictures(tmp_path: Path) -> None:
     event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     stats = report.Stats(tmp_path, 0)
