@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from manyfill.metrics import diversity, frechet, ids, perceptual, pixel, seam
@@ -70,6 +71,11 @@ def _lpips_between(network: perceptual.Lpips, fills: Tensor, hole: Tensor) -> Te
     return diversity.mean_pairwise(network, fills)
 
 
+def _lpips_between_holes(network: perceptual.Lpips, fills: Tensor, hole: Tensor) -> Tensor:
+    between = diversity.mean_pairwise(network, diversity.cut_out(fills, hole))
+    return between if hole.any() else torch.full_like(between, torch.nan)
+
+
 def _frechet(fills: Tensor, truths: Tensor) -> float:
     gathered = frechet.Frechet(), frechet.Frechet()
     for one, features in zip(gathered, (fills, truths), strict=True):
@@ -122,6 +128,16 @@ _ROWS = [
     Metric("diversity_eff", "pd_eff between fills", "", "higher", "network fills", LIKE_LPIPS, _between_maps, EFF),
     Metric(
         "diversity_lpips", "LPIPS between fills", "", "higher", "network fills", ZHENG, _lpips_between, "lpips-alex"
+    ),
+    Metric(
+        "diversity_lpips_hole",
+        "LPIPS between fills, hole cut out",
+        "",
+        "higher",
+        "network fills",
+        ZHENG,
+        _lpips_between_holes,
+        "lpips-alex",
     ),
     Metric("fd_eff", "fd_eff", "", "lower", "features", "after " + HEUSEL, _frechet, EFF),
     Metric("kd_eff", "kd_eff", "", "lower", "features", "after " + BINKOWSKI, _kernel, EFF),

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from manyfill.metrics.perceptual import Features, shrink, unit
-from manyfill.metrics.region import mean_inside
+from manyfill.metrics.region import box_around, mean_inside
+
+SMALLEST = 64  # pixels: AlexNet and VGG16 reduce a picture 16-fold
 
 Distance = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # (picture, truth, hole) -> (B,), as `pixel.l1`
 
@@ -21,13 +23,23 @@ def mean_pairwise(distance: Distance, fills: Tensor, hole: Tensor | None = None)
     """Mean distance over all pairs of fills; with a hole over its pixels alone. One fill has no pair: NaN.
 
     With LPIPS (alex) it is the diversity of PICNet's table (Zheng et al. 2019): I_out is the whole picture, so no hole;
-    I_out(m) is the hole alone, for which its author cropped the centre: hand in `hole_crop` of the fills, and no hole.
+    I_out(m) is the hole alone: `cut_out` of the fills, and no hole.
     """
     apart = [
         distance(fills[k + 1 :], one.expand_as(fills[k + 1 :]), _repeated(hole, len(fills) - k - 1))
         for k, one in enumerate(fills[:-1])
     ]
     return torch.cat(apart).mean() if apart else torch.tensor(torch.nan, dtype=torch.float64)
+
+
+def cut_out(fills: Tensor, hole: Tensor) -> Tensor:
+    """The square around the hole, as it is: (N,3,h,w). For LPIPS of the hole alone, as in PICNet's table.
+
+    Its author cropped the square hole that the table was measured with. Around a hole of another shape known pixels
+    come along, alike in all fills. Never smaller than `SMALLEST` (or the picture): LPIPS' networks see nothing in less.
+    """
+    box = box_around((hole[0] > 0).to(hole.dtype), 0.0, least=SMALLEST)
+    return fills[..., box.top : box.bottom, box.left : box.right]
 
 
 @torch.no_grad()

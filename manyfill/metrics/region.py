@@ -42,18 +42,18 @@ def mean_inside(values: Tensor, region: Tensor | None = None) -> Tensor:
     return (values * weight).sum((1, 2, 3)) / (weight.sum((1, 2, 3)) * values.shape[1])
 
 
-def box_around(hole: Tensor, margin: float) -> Box:
+def box_around(hole: Tensor, margin: float, *, least: int = 1) -> Box:
     """Square around one hole (1,H,W): its longer side, `margin` times that added at each side, moved into the photo.
 
-    Where the square is longer than the photo it is cut to the photo, so that the hole is always all inside. An empty
-    hole gives the whole photo.
+    It has `least` pixels a side. Where the square is longer than the photo it is cut to the photo, so that the hole is
+    always all inside. An empty hole gives the whole photo.
     """
     height, width = hole.shape[-2:]
     at = (hole[0] > 0.5).nonzero()
     if not len(at):
         return Box(0, height, 0, width)
     (top, left), (bottom, right) = at.amin(0).tolist(), (at.amax(0) + 1).tolist()
-    side = round(max(bottom - top, right - left) * (1 + 2 * margin))
+    side = max(round(max(bottom - top, right - left) * (1 + 2 * margin)), least)
     return Box(*_span(top, bottom, side, height), *_span(left, right, side, width))
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from manyfill.metrics import pixel
-from manyfill.metrics.diversity import best_of, mean_pairwise, mean_pairwise_features
+from manyfill.metrics import METRICS, pixel
+from manyfill.metrics.diversity import SMALLEST, best_of, cut_out, mean_pairwise, mean_pairwise_features
 from manyfill.metrics.perceptual import feature_distance
 
 
@@ -43,6 +43,39 @@ def test_all_pairs_one_by_one_give_the_same(n: int, height: int, width: int, in_
     assert_close(found, torch.cat([pixel.l1(a, b, region) for a, b in pairs]).mean())
     by_features = torch.cat([feature_distance(two_maps, a, b, region) for a, b in pairs]).mean()
     assert_close(mean_pairwise_features(two_maps, fills, region), by_features, rtol=1e-4, atol=1e-6)
+
+
+def test_the_hole_is_cut_out_for_the_second_column_of_picnets_table() -> None:
+    fills = torch.rand(3, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    hole = torch.zeros(1, 1, 256, 256)
+    hole[..., 64:192, 64:192] = 1
+    assert torch.equal(cut_out(fills, hole), fills[..., 64:192, 64:192])  # the centre square of the paper
+    far = fills.clone()
+    far[..., :64, :] = torch.rand(3, 3, 64, 256)
+    metric = METRICS["diversity_lpips_hole"]
+
+    def network(a: Tensor, b: Tensor, hole: Tensor | None) -> Tensor:
+        assert hole is None
+        return feature_distance(two_maps, a, b)
+
+    by_hand = torch.cat([
+        network(fills[i : i + 1, :, 64:192, 64:192], fills[k : k + 1, :, 64:192, 64:192], None)
+        for i, k in ((0, 1), (0, 2), (1, 2))
+    ]).mean()  # fmt: skip
+    assert_close(metric.measure(network, fills, hole), by_hand, rtol=1e-6, atol=0)
+    assert_close(metric.measure(network, far, hole), by_hand, rtol=1e-6, atol=0)
+    assert metric.measure(network, fills, 0 * hole).isnan()
+
+
+@pytest.mark.parametrize(("size", "expected"), [((256, 200), (SMALLEST, SMALLEST)), ((40, 90), (40, SMALLEST))])
+def test_a_hole_too_small_for_the_network_is_cut_out_with_what_is_around_it(
+    size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    hole = torch.zeros(1, 1, *size)
+    hole[..., 3, 5] = 0.2  # a share of a place, where pictures were reduced
+    marked = torch.zeros(2, 3, *size)
+    marked[..., 3, 5] = 1
+    assert cut_out(marked, hole).shape == (2, 3, *expected) and cut_out(marked, hole).sum() == 6
 
 
 def test_equal_fills_have_no_diversity_and_wider_ones_more() -> None:

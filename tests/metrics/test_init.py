@@ -63,7 +63,17 @@ def test_every_row_is_called_as_it_says_and_better_fills_have_better_numbers(met
 
 
 def test_names_are_the_keys_and_those_of_the_papers_need_the_papers_networks() -> None:
-    published = {"lpips_alex", "lpips_vgg", "diversity_lpips", "fid", "kid", "is", "p_ids", "u_ids"}
+    published = {
+        "lpips_alex",
+        "lpips_vgg",
+        "diversity_lpips",
+        "diversity_lpips_hole",
+        "fid",
+        "kid",
+        "is",
+        "p_ids",
+        "u_ids",
+    }
     for name, metric in METRICS.items():
         assert name == metric.name and re.fullmatch(r"[a-z0-9_]+", name)
         own = metric.backbone == "" or metric.backbone in FEATURES
