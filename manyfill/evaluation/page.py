@@ -28,11 +28,13 @@ h2 { font-size: 18px; margin: 44px 0 4px }
 h3 { font-size: 15px; margin: 26px 0 8px }
 p { margin: 4px 0 12px; max-width: 78ch }
 .faint, .facts { color: var(--faint) }
-.facts { font-size: 13px; padding-left: 18px }
+.facts { font-size: 13px; padding-left: 18px; overflow-wrap: anywhere }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { padding: 6px 14px 6px 0; text-align: right; white-space: nowrap; vertical-align: top }
-th { font-weight: 600; font-size: 13px; border-bottom: 1.5px solid var(--ink); vertical-align: bottom }
+th { font-weight: 600; font-size: 13px; line-height: 1.3; border-bottom: 1.5px solid var(--ink); vertical-align: bottom;
+  white-space: normal; min-width: 64px }
+.unit { white-space: nowrap }
 th:first-child, td:first-child { text-align: left; padding-right: 22px }
 td { border-bottom: 1px solid var(--line) }
 td small { display: block; color: var(--faint); font-size: 11.5px; line-height: 1.25 }
@@ -72,7 +74,7 @@ def _table(table: Table) -> Iterator[str]:
     yield f"<h2>{_text(table.title)}</h2>"
     if table.note:
         yield f"<p class='faint'>{_text(table.note)}</p>"
-    yield "<div class='wide'><table><tr>" + "".join(f"<th>{_text(cell)}</th>" for cell in table.head) + "</tr>"
+    yield "<div class='wide'><table><tr>" + "".join(f"<th>{_head(cell)}</th>" for cell in table.head) + "</tr>"
     for number, row in enumerate(table.cells):
         cells = [f"<td>{_text(row[0])}</td>"]
         for column, cell in enumerate(row[1:], start=1):
@@ -82,6 +84,14 @@ def _table(table: Table) -> Iterator[str]:
             cells.append(f"<td{best}><b>{_text(mean)}</b>{small}</td>")
         yield f"<tr>{''.join(cells)}</tr>"
     yield "</table></div>"
+
+
+def _head(cell: str) -> str:
+    """A column's head: it may be broken between words, but not within the unit or before the arrow."""
+    title, bracket, unit = cell.partition(" [")
+    if bracket:
+        return f"{_text(title)} <span class='unit'>[{_text(unit)}</span>"
+    return _text(title).replace(" ↓", "&nbsp;↓").replace(" ↑", "&nbsp;↑")
 
 
 def _plots(report: Report) -> Iterator[str]:
