@@ -32,6 +32,12 @@ LAMA = ("thin", "medium", "thick")  # whose authors drop holes of more than half
 SHOWN = 10  # names in an error before "and N more"
 
 
+def photo_of(name: str, rounds: int) -> str:
+    """The photo's own name: `Cases.names` has @2, @3 ... added for the further holes of `rounds`."""
+    stem, _, again = name.rpartition("@")
+    return stem if stem and again.isdecimal() and 2 <= int(again) <= rounds else name
+
+
 @dataclass(frozen=True)
 class Case:
     """One photo with one hole."""

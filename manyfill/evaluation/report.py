@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from manyfill import __version__, masks, photos
 from manyfill.evaluation.journal import Row
-from manyfill.evaluation.protocol import bin_of
+from manyfill.evaluation.protocol import bin_of, photo_of
 from manyfill.metrics import Metric
 from manyfill.metrics.intervals import Interval, bootstrap, paired
 
@@ -83,9 +83,11 @@ class Report:
 
     def summary(self, source: str, metric: Metric, *, choice: Choice = "first", scope: str = ALL) -> Summary:
         """Mean and 95 % interval over the photos; infinite values are left out and counted."""
-        values = [value_of(row, metric, choice) for row in self.of(source, scope)]
+        rows = self.of(source, scope)
+        values = [value_of(row, metric, choice) for row in rows]
         identical = sum(math.isinf(value) for value in values)
-        return Summary(bootstrap(values), sum(math.isfinite(value) for value in values), identical)
+        interval = bootstrap(values, groups=self._photos(rows))
+        return Summary(interval, sum(math.isfinite(value) for value in values), identical)
 
     def difference(self, source: str, metric: Metric, *, choice: Choice = "first", scope: str = ALL) -> Summary:
         """`source` less the first source, over the photos that both have."""
@@ -93,12 +95,18 @@ class Report:
         pairs = [(row, first[row.photo]) for row in self.of(source, scope) if row.photo in first]
         ours, theirs = ([value_of(pair[k], metric, choice) for pair in pairs] for k in (0, 1))
         finite = sum(math.isfinite(a) and math.isfinite(b) for a, b in zip(ours, theirs, strict=True))
-        return Summary(paired(ours, theirs), finite, len(pairs) - finite)
+        interval = paired(ours, theirs, groups=self._photos([row for row, _ in pairs]))
+        return Summary(interval, finite, len(pairs) - finite)
 
     def spread(self, source: str, metric: Metric) -> Summary:
         """Mean of a metric between fills; none for sources with one answer."""
-        values = [row.spread.get(metric.name, math.nan) for row in self.of(source)]
-        return Summary(bootstrap(values), sum(math.isfinite(value) for value in values), 0)
+        rows = self.of(source)
+        values = [row.spread.get(metric.name, math.nan) for row in rows]
+        return Summary(bootstrap(values, groups=self._photos(rows)), sum(math.isfinite(value) for value in values), 0)
+
+    def _photos(self, rows: Sequence[Row]) -> list[str]:
+        """The photo of each row: one photo has several holes where there are rounds."""
+        return [photo_of(row.photo, self.settings.get("rounds", 1)) for row in rows]
 
     def seconds(self, source: str) -> float:
         """Median seconds per fill; NaN where somebody else took the time."""
@@ -204,9 +212,9 @@ class Report:
     def title(self) -> str:
         """Who was measured on what."""
         holes = {row.photo for row in self.rows}
-        photos_seen = {name.partition("@")[0] for name in holes}
-        more = f" with {len(holes)} holes" if len(holes) > len(photos_seen) else ""
-        return f"{', '.join(self.sources)} on {len(photos_seen)} photos{more}"
+        seen = len(set(self._photos(self.rows)))
+        more = f" with {len(holes)} holes" if len(holes) > seen else ""
+        return f"{', '.join(self.sources)} on {seen} photo{'' if seen == 1 else 's'}{more}"
 
     @property
     def summary_line(self) -> str:
@@ -262,7 +270,11 @@ class Report:
         for label in self.sources:
             values = [_mean(self.summary(label, metric)) for metric in metrics]
             cells.append([label, *values, *([_digits(self.seconds(label))] if more else [])])
-        note = "The first fill by seed; mean over the photos and 95 % interval (bootstrap)." if more else ""
+        note = ""
+        if more:
+            note = "The first fill by seed; mean over the photos and 95 % interval (bootstrap)."
+            if self.settings.get("rounds", 1) > 1:
+                note = "The first fill by seed; mean over all holes and 95 % interval (bootstrap over the photos)."
         identical = sum(self.summary(label, metric).identical for label in self.sources for metric in metrics)
         if identical:
             note += f" {identical} values of pictures identical with the photo (infinite PSNR) are left out."

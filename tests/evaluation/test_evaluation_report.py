@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -62,6 +63,17 @@ def test_identical_pictures_are_left_out_and_counted(report: Report) -> None:
     summary = report.summary("ours", PSNR)
     assert summary.interval.mean == 15 and (summary.photos, summary.identical) == (2, 1)
     assert "1 values of pictures identical" in report.to_markdown()
+
+
+def test_holes_of_one_photo_are_not_counted_as_photos(report: Report) -> None:
+    rows = [row("ours", name, [value]) for name, value in [("a", 20), ("b@2x", 30), ("a@2", 22), ("b@2x@2", 32)]]
+    twice = replace(report, rows=rows, sources={"ours": {}}, over_all={"ours": {}}, settings=report.settings)
+    assert twice.title == "ours on 4 photos"
+    twice = replace(twice, settings=report.settings | {"rounds": 2})
+    assert twice.title == "ours on 2 photos with 4 holes" and "bootstrap over the photos" in twice.to_markdown()
+    once = replace(twice, rows=[row("ours", "a", [21]), row("ours", "b@2x", [31])], settings=report.settings)
+    assert twice.summary("ours", PSNR).interval == once.summary("ours", PSNR).interval
+    assert replace(once, rows=once.rows[:1]).title == "ours on 1 photo"
 
 
 def test_bins_hold_their_photos(report: Report) -> None:

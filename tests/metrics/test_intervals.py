@@ -22,6 +22,25 @@ def test_the_interval_is_the_quantiles_of_all_resamples() -> None:
     assert (found.low, found.high) == tuple(np.quantile(means, [0.1, 0.9], method="inverted_cdf"))
 
 
+def test_photos_are_drawn_with_all_their_holes() -> None:
+    values, photo = [0.0, 2.0, 10.0, 4.0], ["a", "b", "a", "c"]
+    own = {"a": [0.0, 10.0], "b": [2.0], "c": [4.0]}
+    means = [np.mean([value for name in drawn for value in own[name]]) for drawn in itertools.product("abc", repeat=3)]
+    found = bootstrap(values, groups=photo, level=0.8, resamples=20_000)
+    assert found.mean == 4
+    assert (found.low, found.high) == tuple(np.quantile(means, [0.1, 0.9], method="inverted_cdf"))
+    assert paired(values, [0.0] * 4, groups=photo, level=0.8, resamples=20_000) == found
+    assert bootstrap(values, groups="wxyz") == bootstrap(values)
+    mean, low, high = bootstrap(values, groups="aaaa")
+    assert mean == 4 and math.isnan(low) and math.isnan(high)
+
+
+def test_copies_of_the_same_values_do_not_make_the_interval_narrower() -> None:
+    values = np.random.default_rng(0).normal(0, 1, 20)
+    alone, sixfold = bootstrap(values), bootstrap(np.repeat(values, 6), groups=list(np.repeat(np.arange(20), 6)))
+    assert sixfold == pytest.approx(alone)
+
+
 def test_the_interval_is_scipys_and_the_normal_one_up_to_chance() -> None:
     values = np.random.default_rng(0).normal(3, 2, 200)
     found = bootstrap(values, resamples=10_000)
