@@ -110,7 +110,7 @@ def train(
             done = images_seen >= recipe.images or world.any(out_of_time or interrupted())
             if _passed(before, images_seen, recipe.checkpoint_every) or done:
                 save()
-            if _passed(before, images_seen, recipe.pictures_every):
+            if _passed(before, images_seen, recipe.pictures_every) or (done and not interrupted()):
                 show()
             if done:
                 break

@@ -44,7 +44,10 @@ def join(device: str | None = None) -> World:
         raise MissingExtra("training needs the train extra: pip install 'manyfill[train]'") from error
     state = PartialState(cpu=device == "cpu" or not (torch.cuda.is_available() or torch.backends.mps.is_available()))
     alone = state.num_processes == 1 and device is not None
-    return World(state.process_index, state.num_processes, torch.device(str(device)) if alone else state.device)
+    where = torch.device(str(device)) if alone else state.device
+    if where.type == "cpu":  # Accelerate's is "cpu:0" among several processes, which torch.load knows nothing of
+        where = torch.device("cpu")
+    return World(state.process_index, state.num_processes, where)
 
 
 def share(tensors: list[Tensor]) -> None:

@@ -148,6 +148,11 @@ def test_pictures_may_come_before_the_first_loss_is_told(photos: Path, tmp_path:
     assert len(list((tmp_path / "pictures").iterdir())) == 2
 
 
+def test_a_short_run_ends_with_pictures_and_curves(photos: Path, tmp_path: Path) -> None:
+    train(replace(TINY, images=4, pictures_every=2000), [photos], tmp_path)
+    assert (tmp_path / "curves.png").is_file() and (tmp_path / "pictures" / "000000004.jpg").is_file()
+
+
 def test_a_folder_without_photos_leaves_no_run(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadImage, match="no photos found in"):

@@ -5,8 +5,10 @@ Networks without batch norm, whose statistics are each process's own.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -73,11 +75,13 @@ def test_two_processes_are_one_with_the_same_batch_and_a_run_may_change_their_nu
     """
     train(RECIPE, [photos], tmp_path / "one", device="cpu")
     launch(2, photos, tmp_path / "two", 8, tmp_path / "run.py")
+    shutil.copytree(tmp_path / "two", tmp_path / "two-two")
     train(RECIPE, [photos], tmp_path / "two", device="cpu")
-    for one, two in zip(terms(tmp_path / "one"), terms(tmp_path / "two"), strict=True):
-        assert two == pytest.approx(one, rel=1e-3, abs=1e-4)
-    for name in ("000000000008.pt", "000000000016.pt"):
-        states = [torch.load(tmp_path / run / "checkpoints" / name, weights_only=True) for run in ("one", "two")]
+    launch(2, photos, tmp_path / "two-two", 16, tmp_path / "run.py")
+    for run, name in itertools.product(("two", "two-two"), ("000000000008.pt", "000000000016.pt")):
+        for one, two in zip(terms(tmp_path / "one"), terms(tmp_path / run), strict=True):
+            assert two == pytest.approx(one, rel=1e-3, abs=1e-4)
+        states = [torch.load(tmp_path / which / "checkpoints" / name, weights_only=True) for which in ("one", run)]
         ours, theirs = (
             torch.cat([value.flatten() for value in state["step"]["nets"]["net"].values()]) for state in states
         )
