@@ -63,6 +63,11 @@ def train(
     step = Step(recipe, nets, world.device)
     images_seen = 0 if saved is None else _resume(recipe, step, saved, run_dir, tell=world.main)
     if images_seen >= recipe.images:
+        if world.main:
+            print(
+                f"nothing to do: {run_dir} has seen {images_seen:,} images already; a larger --images goes on",
+                file=sys.stderr,
+            )
         return
 
     photos = open_photos(list(data), short_side=recipe.cache_side)
@@ -85,16 +90,21 @@ def train(
             progress(images_seen, recipe.images, line)
 
     def save() -> None:
+        nonlocal last
         if images_seen > last_images:
             tell()  # so that no term waits in memory
         if world.main:
+            export(recipe, step, images_seen, run_dir / "model.safetensors")  # first: what has a checkpoint is done
             checkpoints.write({"images_seen": images_seen, "step": step.state()})
-            export(recipe, step, images_seen, run_dir / "model.safetensors")
+        last = time.monotonic()  # images per second are those of the steps
 
     def show() -> None:
+        nonlocal last
+        began = time.monotonic()
         if held_out is not None:
             stats.picture(images_seen, report.grid(step.average, *(x.to(world.device) for x in held_out)))
             report.curves({run_dir.name: stats.path}, run_dir / "curves.png")
+        last += time.monotonic() - began
 
     with _whole_steps() as interrupted:
         for image, hole, noise in _batches(recipe, samples, step, images_seen, world):

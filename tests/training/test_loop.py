@@ -148,6 +148,27 @@ def test_pictures_may_come_before_the_first_loss_is_told(photos: Path, tmp_path:
     assert len(list((tmp_path / "pictures").iterdir())) == 2
 
 
+def test_a_finished_run_says_so_and_is_left_alone(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(TINY, [photos], tmp_path, images=4)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    capsys.readouterr()
+    train(TINY, [photos], tmp_path, images=4)
+    assert "has seen 4 images already; a larger --images goes on" in capsys.readouterr().err
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
+def test_a_power_cut_before_the_last_checkpoint_does_not_cost_the_model(
+    never_killed: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="no space left"):
+        patched.setattr("manyfill.training.checkpoint.write", lambda *_: crash())
+        train(TINY, [photos], tmp_path, images=6)
+    train(TINY, [photos], tmp_path)
+    assert same(*(weights.load(run / "model.safetensors").net.state_dict() for run in (tmp_path, never_killed)))  # type: ignore[attr-defined]
+
+
 def test_a_short_run_ends_with_pictures_and_curves(photos: Path, tmp_path: Path) -> None:
     train(replace(TINY, images=4, pictures_every=2000), [photos], tmp_path)
     assert (tmp_path / "curves.png").is_file() and (tmp_path / "pictures" / "000000004.jpg").is_file()
