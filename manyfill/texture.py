@@ -42,7 +42,7 @@ REACH = 32  # radius of the random search, in pixels
 EDGES = 1.0  # weight of the slopes beside the colours of a patch
 MAX_BIAS = 0.05  # light may change by this much, in [0,1]
 REBATED = 0  # scales above the working one
-REBATE = 0.2  # of a source's own detail, off its price: votes blur, and a blurred patch must not favour smooth sources
+REBATE = 0.35  # of a source's own detail, off its price: votes blur, and a blurred patch must not favour smooth sources
 MISSING = np.array([-0.6, -0.6, -0.6, 0, 0], np.float32)  # stands for a missing pixel of a source: far from any colour
 BIAS_PRICE = 0.5  # what such a change costs, beside the squared differences that it saves
 MAX_SEAM = 0.1  # and by so much more where a seam is closed
@@ -55,7 +55,7 @@ NEARNESS = 0.02  # price of distance: a source a whole picture away costs as muc
 BLURRED = 0.5  # low-passed difference from a blurred guide at which the photo's patches lose most of their say
 SHARP = 0.12  # and from a sharp one
 FOCUS = 3.0
-LAST_FOCUS = 0.5
+LAST_FOCUS = 0.3
 TILE = 384  # the result is written in windows of this many pixels square
 CHANNELS = 5  # colours and slopes
 SPAN = PATCH * CHANNELS
@@ -78,7 +78,7 @@ def synthesize(
     strength: float = 1.0,
     seed: int = 0,
     working: int = 640,
-    guide_weight: float = 0.2,
+    guide_weight: float = 0.7,
 ) -> Synthesis:
     """Fill the hole with patches of the photo that look like the guide once both are blurred.
 
@@ -286,8 +286,9 @@ def _low_pass(level: _Level, wanted: Pixels) -> tuple[Pixels, Pixels]:
     soft = _blur(wanted, 1.0)
     deep = cv2.distanceTransform(level.hole.astype(np.uint8), cv2.DIST_L2, 3)
     wanted_slope = _slope(soft, deep >= min(5.0, 0.5 * float(deep.max())))
+    whole = np.where(level.hole[..., None], wanted, level.image)  # known pixels alone would lean away from the hole
     for sigma in (1.0, 1.4, 2.0, 2.8, 4.0, 5.6):
-        low = _blur_known(level, sigma)
+        low = _blur(whole, sigma)
         if not near.any() or _slope(low, near) <= 1.3 * wanted_slope:
             break
     return low, soft
@@ -297,8 +298,8 @@ def _meet(wanted: Pixels, hole: Mask) -> Pixels:
     """The guide with its colours shifted, most near the rim, to where those of the photo beside it leave off."""
     missing = hole.astype(np.float32)
     seen = 1 - missing
-    drawn = _blur(wanted * missing[..., None], 2.0) / (_blur(missing, 2.0)[..., None] + np.float32(1e-6))
-    photo = _blur(wanted * seen[..., None], 2.0) / (_blur(seen, 2.0)[..., None] + np.float32(1e-6))
+    drawn = _blur(wanted * missing[..., None], 1.0) / (_blur(missing, 1.0)[..., None] + np.float32(1e-6))
+    photo = _blur(wanted * seen[..., None], 1.0) / (_blur(seen, 1.0)[..., None] + np.float32(1e-6))
     near = cv2.dilate(hole.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).astype(bool)
     error = np.where((near & ~hole)[..., None], drawn - photo, np.float32(0))
     return np.where(hole[..., None], wanted + _close(error, hole, decay=FADE), wanted)
