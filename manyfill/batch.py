@@ -350,12 +350,13 @@ def _write(task: Task, photo: photos.Photo, completions: Sequence[Completion], s
         format = photos.SUFFIXES[path.suffix.lower()]
         parts = photos.encode_parts(completion.source, format=format, quality=options.quality, lay=completion.lay)
         fills.append(FillRecord(path.name, completion.seed, completion.score, keep(path, parts)))
+    hole = completions[0].hole
+    before = _Shown(Completion(photo, 0, None, hole))
     if options.uncertainty:
         path = target.extra("uncertainty")
-        keep(path, _heat_map(photo, completions))
+        keep(path, _heat_map(before, completions))
         sidecar = replace(sidecar, uncertainty=path.name)
     sidecar = replace(sidecar, fills=tuple(fills))
-    before, hole = _Shown(Completion(photo, 0, None, completions[0].hole)), completions[0].hole
     if options.explain:
         path = target.extra("explain")
         drawn = sheet.contact_sheet(
@@ -442,16 +443,14 @@ def _copied(completion: Completion) -> float:
     return sum(float(completion.copied(tile).sum()) for tile in box.tiles(1024)) / float(np.count_nonzero(hole))
 
 
-def _heat_map(photo: photos.Photo, completions: Sequence[Completion]) -> Iterator[bytes | memoryview]:
+def _heat_map(before: _Shown, completions: Sequence[Completion]) -> Iterator[bytes | memoryview]:
     """`sheet.heat_map` of the fills as a PNG's bytes, coloured strip by strip."""
 
     def lay(rows: NDArray[Any], top: int) -> None:
         box = resolution.Box(top, 0, *rows.shape[:2])
-        alpha = None if photo.alpha is None else photo.alpha[box.part]
-        strip = photos.to_pil(replace(photo, pixels=photo.pixels[box.part], alpha=alpha))
-        rows[...] = np.asarray(sheet.heat_map(strip, spread(completions, box)))
+        rows[...] = np.asarray(sheet.heat_map(before.strip(box, 1), spread(completions, box)))
 
-    paper = np.broadcast_to(np.uint8(0), photo.pixels.shape)
+    paper = np.broadcast_to(np.uint8(0), before.completion.source.pixels.shape)
     return photos.encode_parts(photos.Photo(paper), format="png", lay=lay)
 
 

@@ -779,7 +779,9 @@ def reckon(task: _Task, windows: Sequence[Window], *, drawn: int, count: int, te
     pixels, depth = task.hole.size, task.photo.pixels.itemsize
     whole = Box(0, 0, *task.hole.shape)
     cores = [window.core.grown(task.band + window.overlap * (len(windows) > 1), whole) for window in windows]
-    fill = sum(core.height * core.width for core in cores) * (3 * depth + 1)
+    area = sum(core.height * core.width for core in cores)
+    fill = area * (3 * depth + 1)
+    filled = count * (fill + area * texture)  # texture also notes what it copied
     widest = max(window.box.height * window.box.width for window in windows)
     core = max(core.height * core.width for core in cores)
     parts = resolution.plan(task.hole, working_size=TEXTURE_SIDE, multiple=1) if texture else []
@@ -789,10 +791,10 @@ def reckon(task: _Task, windows: Sequence[Window], *, drawn: int, count: int, te
     textured = pixels + part + TEXTURE_BYTES * small
     if len(parts) > 1 and part > TEXTURE_PIXELS:  # a copy with what other parts made
         textured += 3 * depth * part
-    texturing = count * fill + max(textured, PLANNING * pixels) + NETWORK
+    texturing = filled + max(textured, PLANNING * pixels) + NETWORK
     progressive = task.photo.jpeg is not None and task.photo.jpeg.progressive
     each = PROGRESSIVE if progressive else WRITING[task.photo.format]
-    writing = count * fill + each * depth * pixels + NETWORK
+    writing = filled + each * depth * pixels + NETWORK
     return memory.resident() + max(drawing, texturing if parts else 0, writing)
 
 
