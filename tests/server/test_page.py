@@ -51,6 +51,19 @@ window.fetch = async (path, options) => {
   return real(path, options);
 };
 """  # tells `Tab.forms` what is sent; a browser's own record of requests leaves files out
+SETTLED = """
+async () => {
+  const canvas = document.querySelector("#canvas");
+  const busy = () => canvas.ariaBusy === "true"; // a fill's own pixels are on the way, to be drawn over its preview
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  let still = 0;
+  while (still < 2) {
+    still = busy() ? 0 : still + 1;
+    await frame();
+  }
+  return canvas.toDataURL();
+}
+"""  # two frames in a row with nothing to come
 
 
 def photo_file(format: str = "PNG", **options: Any) -> bytes:
@@ -132,10 +145,7 @@ class Tab:
         return self.canvas()
 
     def canvas(self) -> NDArray[np.int16]:
-        address = self.page.evaluate(
-            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame("
-            "() => done(document.querySelector('#canvas').toDataURL()))))"
-        )
+        address = self.page.evaluate(SETTLED)
         picture = Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2])))
         return np.asarray(picture.convert("RGB")).astype(np.int16)
 

@@ -185,6 +185,7 @@ function ring({ x, y }) {
 }
 
 const sharpened = []; // fills whose pixels are all here, the latest last
+let sharpening = 0; // fills whose pixels are on the way: what is seen will change by itself
 
 /**
  * Looking closely at a fill: fetch all of its pixels, decoded once and for all, away from the thread that draws. Those
@@ -193,7 +194,9 @@ const sharpened = []; // fills whose pixels are all here, the latest last
 async function sharpen(fill, base) {
   if (fill.sharp !== undefined || !fill.path || base.width * base.height > SHARP_PIXELS) return;
   fill.sharp = null; // once
+  canvas.setAttribute("aria-busy", (sharpening += 1) > 0);
   fill.sharp = await bytes(fill.path).then((blob) => createImageBitmap(blob)).catch(() => null);
+  canvas.setAttribute("aria-busy", (sharpening -= 1) > 0);
   if (fill.sharp) sharpened.push(fill);
   while (sharpened.length > MOST_SHARP) {
     const earlier = sharpened.shift();
