@@ -56,11 +56,6 @@ def export(model: str | Path, out: Path | str, *, uint8: bool = False, opset: in
     if opset not in OPSETS:
         raise ManyfillError(f"opset is {opset}; expected {OPSETS[0]} to {OPSETS[-1]}.")
     found = weights.load(model)
-    if getattr(found.net.config, "attention", None) == "contextual":
-        raise ManyfillError(
-            "contextual attention cannot be exported: it picks its patches by the hole, and ONNX has no such step."
-            " Export a network with short-long attention or none."
-        )
     net = engines.fold(found.net)
     module = (_Bytes if uint8 else _Floats)(net).eval()
     installed = ZOO.get(str(model))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 from pathlib import Path
@@ -32,6 +33,7 @@ CONFIGS: dict[str, Any] = {
     "picnet": PICNetConfig(**PICNETS),
     "flagship": PICNetConfig(**PICNETS, sees_hole=True, fusion_scales=2, instance_norm=False),
     "no attention": PICNetConfig(**PICNETS, attention="none"),
+    "contextual": PICNetConfig(**PICNETS, attention="contextual"),
     "dfnet": DFNetConfig(**SMALL, kernels=(7, 5, 3), fusion_levels=(0, 1)),
     "deconv": DFNetConfig(**SMALL, kernels=(5, 3), fusion_levels=(0,), upsampling="deconv", alpha_channels=1),
     "bilinear": DFNetConfig(**SMALL, kernels=(5, 3), fusion_levels=(0, 1), upsampling="bilinear"),
@@ -153,13 +155,6 @@ def test_the_weights_are_not_kept_twice() -> None:
     assert all(parameter.is_meta for parameter in net.parameters())
 
 
-@needs_openvino
-def test_a_network_that_tracing_gets_wrong_is_refused() -> None:
-    """Contextual attention chooses its patches by the hole: the trace would freeze those of one hole."""
-    with pytest.raises(ManyfillError, match="Use engine torch"):
-        OpenVinoNet(build("picnet", attention="contextual"))
-
-
 class Frozen(DFNet):
     """Computes a number outside of torch's sight: a trace keeps the one of its example."""
 
@@ -185,7 +180,7 @@ def test_auto_runs_small_networks_on_torch() -> None:
 @needs_openvino
 def test_auto_runs_large_networks_on_openvino_and_on_torch_what_openvino_cannot() -> None:
     assert engine_of(start(build("dfnet", size=engines.LARGE))) == "openvino-f32"
-    assert engine_of(start(build("picnet", size=engines.LARGE, attention="contextual"))) == "torch"
+    assert engine_of(start(Frozen(dataclasses.replace(CONFIGS["dfnet"], size=engines.LARGE)).eval())) == "torch"
 
 
 def test_auto_runs_everything_on_torch_where_openvino_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,7 @@ CONFIGS: dict[str, Any] = {
     "picnet": PICNetConfig(**PICNETS),
     "flagship": PICNetConfig(**PICNETS, sees_hole=True, fusion_scales=2, instance_norm=False, alpha_channels=1),
     "no attention": PICNetConfig(**PICNETS, attention="none"),
+    "contextual": PICNetConfig(**PICNETS, attention="contextual"),
     "dfnet": DFNetConfig(**SMALL, kernels=(7, 5, 3), fusion_levels=(0, 1)),
     "deconv": DFNetConfig(**SMALL, kernels=(5, 3), fusion_levels=(0,), upsampling="deconv", alpha_channels=1),
     "bilinear": DFNetConfig(**SMALL, kernels=(5, 3), fusion_levels=(0, 1), upsampling="bilinear"),
@@ -142,13 +143,6 @@ def test_the_comparison_sees_other_weights_and_files_that_do_not_run(kind: Any, 
     assert exporting._difference(other, data, ((32, 40),)) > 10 * allowed
     with pytest.raises(ManyfillError, match="onnxruntime cannot run"):
         exporting._difference(one, b"nonsense", ((32, 40),))
-
-
-def test_contextual_attention_says_that_it_cannot_be_exported(tmp_path: Path) -> None:
-    model = saved(tmp_path, PICNetConfig(**PICNETS, attention="contextual"))
-    with pytest.raises(ManyfillError, match="contextual attention cannot be exported"):
-        export(model, tmp_path / "net.onnx")
-    assert not (tmp_path / "net.onnx").exists()
 
 
 def test_an_opset_that_does_not_exist_is_refused(tmp_path: Path) -> None:
