@@ -32,6 +32,7 @@ class Recipe:
     features: str | None = None  # a key of nets.perceptual.FEATURES
     features_side: int | None = None  # pixels: pictures are reduced to this before the feature network
     features_levels: tuple[int, ...] | None = None  # which of its maps; None: all
+    features_shift: int = 0  # pixels: features are taken from another offset at each step, up to so many
     features_every: int = 1  # steps: feature terms only at every k-th, k times as heavy
     masks: Mapping[str, float]  # kind -> weight
     size: int  # pixels, side of the square crops

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
@@ -249,11 +250,17 @@ FEATURES: dict[str, type[Features]] = {
 
 
 class Chosen(Features):
-    """Some levels of a pyramid, of pictures reduced to a side of at most `side` pixels: cheaper, and coarser."""
+    """Some levels of a pyramid, of pictures reduced to a side of at most `side` pixels: cheaper, and coarser.
 
-    def __init__(self, features: Features, side: int | None, levels: tuple[int, ...] | None) -> None:
+    Of each picture `shift` rows and columns at its borders are left out, after that: `offset` of them at the top and the
+    left. A network with strides looks harder at some pixels than at others; a picture made under its eyes from one
+    offset alone takes on their grid.
+    """
+
+    def __init__(self, features: Features, side: int | None, levels: tuple[int, ...] | None, shift: int = 0) -> None:
         super().__init__()
-        self.features, self.side, self.levels = features, side, levels
+        self.features, self.side, self.levels, self.shift = features, side, levels, shift
+        self.offset = (0, 0)
         self.name = features.name
         self.count = features.count if levels is None else len(levels)
         self._freeze()
@@ -263,17 +270,27 @@ class Chosen(Features):
         """As the pyramid's own."""
         return self.features.origin
 
+    def move(self, *number: int) -> None:
+        """Look from another offset: one number, one offset."""
+        top, left = np.random.default_rng(number).integers(0, self.shift + 1, 2)
+        self.offset = (int(top), int(left))
+
     def forward(self, image: Tensor) -> list[Tensor]:
         height, width = image.shape[-2:]
         if self.side is not None and max(height, width) > self.side:
             scale = self.side / max(height, width)
             size = (round(height * scale), round(width * scale))
             image = F.interpolate(image, size=size, mode="bilinear", antialias=True)
+        if self.shift:
+            (top, left), (height, width) = self.offset, image.shape[-2:]
+            image = image[..., top : top + height - self.shift, left : left + width - self.shift]
         maps: list[Tensor] = self.features(image)
         return maps if self.levels is None else [maps[level] for level in self.levels]
 
 
-def pyramid(name: str, *, side: int | None = None, levels: tuple[int, ...] | None = None) -> Features:
-    """A feature pyramid of FEATURES; `side` and `levels` as in `Chosen`."""
+def pyramid(
+    name: str, *, side: int | None = None, levels: tuple[int, ...] | None = None, shift: int = 0
+) -> Features:
+    """A feature pyramid of FEATURES; `side`, `levels` and `shift` as in `Chosen`."""
     features = FEATURES[name]()
-    return features if side is None and levels is None else Chosen(features, side, levels)
+    return features if side is None and levels is None and not shift else Chosen(features, side, levels, shift)

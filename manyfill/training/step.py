@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from manyfill.errors import ManyfillError
 from manyfill.nets import families
 from manyfill.nets.discriminators import Critic
-from manyfill.nets.perceptual import FEATURES, pyramid
+from manyfill.nets.perceptual import FEATURES, Chosen, pyramid
 from manyfill.nets.picnet import PICNet
 from manyfill.objectives import Nets, Terms
 from manyfill.recipes import Recipe
@@ -80,7 +80,9 @@ def build(recipe: Recipe) -> Nets:
         net = _network(recipe)
     features = None
     if recipe.features is not None:
-        features = pyramid(recipe.features, side=recipe.features_side, levels=recipe.features_levels)
+        features = pyramid(
+            recipe.features, side=recipe.features_side, levels=recipe.features_levels, shift=recipe.features_shift
+        )
     return Nets(net, critics, features)
 
 
@@ -148,6 +150,8 @@ class Step:
         blocks) sees a part of one process's share at a time, as on the several GPUs of DFNet's release.
         """
         nets, objective, parts = self.nets, self._objective(images_seen), self._parts(image, hole, noise)
+        if isinstance(nets.features, Chosen):
+            nets.features.move(self.recipe.seed, images_seen)
         factor = learning_rate(self.recipe, images_seen)
         amp = torch.autocast(
             self.device.type, PRECISIONS[self.recipe.precision], enabled=self.recipe.precision != "fp32"
