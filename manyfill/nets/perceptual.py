@@ -252,9 +252,9 @@ FEATURES: dict[str, type[Features]] = {
 class Chosen(Features):
     """Some levels of a pyramid, of pictures reduced to a side of at most `side` pixels: cheaper, and coarser.
 
-    Of each picture `shift` rows and columns at its borders are left out, after that: `offset` of them at the top and the
-    left. A network with strides looks harder at some pixels than at others; a picture made under its eyes from one
-    offset alone takes on their grid.
+    Of each picture `shift` rows and columns at its borders are left out, after that: `offset` of them at the top and
+    the left. A network with strides looks harder at some pixels than at others; a picture made under its eyes from
+    one offset alone takes on their grid.
     """
 
     def __init__(self, features: Features, side: int | None, levels: tuple[int, ...] | None, shift: int = 0) -> None:
@@ -288,9 +288,7 @@ class Chosen(Features):
         return maps if self.levels is None else [maps[level] for level in self.levels]
 
 
-def pyramid(
-    name: str, *, side: int | None = None, levels: tuple[int, ...] | None = None, shift: int = 0
-) -> Features:
+def pyramid(name: str, *, side: int | None = None, levels: tuple[int, ...] | None = None, shift: int = 0) -> Features:
     """A feature pyramid of FEATURES; `side`, `levels` and `shift` as in `Chosen`."""
     features = FEATURES[name]()
     return features if side is None and levels is None and not shift else Chosen(features, side, levels, shift)

@@ -21,6 +21,8 @@ from manyfill.nets.perceptual import (
     IMAGENET_STD,
     VGG16,
     VGG16_INDICES,
+    Chosen,
+    Features,
     VGG16Pools,
     vgg16_file,
 )
@@ -152,3 +154,28 @@ def test_a_file_that_is_no_vgg16_is_refused(tmp_path: Path) -> None:
         save_file(tensors, tmp_path / "spoilt.safetensors")
         with pytest.raises(BadWeights, match=message):
             VGG16(tmp_path / "spoilt.safetensors")
+
+
+class Itself(Features):
+    """The picture is its only map."""
+
+    name, count = "itself", 1
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        return [image]
+
+
+def test_a_shifted_network_looks_from_every_offset_and_says_which() -> None:
+    image = torch.arange(7.0 * 9).view(1, 1, 7, 9)
+    look = Chosen(Itself(), None, None, shift=3)
+    seen = set()
+    for number in range(200):
+        look.move(5, number)
+        (crop,) = look(image)
+        top, left = look.offset
+        assert_close(crop, image[..., top : top + 4, left : left + 6], atol=0, rtol=0)
+        seen.add(look.offset)
+    assert seen == {(top, left) for top in range(4) for left in range(4)}
+    again = Chosen(Itself(), None, None, shift=3)
+    again.move(5, 199)
+    assert again.offset == look.offset

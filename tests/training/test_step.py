@@ -22,7 +22,7 @@ from torch.testing import assert_close
 
 from manyfill import weights
 from manyfill.nets.dfnet import DFNetConfig
-from manyfill.nets.perceptual import Features
+from manyfill.nets.perceptual import Chosen, Features
 from manyfill.nets.picnet import PICNet
 from manyfill.objectives import CVAE, Deterministic, DualPath, DualPathOutputs, InstanceBlind, Nets, StructureTexture
 from manyfill.recipes import RECIPES, Recipe
@@ -92,6 +92,8 @@ def test_one_step_is_the_published_one() -> None:
                 assert ours not in gradients
             elif not ("decoders." in ours and ours.endswith("conv1.bias")):  # no effect before an instance norm
                 tolerance = 3e-3 if part.startswith("D") else 1e-3
+                if ours.endswith((".alpha", ".gamma")):  # one number, whose parts cancel: 1.3e-3 between two CPUs
+                    tolerance = 1e-2
                 assert gradients[ours] == pytest.approx(norm, rel=tolerance, abs=1e-6), (part, theirs)
                 compared.add(ours)
         missing = {name for name in gradients if name not in compared}
@@ -132,7 +134,7 @@ def test_one_path_is_the_published_baseline() -> None:
 class Edges(Features):
     """Two fixed random layers."""
 
-    name = "edges"
+    name, count = "edges", 2
 
     def __init__(self) -> None:
         super().__init__()
@@ -324,6 +326,20 @@ def test_feature_terms_may_be_computed_at_every_third_step_three_times_as_heavy(
     usual = go(every_time)[0]
     heavier = sum(recipe.objective.weights[name] * usual[name] for name in recipe.objective.feature_terms)
     assert terms[0]["total"] == pytest.approx(usual["total"] + 2 * heavier, rel=1e-5)
+
+
+def test_features_are_taken_from_an_offset_that_the_clock_alone_decides() -> None:
+    recipe = replace(RECIPES_OF_TESTS["dual-path-ours"], features_shift=3)
+    step, offsets = start(recipe), []
+    step.nets.features = Chosen(Edges(), None, None, shift=3)
+    for images_seen in (0, 2, 4, 6):
+        go(step, start=images_seen)
+        offsets.append(step.nets.features.offset)
+    assert len(set(offsets)) > 1
+    go(step, start=2)  # as after a resume
+    assert step.nets.features.offset == offsets[1]
+    built = build(replace(TINY, features="efficientnet-lite0", features_shift=3)).features
+    assert isinstance(built, Chosen) and built.shift == 3
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
