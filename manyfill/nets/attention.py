@@ -133,7 +133,7 @@ class ContextualAttention(nn.Module):
 
 
 def _patches(x: Tensor) -> Tensor:
-    """The 3x3 patch around each place of x (B,C,h,w), zero padded, as rows (B,N,9C): the patch's places, then channels."""
+    """The 3x3 patch around each place of x (B,C,h,w), zero padded, as rows (B,N,9C), channels innermost."""
     height, width = x.shape[-2:]
     around = F.pad(x, (1, 1, 1, 1))
     moved = [around[..., dy : dy + height, dx : dx + width].flatten(2) for dy in range(3) for dx in range(3)]
