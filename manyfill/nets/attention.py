@@ -103,9 +103,10 @@ class ContextualAttention(nn.Module):
         barred = patches.new_zeros(source.shape).masked_fill(~source, BARRED)
         carried = F.scaled_dot_product_attention(like, like, patches, barred[:, None], scale=SHARPNESS)
         into = (missing & source.any(1, keepdim=True)).to(patches.dtype)[..., None]  # (B,N,1)
-        size = encoder_features.shape[-2:]
-        coverage = _pasted(into.expand(-1, -1, 9), size).clamp(min=1)
-        return _pasted(carried * into, size) / coverage * into.transpose(1, 2).unflatten(2, size)
+        height, width = encoder_features.shape[-2:]
+        coverage = _pasted(into.expand(-1, -1, 9), height, width).clamp(min=1)
+        inside = into.reshape(-1, 1, height, width)
+        return _pasted(carried * into, height, width) / coverage * inside
 
     def look(self, x: Tensor, hole: Tensor, row: int, column: int) -> Tensor:
         """Where the place (row, column) is taken from, (B,h,w): sums to 1; a known place is its own source."""
@@ -140,14 +141,14 @@ def _patches(x: Tensor) -> Tensor:
     return torch.cat(moved, 1).transpose(1, 2)
 
 
-def _pasted(rows: Tensor, size: tuple[int, int]) -> Tensor:
+def _pasted(rows: Tensor, height: int, width: int) -> Tensor:
     """Patches (B,N,9C) put down around their places and added up, to (B,C,h,w): the transpose of `_patches`."""
-    height, width = size
-    canvas = 0.0
-    for place, part in enumerate(rows.transpose(1, 2).chunk(9, 1)):
-        dy, dx = divmod(place, 3)
-        canvas = canvas + F.pad(part.unflatten(2, (height, width)), (dx, 2 - dx, dy, 2 - dy))
-    return canvas[..., 1:-1, 1:-1]
+    planes = rows.transpose(1, 2).reshape(rows.shape[0], -1, height, width)
+    moved = [
+        F.pad(part, (place % 3, 2 - place % 3, place // 3, 2 - place // 3))
+        for place, part in enumerate(planes.chunk(9, 1))
+    ]
+    return torch.stack(moved).sum(0)[..., 1:-1, 1:-1]
 
 
 def _unit_patches(x: Tensor) -> Tensor:
