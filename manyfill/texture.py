@@ -41,8 +41,8 @@ SWEEPS = 5  # at most of the search in each round
 REACH = 32  # radius of the random search, in pixels
 EDGES = 1.0  # weight of the slopes beside the colours of a patch
 MAX_BIAS = 0.05  # light may change by this much, in [0,1]
-REBATED = 0  # scales above the working one
 REBATE = 0.35  # of a source's own detail, off its price: votes blur, and a blurred patch must not favour smooth sources
+FINE_REBATE = 0.85  # the same above the working scale of large photos, where votes blur once more at each scale
 MISSING = np.array([-0.6, -0.6, -0.6, 0, 0], np.float32)  # stands for a missing pixel of a source: far from any colour
 BIAS_PRICE = 0.5  # what such a change costs, beside the squared differences that it saves
 MAX_SEAM = 0.1  # and by so much more where a seam is closed
@@ -117,7 +117,7 @@ def synthesize(
             field = _inherit(field, levels[number + 1], level)
         coarser = max(0, number - last_whole)
         rounds = (FINEST if number >= last_whole else 1) + ROUNDS * coarser
-        matching = _Matching(level, hints[number], REBATE if number - last_whole <= REBATED else 0.0)
+        matching = _Matching(level, hints[number], _rebate(number, last_whole))
         for _ in range(rounds):
             reach = max(level.hole.shape) if number == first else REACH if number >= last_whole else 2
             field = matching.improve(field, reach, min(SWEEPS, 1 + coarser), int(rng.integers(1, 2**31)))
@@ -209,6 +209,13 @@ def _levels(image: Pixels, hole: Mask, working: int) -> list[_Level]:
             break
         levels.append(level)
     return levels
+
+
+def _rebate(number: int, working: int) -> float:
+    """At one scale, 0 the finest, where the field is searched at scale `working`."""
+    if number > working:
+        return 0.0
+    return FINE_REBATE if number < working and working > 1 else REBATE
 
 
 def _thickness(hole: Mask) -> float:
