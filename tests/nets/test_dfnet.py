@@ -147,7 +147,7 @@ def test_training_mode_is_equal_too() -> None:
     assert len(norms) == 8
     for name in norms:
         parameter = ours[weights._rename(name.removeprefix("train.gradnorm."), weights._DFNET_NAMES)]
-        assert float(parameter.grad.norm()) == pytest.approx(float(expected(name)), rel=1e-3), name
+        assert float(parameter.grad.norm()) == pytest.approx(float(expected(name)), rel=3e-3), name
 
 
 def test_the_network_is_as_large_as_the_published_one() -> None:
