@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
@@ -272,8 +272,8 @@ class Chosen(Features):
 
     def move(self, *number: int) -> None:
         """Look from another offset: one number, one offset."""
-        top, left = np.random.default_rng(number).integers(0, self.shift + 1, 2)
-        self.offset = (int(top), int(left))
+        draw = random.Random(repr(number))
+        self.offset = (draw.randint(0, self.shift), draw.randint(0, self.shift))
 
     def forward(self, image: Tensor) -> list[Tensor]:
         height, width = image.shape[-2:]
