@@ -194,8 +194,4 @@ def test_detail_is_sought_hardest_above_the_working_scale_of_large_photos_and_no
     of_large = [texture._rebate(number, 2) for number in range(4)]
     assert of_large == [texture.FINE_REBATE, texture.FINE_REBATE, texture.REBATE, 0]
     assert texture.FINE_REBATE > texture.REBATE > 0
-    assert [texture._rebate(number, 1) for number in range(3)] == [
-        texture.REBATE,
-        texture.REBATE,
-        0,
-    ]
+    assert [texture._rebate(number, 1) for number in range(3)] == [texture.REBATE, texture.REBATE, 0]

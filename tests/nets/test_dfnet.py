@@ -2,6 +2,7 @@
 
 Tolerance of the parity tests: 1e-5 in eval mode, where the authors' network itself differs by 1.5e-6 between float32
 and float64; 5e-4 where the fixture is stored as float16; 1e-4 in training mode (1.6e-5 between float32 and float64).
+Ours runs in float64 there: in float32 it is the CPU that decides on which side of such a tolerance a number falls.
 """
 
 from __future__ import annotations
@@ -60,13 +61,13 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> DFNet:
     file = released.dfnet_file(folder, data_parallel=True)
     net = weights.load(weights.import_dfnet(file, folder / "dfnet.safetensors", channels="rgb")).net
     assert isinstance(net, DFNet)
-    return net
+    return net.double()
 
 
 @torch.no_grad()
 def run(net: DFNet, size: int) -> tuple[dict[str, Tensor], list[Prediction]]:
     """Outputs of every block under the released names, and the predictions, finest first."""
-    image, hole = released.dfnet_inputs(size)
+    image, hole = (x.double() for x in released.dfnet_inputs(size))
     encoded = net.encode(image, hole)
     blocks = {f"en_{k}": x for k, x in enumerate([*encoded.skips[1:], encoded.deepest])}
     hooks = [
@@ -118,7 +119,7 @@ def test_every_option_of_the_release_is_equal_too(tag: str) -> None:
         alpha_channels=1 if tag == "calpha1" else 3,
         upsampling=tag if tag in ("bilinear", "deconv") else "nearest",
     )
-    _, pictures = run(net, 256)
+    _, pictures = run(net.double(), 256)
     assert len(pictures) == len(levels)
     close(pictures[0].image[..., ::16, ::16], f"var.{tag}.result0.s16")
     for k, picture in enumerate(pictures):
@@ -128,8 +129,8 @@ def test_every_option_of_the_release_is_equal_too(tag: str) -> None:
 
 
 def test_training_mode_is_equal_too() -> None:
-    net = released.dfnet().train()
-    image, hole = released.dfnet_inputs(256)
+    net = released.dfnet().train().double()
+    image, hole = (x.double() for x in released.dfnet_inputs(256))
     image, hole = torch.cat([image, image.flip(-1)]), torch.cat([hole, hole.flip(-1)])
     pictures = net.generate(net.encode(image, hole))[::-1]
     close(pictures[0].image[..., ::16, ::16].detach(), "train.result0.s16", atol=1e-4)
@@ -147,7 +148,7 @@ def test_training_mode_is_equal_too() -> None:
     assert len(norms) == 8
     for name in norms:
         parameter = ours[weights._rename(name.removeprefix("train.gradnorm."), weights._DFNET_NAMES)]
-        assert float(parameter.grad.norm()) == pytest.approx(float(expected(name)), rel=3e-3), name
+        assert float(parameter.grad.norm()) == pytest.approx(float(expected(name)), rel=1e-3), name
 
 
 def test_the_network_is_as_large_as_the_published_one() -> None:

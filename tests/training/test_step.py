@@ -48,11 +48,11 @@ class Watched(DualPath):
 
 def test_one_step_is_the_published_one() -> None:
     net, critic = released.spectral_picnet()
-    nets = Nets(net, {"gen": critic, "rec": copy.deepcopy(critic)})
+    nets = Nets(net, {"gen": critic, "rec": copy.deepcopy(critic)}).double()  # in float32 the CPU decides what cancels
     recipe = replace(RECIPES["picnet-random"], objective=Watched(), batch=2)
-    image, hole = released.picnet_inputs(batch=2)
+    image, hole = (x.double() for x in released.picnet_inputs(batch=2))
     hole[1, :, :64] = 1
-    noise = torch.cat([released.picnet_noise(f"picnet-eps-{path}", batch=2) for path in "pq"], 1)
+    noise = torch.cat([released.picnet_noise(f"picnet-eps-{path}", batch=2) for path in "pq"], 1).double()
     step = Step(recipe, nets, CPU)
     terms = {name: float(value) for name, value in step(image, hole, noise, 0).items()}
 
@@ -66,7 +66,7 @@ def test_one_step_is_the_published_one() -> None:
         ("img_rec_stride4", 2 * out.reconstructive[-1].image[..., ::4, ::4] - 1),
         ("img_g_stride4", 2 * out.generative[-1].image[..., ::4, ::4] - 1),
     ):
-        assert_close(actual.detach(), released.expected("picnet/parity_picnet_train.npz", name), atol=2e-5, rtol=0)
+        assert_close(actual.detach().float(), released.expected("picnet/parity_picnet_train.npz", name), atol=2e-5, rtol=0)
 
     factors = {**recipe.objective.weights, "critic_gen": 1.0, "critic_rec": 1.0}
     for ours, theirs, tolerance in (
@@ -92,8 +92,6 @@ def test_one_step_is_the_published_one() -> None:
                 assert ours not in gradients
             elif not ("decoders." in ours and ours.endswith("conv1.bias")):  # no effect before an instance norm
                 tolerance = 3e-3 if part.startswith("D") else 1e-3
-                if ours.endswith((".alpha", ".gamma")):  # one number, whose parts cancel: 1.3e-3 between two CPUs
-                    tolerance = 1e-2
                 assert gradients[ours] == pytest.approx(norm, rel=tolerance, abs=1e-6), (part, theirs)
                 compared.add(ours)
         missing = {name for name in gradients if name not in compared}
