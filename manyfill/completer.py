@@ -8,7 +8,9 @@ the end.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -335,7 +337,8 @@ class Completer:
         drawn = count + max(2, count // 2) if count > 1 else 1
         task = _Task(source, hole, blind, band, _Noise(diversity, near, step))
         windows = self._plan(hole)
-        _check_memory(task, windows, drawn=drawn, count=count, texture=strength > 0, max_memory=max_memory)
+        parts = resolution.plan(hole, working_size=TEXTURE_SIDE, multiple=1) if strength > 0 else []
+        at_once = _check_memory(task, windows, drawn=drawn, count=count, texture=parts, max_memory=max_memory)
         with torch.inference_mode():
             drafts = self._draw(task, windows, range(seed, seed + drawn), progress, preview)
             scores, thumbnails = [], []
@@ -345,13 +348,15 @@ class Completer:
                 if progress is not None:
                     progress("rank", index + 1, drawn)
         best = ranking.pick(scores, ranking.distances(thumbnails), count)
-        texture_of = _Texture(task, strength, progress, total=len(best)) if strength > 0 else None
         chosen = [(drafts[index], scores[index]) for index in best]
         del drafts  # what was passed over is not kept
-        for draft, score in chosen:
+        texture_of = _Texture(task, parts, strength, progress, total=len(chosen)) if parts else None
+        for first in range(0, len(chosen), at_once):
+            finished = chosen[first : first + at_once]
             if texture_of is not None:
-                texture_of.add(draft)
-            yield Completion(source, draft.seed, score, hole, tuple(draft.patches))
+                texture_of.add([draft for draft, _ in finished])
+            for draft, score in finished:
+                yield Completion(source, draft.seed, score, hole, tuple(draft.patches))
 
     def _plan(self, hole: Bools) -> list[Window]:
         """What the network sees at once."""
@@ -567,20 +572,28 @@ def _show_scales(task: _Task, turn: Turn, draft: _Draft, prediction: Prediction,
 class _Texture:
     """The texture stage: the photo's own patches, guided by the finished fill; patches are appended to the drafts."""
 
-    def __init__(self, task: _Task, strength: float, progress: Progress | None, *, total: int) -> None:
-        self.task, self.strength, self.progress, self.total = task, strength, progress, total
-        self.parts = resolution.plan(task.hole, working_size=TEXTURE_SIDE, multiple=1)
-        self.added = 0
+    def __init__(
+        self, task: _Task, parts: Sequence[Window], strength: float, progress: Progress | None, *, total: int
+    ) -> None:
+        self.task, self.parts, self.strength, self.progress, self.total = task, parts, strength, progress, total
+        self.done, self.lock = 0, threading.Lock()
 
-    def add(self, draft: _Draft) -> None:
+    def add(self, drafts: Sequence[_Draft]) -> None:
+        """Give drafts their texture, each in a thread of its own: the search runs without Python's lock."""
+        if len(drafts) == 1:
+            self._add(drafts[0])
+            return
+        with ThreadPoolExecutor(len(drafts)) as pool:
+            list(pool.map(self._add, drafts))
+
+    def _add(self, draft: _Draft) -> None:
         """Give one draft its texture, part by part."""
         from manyfill import texture
 
         task = self.task
         unfilled = task.hole.copy()
         for number, part in enumerate(self.parts):
-            if self.progress is not None:
-                self.progress("texture", self.added * len(self.parts) + number, self.total * len(self.parts))
+            self._tell(1 if number else 0)
             own = unfilled[part.core.part].copy()
             # What earlier parts made is known here, as the photo is: this part's texture goes on from it.
             gap = unfilled[part.box.part] if task.blind is None else (unfilled | task.blind)[part.box.part]
@@ -609,9 +622,14 @@ class _Texture:
                     place = tile._replace(top=tile.top + part.box.top, left=tile.left + part.box.left)
                     confidence = np.clip(resolution.enlarge(made.confidence, factor, tile), 0, 1)
                     draft.repaint(place, _round(fill, task.photo), own[here], confidence)
-        self.added += 1
-        if self.progress is not None:
-            self.progress("texture", self.added * len(self.parts), self.total * len(self.parts))
+        self._tell(1)
+
+    def _tell(self, more: int) -> None:
+        """That so many parts more are done."""
+        with self.lock:
+            self.done += more
+            if self.progress is not None:
+                self.progress("texture", self.done, self.total * len(self.parts))
 
     def _guide(self, draft: _Draft, box: Box, factor: int) -> Floats:
         """The photo with its fill, (h,w,3) at 1/factor."""
@@ -755,13 +773,23 @@ def _ceiling(max_memory: int | None) -> int | None:
 
 
 def _check_memory(
-    task: _Task, windows: Sequence[Window], *, drawn: int, count: int, texture: bool, max_memory: int | None
-) -> None:
-    """Raises TooLarge where filling and writing would take more than is allowed."""
+    task: _Task,
+    windows: Sequence[Window],
+    *,
+    drawn: int,
+    count: int,
+    texture: Sequence[Window],
+    max_memory: int | None,
+) -> int:
+    """How many fills may get their texture at once. Raises TooLarge where even one would take more than allowed."""
+    at_once = min(count, torch.get_num_threads(), TEXTURE_PIXELS // max(map(_scaled, texture))) if texture else 1
     ceiling = _ceiling(max_memory)
     if ceiling is None:
-        return
-    needed = reckon(task, windows, drawn=drawn, count=count, texture=texture)
+        return at_once
+    needed = reckon(task, windows, drawn=drawn, count=count, texture=texture, at_once=at_once)
+    while needed > ceiling and at_once > 1:
+        at_once -= 1
+        needed = reckon(task, windows, drawn=drawn, count=count, texture=texture, at_once=at_once)
     if needed > ceiling:
         fills = "A fill" if count == 1 else f"{count} fills"
         raise TooLarge(
@@ -769,10 +797,21 @@ def _check_memory(
             f" of memory; {'allowed' if max_memory is not None else 'half of what is free'} are {_mib(ceiling)} MiB."
             f" Allow more (--max-memory {_mib(needed * 1.05)}M), ask for fewer fills, or make the photo smaller."
         )
+    return at_once
 
 
-def reckon(task: _Task, windows: Sequence[Window], *, drawn: int, count: int, texture: bool) -> float:
+def reckon(
+    task: _Task,
+    windows: Sequence[Window],
+    *,
+    drawn: int,
+    count: int,
+    texture: Sequence[Window] = (),
+    at_once: int = 1,
+) -> float:
     """Bytes that this process will hold at most to fill and to write, beside what it holds: photo, mask, model.
+
+    `texture`: the parts that get texture, in so many fills `at_once`.
 
     Compared with what was measured in docs/large_photos.md, by tools/bench_memory.py.
     """
@@ -781,21 +820,26 @@ def reckon(task: _Task, windows: Sequence[Window], *, drawn: int, count: int, te
     cores = [window.core.grown(task.band + window.overlap * (len(windows) > 1), whole) for window in windows]
     area = sum(core.height * core.width for core in cores)
     fill = area * (3 * depth + 1)
-    filled = count * (fill + area * texture)  # texture also notes what it copied
+    filled = count * (fill + area * bool(texture))  # texture also notes what it copied
     widest = max(window.box.height * window.box.width for window in windows)
     core = max(core.height * core.width for core in cores)
-    parts = resolution.plan(task.hole, working_size=TEXTURE_SIDE, multiple=1) if texture else []
-    part = max((part.box.height * part.box.width for part in parts), default=0)
-    small = part / max(1, math.ceil((part / TEXTURE_PIXELS) ** 0.5)) ** 2
+    part = max((part.box.height * part.box.width for part in texture), default=0)
+    small = max(map(_scaled, texture), default=0)
     drawing = drawn * fill + pixels + (3 * depth + 1) * widest + SEAM_BYTES * min(core, SEAM_PIXELS) + NETWORK
     textured = pixels + part + TEXTURE_BYTES * small
-    if len(parts) > 1 and part > TEXTURE_PIXELS:  # a copy with what other parts made
+    if len(texture) > 1 and part > TEXTURE_PIXELS:  # a copy with what other parts made
         textured += 3 * depth * part
-    texturing = filled + max(textured, PLANNING * pixels) + NETWORK
+    texturing = filled + max(at_once * textured, PLANNING * pixels) + NETWORK
     progressive = task.photo.jpeg is not None and task.photo.jpeg.progressive
     each = PROGRESSIVE if progressive else WRITING[task.photo.format]
     writing = filled + each * depth * pixels + NETWORK
-    return memory.resident() + max(drawing, texturing if parts else 0, writing)
+    return memory.resident() + max(drawing, texturing if texture else 0, writing)
+
+
+def _scaled(part: Window) -> int:
+    """Pixels of a part of the photo at the scale at which it gets its texture."""
+    pixels = part.box.height * part.box.width
+    return int(pixels // math.ceil((pixels / TEXTURE_PIXELS) ** 0.5) ** 2)
 
 
 def _mib(size: float) -> int:

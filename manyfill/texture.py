@@ -77,15 +77,15 @@ def synthesize(
     *,
     strength: float = 1.0,
     seed: int = 0,
-    working: int = 640,
+    working: int = 600_000,
     guide_weight: float = 0.7,
 ) -> Synthesis:
     """Fill the hole with patches of the photo that look like the guide once both are blurred.
 
     image (H, W, 3) float32 in [0,1]; what lies in its hole is never read. hole (H, W) bool. guide: the photo completed
     by a net, of the photo's size or smaller (enlarged where needed); None: the photo alone decides. strength 0 ... 1
-    scales the confidence in the photo's patches: at 0 the fill is the guide. The field is searched at `working` pixels
-    (longer side of the surroundings of the hole) at most, and refined above that: the cost follows the hole's area.
+    scales the confidence in the photo's patches: at 0 the fill is the guide. The field is searched where the hole and
+    its surroundings have `working` pixels at most, and refined above that: the cost follows the hole's area.
     Memory: the photo, the result, and some 70 bytes for each pixel of the hole's surroundings.
     Where no patch of the photo is known, the fill is the guide (without one, the photo's mean colour).
     """
@@ -103,7 +103,7 @@ def synthesize(
         return result
 
     first = len(levels) - 1
-    last_whole = next(k for k, level in enumerate(levels) if max(level.hole.shape) <= working or k == first)
+    last_whole = next(k for k, level in enumerate(levels) if level.hole.size <= working or k == first)
     rng = np.random.default_rng(seed)
     hints: list[_Hint | None] = [None] * len(levels)
     whole = None
@@ -198,14 +198,14 @@ def _levels(image: Pixels, hole: Mask, working: int) -> list[_Level]:
     if level is None:
         return []
     levels = [level]
-    while max(hole.shape) > working or (min(hole.shape) >= SIDE and _thickness(hole) >= THICK):
+    while hole.size > working or (min(hole.shape) >= SIDE and _thickness(hole) >= THICK):
         h, w = hole.shape[0] // 2, hole.shape[1] // 2
         even = np.s_[: 2 * h, : 2 * w]
         known = _resize((~hole[even]).astype(np.float32), h, w)
         hole = known < KEPT
         small = _resize(levels[-1].image[even], h, w) / np.maximum(known, np.float32(KEPT))[..., None]
         level = _level(small.astype(np.float32), hole)
-        if level is None or not hole.any() or (int(level.valid.sum()) < LEAST and max(hole.shape) < working):
+        if level is None or not hole.any() or (int(level.valid.sum()) < LEAST and hole.size < working):
             break
         levels.append(level)
     return levels
@@ -215,7 +215,7 @@ def _rebate(number: int, working: int) -> float:
     """At one scale, 0 the finest, where the field is searched at scale `working`."""
     if number > working:
         return 0.0
-    return FINE_REBATE if number < working and working > 1 else REBATE
+    return FINE_REBATE if number < working else REBATE
 
 
 def _thickness(hole: Mask) -> float:

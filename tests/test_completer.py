@@ -358,7 +358,44 @@ def test_fills_stream_in_the_order_that_complete_lists_them() -> None:
     assert all(same(one, two) and one.score == two.score for one, two in zip(streamed, listed, strict=True))
 
 
-def test_the_first_fill_is_there_before_the_second_is_finished() -> None:
+@pytest.mark.parametrize("threads", [2, 3, 5])
+def test_fills_that_get_their_texture_at_once_are_the_same_as_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    photo, told = photo_of(40, 50), []
+
+    def fills(at_once: int) -> list[Completion]:
+        monkeypatch.setattr(torch, "get_num_threads", lambda: at_once)
+        told.clear()
+        return sketch().complete(photo, SMALL, n=4, progress=lambda stage, *at: told.append((stage, *at)))
+
+    one_by_one = fills(1)
+    assert all(same(one, two) for one, two in zip(one_by_one, fills(threads), strict=True))
+    assert told[-1] == ("texture", 4, 4)
+
+
+def test_texture_is_given_to_as_many_fills_at_once_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once: list[int] = []
+    add = completer._Texture.add
+    monkeypatch.setattr(completer._Texture, "add", lambda self, drafts: at_once.append(len(drafts)) or add(self, drafts))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(completer, "NETWORK", 0)  # so that texture is what takes most
+    photo, hole = photo_of(600, 800), np.zeros((600, 800), bool)
+    hole[200:230, 200:230] = True
+    monkeypatch.setattr(memory, "resident", lambda: 0)
+    each = completer.TEXTURE_SIDE**2 * completer.TEXTURE_BYTES
+    for allowed, expected in ((None, [3]), (2.5 * each, [2, 1]), (1.5 * each, [1, 1, 1])):
+        at_once.clear()
+        sketch().complete(photos.read(photo), hole, n=3, max_memory=allowed and int(allowed))
+        assert at_once == expected
+    monkeypatch.setattr(completer, "TEXTURE_PIXELS", 600_000)  # no more than one large part takes
+    at_once.clear()
+    sketch().complete(photos.read(photo), hole, n=3)
+    assert at_once == [2, 1]
+
+
+def test_the_first_fill_is_there_before_the_second_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     stages: list[str] = []
     fills = sketch().stream(photo_of(40, 50), SMALL, n=2, progress=lambda stage, *_: stages.append(stage))
     next(fills)

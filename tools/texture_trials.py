@@ -1,0 +1,87 @@
+"""What a change of the texture stage brings, pair by pair: constants of manyfill/texture.py set to other values.
+
+python tools/texture_trials.py --data VAL --data TRAIN --count 30 "EDGES=2.0" "FINEST=2 REBATE=0.5"
+
+The first --count photos of each --data, short side 512, one hole each of the six ratio bins in turn, drawn from
+--seed: not the holes of `manyfill evaluate`, so that what is chosen here can be measured there. Printed: the means of
+the constants as they are, then for each trial the change against them with its standard error, of all pairs and by
+bin. Lower is better but for PSNR. Energy: fine-scale energy in the hole over that of the ring around it, median.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+import manyfill
+from manyfill import texture
+from manyfill.evaluation.measuring import Ruler
+from manyfill.evaluation.protocol import Case, Cases, Protocol
+from manyfill.evaluation.sources import Answer
+
+RING = 32  # pixels around the hole whose fine detail its own is compared with
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("trials", nargs="*", help='"NAME=VALUE NAME=VALUE ..."')
+    parser.add_argument("--data", type=Path, action="append", required=True)
+    parser.add_argument("--count", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=9)
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--model", default="pluralistic-fusion")
+    parser.add_argument("--metrics", default="psnr_hole,pd_vgg,pd_eff", help="of each pair alone; pd_vgg takes longest")
+    asked = parser.parse_args()
+
+    protocol = Protocol(seed=asked.seed, size=asked.size, limit=asked.count)
+    sets = [Cases(source, protocol) for source in asked.data]
+    cases = [one[index] for one in sets for index in range(len(one))]
+    completer = manyfill.load(asked.model)
+    names = asked.metrics.split(",")
+    ruler = Ruler(names)
+    print(f"{len(cases)} pairs: {', '.join(names)}")
+    true = np.median([energy(case.pixels, case.hole) for case in cases])
+    base = scores(completer, ruler, cases, {})
+    print(
+        f"as it is: {show(base.mean(0)[:-1])}, energy {np.median(base[:, -1]):.2f} (true photos {true:.2f})", flush=True
+    )
+    for trial in asked.trials:
+        found = scores(completer, ruler, cases, dict(word.split("=") for word in trial.split()))
+        change = found - base
+        error = change.std(0, ddof=1) / len(cases) ** 0.5
+        told = ", ".join(f"{c:+.3f} ± {e:.3f}" for c, e in zip(change.mean(0)[:-1], error, strict=False))
+        bins = "; ".join(show(change[k::6].mean(0)[:-1]) for k in range(6))
+        print(f"{trial}: {told}, energy {np.median(found[:, -1]):.2f}; by bin: {bins}", flush=True)
+
+
+def scores(completer: manyfill.Completer, ruler: Ruler, cases: list[Case], constants: dict[str, str]) -> np.ndarray:
+    """(cases, metrics and energy), with constants of the texture stage set to other values."""
+    before = {name: getattr(texture, name) for name in constants}
+    for name, value in constants.items():
+        setattr(texture, name, type(before[name])(float(value)))
+    rows = []
+    for case in cases:
+        fill = completer.complete(case.pixels, case.hole)[0].array
+        measured = ruler.measure(case, Answer([fill], [0], [None], [])).fills[0]
+        rows.append([*measured.values(), energy(fill, case.hole)])
+    for name, value in before.items():
+        setattr(texture, name, value)
+    return np.array(rows)
+
+
+def energy(pixels: np.ndarray, hole: np.ndarray) -> float:
+    luma = pixels.astype(np.float32).mean(2)
+    detail = (luma - cv2.GaussianBlur(luma, (0, 0), 1.5)) ** 2
+    ring = cv2.dilate(hole.astype(np.uint8), np.ones((2 * RING + 1, 2 * RING + 1), np.uint8)).astype(bool) & ~hole
+    return float(detail[hole].mean() / (detail[ring].mean() + 1e-6)) if ring.any() else 1.0
+
+
+def show(values: np.ndarray) -> str:
+    return ", ".join(f"{value:.3f}" for value in values)
+
+
+if __name__ == "__main__":
+    main()
