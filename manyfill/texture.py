@@ -37,6 +37,7 @@ KEPT = 0.2  # a coarse pixel is known where so much of it is: thin holes close, 
 LEAST = 150  # known patches that the coarsest scale has
 ROUNDS = 2  # of vote and search more at each coarser scale: lines are found there, and each vote blurs a little
 FINEST = 3  # rounds at the working scale
+SPARSE = 4000  # patches from which on every round at a scale but the last searches for every second one each way
 SWEEPS = 5  # at most of the search in each round
 REACH = 32  # radius of the random search, in pixels
 EDGES = 1.5  # weight of the slopes beside the colours of a patch
@@ -54,8 +55,8 @@ FADE = 0.0025  # how fast a guide's colour shift at the rim fades inwards, at th
 NEARNESS = 0.02  # price of distance: a source a whole picture away costs as much as a colour this far off
 BLURRED = 0.5  # low-passed difference from a blurred guide at which the photo's patches lose most of their say
 SHARP = 0.12  # and from a sharp one
-FOCUS = 3.0
-LAST_FOCUS = 0.3
+FOCUS = 6.0  # spread, in pixels, of what a patch says around its middle: nearly even
+LAST_FOCUS = 0.3  # and in the last vote: its middle alone, so that nothing blurs
 TILE = 384  # the result is written in windows of this many pixels square
 CHANNELS = 5  # colours and slopes
 SPAN = PATCH * CHANNELS
@@ -118,9 +119,11 @@ def synthesize(
         coarser = max(0, number - last_whole)
         rounds = (FINEST if number >= last_whole else 1) + ROUNDS * coarser
         matching = _Matching(level, hints[number], _rebate(number, last_whole))
-        for _ in range(rounds):
+        sparse = len(matching.targets) >= SPARSE
+        for left in reversed(range(rounds)):
             reach = max(level.hole.shape) if number == first else REACH if number >= last_whole else 2
-            field = matching.improve(field, reach, min(SWEEPS, 1 + coarser), int(rng.integers(1, 2**31)))
+            sweeps, lot = min(SWEEPS, 1 + coarser), int(rng.integers(1, 2**31))
+            field = matching.improve(field, reach, sweeps, lot, sparse=sparse and left > 0)
         if number == last_whole and whole is not None:
             trust = _trust(matching.vote(field)[0], whole, level)
     if whole is None:
@@ -375,9 +378,9 @@ def _price(
 @_compiled
 def _sweep(
     now: Any, photo: Any, now_mean: Any, photo_mean: Any, detail: Any, seen: Any, told: Any, say: Any, settings: Any,
-    source: Any, cost: Any, valid: Any, targets: Any, reach: int, sweeps: int, state: int,
+    source: Any, cost: Any, valid: Any, targets: Any, stride: int, reach: int, sweeps: int, state: int,
 ) -> None:  # fmt: skip
-    """PatchMatch: good neighbours are followed, then random places around the best one are tried."""
+    """PatchMatch: good neighbours, `stride` away, are followed, then random places around the best one are tried."""
     h, w = valid.shape
     for i in range(len(targets)):
         t = targets[i]
@@ -387,7 +390,7 @@ def _sweep(
         )
     n = len(targets)
     for turn in range(sweeps):
-        back = -1 if turn % 2 == 0 else 1
+        back = -stride if turn % 2 == 0 else stride
         for i in range(n):
             t = targets[i] if back < 0 else targets[n - 1 - i]
             ty, tx = t // w, t % w
@@ -419,7 +422,7 @@ def _sweep(
                     )
                     if price < least:
                         best, least = sy * w + sx, price
-                radius //= 2
+                radius //= 4
             source[t], cost[t] = best, least
 
 
@@ -447,7 +450,7 @@ def _gather(
                     continue
                 t = ty * width + tx
                 s = source[t]
-                if s < 0:
+                if s < 0 or weight[t] == 0:
                     continue
                 sy, sx = s // width - dy, s % width - dx
                 if missing[sy, sx]:
@@ -471,6 +474,13 @@ class _Matching:
         self.level = level
         h, w = self.shape = level.hole.shape
         self.targets = np.flatnonzero(level.touched).astype(np.int32)
+        y, x = np.divmod(self.targets, w)
+        # every second row and column from the first that has patches, and the last: every pixel is in some patch
+        few = (y % 2 == RADIUS % 2) | (y == h - RADIUS - 1)
+        few &= (x % 2 == RADIUS % 2) | (x == w - RADIUS - 1)
+        self.back = (y + RADIUS) % 2 * w + (x + RADIUS) % 2  # to the one that those between go on from
+        few |= ~level.touched.ravel()[self.targets - self.back]
+        self.few, self.between, self.back = self.targets[few], self.targets[~few], self.back[~few]
         known = (~level.hole).astype(np.float32)
         share = np.maximum(cv2.blur(known, (PATCH, PATCH)), np.float32(1e-6))
         self.photo = _features(np.where(level.hole[..., None], _blur_known(level, 2.0), level.image))
@@ -486,36 +496,50 @@ class _Matching:
         deep = cv2.distanceTransform(level.hole.astype(np.uint8), cv2.DIST_L2, 3)
         self.outer = (np.float32(DEEPER) ** -np.minimum(deep, 40)).astype(np.float32).ravel()
 
-    def improve(self, field: _Field, reach: int, sweeps: int, seed: int) -> _Field:
-        """One round: vote, search."""
-        now = self.vote(field)[0]
+    def improve(self, field: _Field, reach: int, sweeps: int, seed: int, *, sparse: bool) -> _Field:
+        """One round: vote, search. `sparse`: of and for every second patch each way; those between them follow."""
+        targets = self.few if sparse else self.targets
+        now = self.vote(field, targets)[0]
         self.now_mean = _mean(now)
-        source, cost = field.source.copy(), field.cost.copy()
+        source, cost = np.full_like(field.source, -1), field.cost.copy()
+        source[targets] = field.source[targets]
         _sweep(
             _features(now), self.photo, self.now_mean, self.photo_mean, self.detail, self.seen, self.told, self.say,
-            self.settings, source, cost, self.level.usable, self.targets, reach, sweeps, seed,
+            self.settings, source, cost, self.level.usable, targets, 2 if sparse else 1, reach, sweeps, seed,
         )  # fmt: skip
+        if sparse:
+            self._follow(source, cost, field.source)
         return _Field(source, cost)
 
-    def vote(self, field: _Field, focus: float | None = None) -> tuple[Pixels, Pixels]:
-        """The picture: in the hole, the weighted mean of what the patches over a pixel say.
+    def _follow(self, source: Ints, cost: Pixels, before: Ints) -> None:
+        """Patches between go on from the one above and to the left; where that cannot be copied, as before."""
+        ahead = source[self.between - self.back]
+        there = np.minimum(ahead + self.back, len(source) - 1)
+        fits = self.level.usable.ravel()[there]
+        source[self.between] = np.where(fits, there, before[self.between])
+        detail = self.detail.ravel()
+        cost[self.between] = cost[self.between - self.back] + detail[ahead] - detail[source[self.between]]
+
+    def vote(self, field: _Field, targets: Ints | None = None, focus: float | None = None) -> tuple[Pixels, Pixels]:
+        """The picture: in the hole, the weighted mean of what the patches over a pixel say, all or some of them.
 
         The second array says the same of the known pixels beside the hole minus what they are (zero elsewhere).
         """
         focus = focus or FOCUS
+        targets = self.targets if targets is None else targets
         h, w = self.shape
         hole = self.level.hole
         near = cv2.dilate(hole.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).astype(bool)
         places = np.flatnonzero(near).astype(np.int32)
-        cost = field.cost[self.targets] + self.detail.ravel()[field.source[self.targets]] * np.float32(field.cost.any())
+        cost = field.cost[targets] + self.detail.ravel()[field.source[targets]] * np.float32(field.cost.any())
         usual = float(np.quantile(cost[:: max(1, len(cost) // 5000)], 0.6)) + 1e-6
         weight = np.zeros(h * w, np.float32)
-        weight[self.targets] = (np.exp(-cost / usual) + 1e-5) * self.outer[self.targets]
+        weight[targets] = (np.exp(-cost / usual) + 1e-5) * self.outer[targets]
         light = np.zeros((h * w, 3), np.float32)
         if MAX_BIAS:
-            mean, at = self.photo_mean.reshape(-1, 3)[field.source[self.targets]], self.now_mean.reshape(-1, 3)
-            light[self.targets] = np.clip(at[self.targets] - mean, -MAX_BIAS, MAX_BIAS) / (1 + BIAS_PRICE)
-            light[self.targets] *= np.float32(field.cost.any())
+            mean, at = self.photo_mean.reshape(-1, 3)[field.source[targets]], self.now_mean.reshape(-1, 3)
+            light[targets] = np.clip(at[targets] - mean, -MAX_BIAS, MAX_BIAS) / (1 + BIAS_PRICE)
+            light[targets] *= np.float32(field.cost.any())
         dy, dx = np.mgrid[-RADIUS : RADIUS + 1, -RADIUS : RADIUS + 1]
         shape = np.exp(-(dy**2 + dx**2) / (2 * focus**2)).astype(np.float32)
         values = self.level.image.reshape(-1, 3)[places].copy()
@@ -670,7 +694,7 @@ def _write(
     hole = matching.level.hole
     height, width = hole.shape
     top, left = near[:2]
-    picture, error = matching.vote(field, LAST_FOCUS)
+    picture, error = matching.vote(field, focus=LAST_FOCUS)
     fill = picture + np.clip(_close(error, hole), -MAX_SEAM, MAX_SEAM)
     if guide is not None:
         drawn = _enlarge(guide, result.confidence.shape, near)
