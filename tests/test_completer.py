@@ -377,7 +377,12 @@ def test_fills_that_get_their_texture_at_once_are_the_same_as_one_by_one(
 def test_texture_is_given_to_as_many_fills_at_once_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     at_once: list[int] = []
     add = completer._Texture.add
-    monkeypatch.setattr(completer._Texture, "add", lambda self, drafts: at_once.append(len(drafts)) or add(self, drafts))
+
+    def counted(stage: Any, drafts: Any) -> None:
+        at_once.append(len(drafts))
+        add(stage, drafts)
+
+    monkeypatch.setattr(completer._Texture, "add", counted)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     monkeypatch.setattr(completer, "NETWORK", 0)  # so that texture is what takes most
     photo, hole = photo_of(600, 800), np.zeros((600, 800), bool)

@@ -181,6 +181,30 @@ def test_colours_lie_in_the_hull_of_net_and_photo_up_to_the_gain_limits(seed: in
         assert result.image[hole].min() >= both.min() - MAX_BIAS - MAX_SEAM - 1e-5
 
 
+@given(st.integers(20, 40), st.integers(20, 40), st.integers(0, 2**32 - 1))
+@settings(max_examples=50, deadline=None)
+def test_every_missing_pixel_lies_in_a_patch_of_a_sparse_round(h: int, w: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    hole = np.kron(rng.random((8, 8)) < 0.3, np.ones((5, 5), bool))[:h, :w]
+    level = texture._level(noise(h, w, 1), hole)
+    if level is None or not hole.any():
+        return
+    matching = texture._Matching(level, None, texture.REBATE)
+    reached = np.zeros(hole.shape, bool)
+    for y, x in zip(*np.divmod(matching.few, w), strict=True):
+        reached[y - texture.RADIUS : y + texture.RADIUS + 1, x - texture.RADIUS : x + texture.RADIUS + 1] = True
+    assert reached[hole].all()
+    assert sorted([*matching.few, *matching.between]) == sorted(matching.targets)
+    assert np.isin(matching.between - matching.back, matching.few).all()
+
+
+@pytest.mark.parametrize(("height", "width"), [(180, 190), (181, 187)])
+def test_a_hole_that_is_searched_sparsely_is_restored_like_a_small_one(height: int, width: int) -> None:
+    image, hole = periodic(height, width, 12), box(height, width, 50, 60, 130, height)
+    assert hole.sum() > texture.SPARSE
+    assert psnr(run(image, hole, soften(image, hole)).image, image, hole) > 30
+
+
 def test_a_big_photo_is_refined_in_windows_and_stays_right(monkeypatch: pytest.MonkeyPatch) -> None:
     image, hole = periodic(240, 260, 16), box(240, 260, 80, 90, 150, 170)
     monkeypatch.setattr(texture, "TILE", 64)
