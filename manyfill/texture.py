@@ -57,7 +57,6 @@ BLURRED = 0.5  # low-passed difference from a blurred guide at which the photo's
 SHARP = 0.12  # and from a sharp one
 FOCUS = 6.0  # spread, in pixels, of what a patch says around its middle: nearly even
 LAST_FOCUS = 0.3  # and in the last vote: its middle alone, so that nothing blurs
-TILE = 384  # the result is written in windows of this many pixels square
 CHANNELS = 5  # colours and slopes
 SPAN = PATCH * CHANNELS
 
@@ -541,7 +540,7 @@ class _Matching:
             light[targets] = np.clip(at[targets] - mean, -MAX_BIAS, MAX_BIAS) / (1 + BIAS_PRICE)
             light[targets] *= np.float32(field.cost.any())
         dy, dx = np.mgrid[-RADIUS : RADIUS + 1, -RADIUS : RADIUS + 1]
-        shape = np.exp(-(dy**2 + dx**2) / (2 * focus**2)).astype(np.float32)
+        shape = np.exp(-(dy**2 + dx**2) / (2 * focus**2)).clip(1e-20).astype(np.float32)  # far is little, never none
         values = self.level.image.reshape(-1, 3)[places].copy()
         _gather(self.level.image, hole, field.source, light, weight, shape, places, values, w, h)
         picture = self.level.image.copy()

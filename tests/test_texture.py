@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -168,6 +168,7 @@ def test_where_the_photo_has_nothing_like_the_guide_the_guide_is_kept() -> None:
 
 @settings(max_examples=5, deadline=None)
 @given(st.integers(0, 1000), st.integers(30, 90), st.integers(30, 90), st.booleans())
+@example(513, 37, 49, False)  # a corner that only the far end of a patch reaches
 def test_colours_lie_in_the_hull_of_net_and_photo_up_to_the_gain_limits(seed: int, h: int, w: int, flat: bool) -> None:
     rng = np.random.default_rng(seed)
     image = (0.3 + 0.2 * rng.random((h, w, 3))).astype(np.float32)
@@ -205,9 +206,8 @@ def test_a_hole_that_is_searched_sparsely_is_restored_like_a_small_one(height: i
     assert psnr(run(image, hole, soften(image, hole)).image, image, hole) > 30
 
 
-def test_a_big_photo_is_refined_in_windows_and_stays_right(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_big_photo_is_refined_and_stays_right() -> None:
     image, hole = periodic(240, 260, 16), box(240, 260, 80, 90, 150, 170)
-    monkeypatch.setattr(texture, "TILE", 64)
     result = run(image, hole, soften(image, hole, 5), working=130 * 130)
     assert psnr(result.image, image, hole) > 25
     small = soften(image, hole, 5)[::2, ::2].copy()
