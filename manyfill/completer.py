@@ -276,7 +276,8 @@ class Completer:
         how far they go from it: 0 is that fill, 1 as far as any other. `texture`: "auto", "net", "photo" or 0..1, how
         much of the detail comes from the photo's own patches. `max_memory`: bytes that the process may hold, default
         half of what is free beside what it holds; raises TooLarge beforehand where filling and writing would take more;
-        it changes no picture. `progress(stage, done, total)` is called with the stages "fill", "rank" and "texture".
+        it changes no picture. `progress(stage, done, total)` is called with the stages "fill", "rank" and "texture",
+        one call at a time, the last ones from the threads in which several fills get their texture at once.
 
         Fully transparent pixels are not looked at and stay as they were, unless `polarity` is "alpha": then what was
         transparent is what is filled, and becomes opaque.
@@ -599,7 +600,7 @@ class _Texture:
             gap = unfilled[part.box.part] if task.blind is None else (unfilled | task.blind)[part.box.part]
             gap = gap.copy()
             unfilled[part.core.part] = False
-            factor = math.ceil((part.box.height * part.box.width / TEXTURE_PIXELS) ** 0.5)
+            factor = _coarser(part)
             missing = resolution.shrink_hole(gap, factor) if factor > 1 else gap
             if missing.all():  # nothing to take patches from
                 continue
@@ -782,22 +783,20 @@ def _check_memory(
     max_memory: int | None,
 ) -> int:
     """How many fills may get their texture at once. Raises TooLarge where even one would take more than allowed."""
-    at_once = min(count, torch.get_num_threads(), TEXTURE_PIXELS // max(map(_scaled, texture))) if texture else 1
+    most = min(count, torch.get_num_threads(), TEXTURE_PIXELS // max(map(_scaled, texture))) if texture else 1
     ceiling = _ceiling(max_memory)
     if ceiling is None:
-        return at_once
-    needed = reckon(task, windows, drawn=drawn, count=count, texture=texture, at_once=at_once)
-    while needed > ceiling and at_once > 1:
-        at_once -= 1
+        return most
+    for at_once in range(most, 0, -1):
         needed = reckon(task, windows, drawn=drawn, count=count, texture=texture, at_once=at_once)
-    if needed > ceiling:
-        fills = "A fill" if count == 1 else f"{count} fills"
-        raise TooLarge(
-            f"{fills} of a photo of {task.photo.width}x{task.photo.height} with this hole would take {_mib(needed)} MiB"
-            f" of memory; {'allowed' if max_memory is not None else 'half of what is free'} are {_mib(ceiling)} MiB."
-            f" Allow more (--max-memory {_mib(needed * 1.05)}M), ask for fewer fills, or make the photo smaller."
-        )
-    return at_once
+        if needed <= ceiling:
+            return at_once
+    fills = "A fill" if count == 1 else f"{count} fills"
+    raise TooLarge(
+        f"{fills} of a photo of {task.photo.width}x{task.photo.height} with this hole would take {_mib(needed)} MiB"
+        f" of memory; {'allowed' if max_memory is not None else 'half of what is free'} are {_mib(ceiling)} MiB."
+        f" Allow more (--max-memory {_mib(needed * 1.05)}M), ask for fewer fills, or make the photo smaller."
+    )
 
 
 def reckon(
@@ -811,9 +810,8 @@ def reckon(
 ) -> float:
     """Bytes that this process will hold at most to fill and to write, beside what it holds: photo, mask, model.
 
-    `texture`: the parts that get texture, in so many fills `at_once`.
-
-    Compared with what was measured in docs/large_photos.md, by tools/bench_memory.py.
+    `texture`: the parts that get texture, in so many fills `at_once`. Compared with what was measured in
+    docs/large_photos.md, by tools/bench_memory.py.
     """
     pixels, depth = task.hole.size, task.photo.pixels.itemsize
     whole = Box(0, 0, *task.hole.shape)
@@ -836,10 +834,14 @@ def reckon(
     return memory.resident() + max(drawing, texturing if texture else 0, writing)
 
 
+def _coarser(part: Window) -> int:
+    """How many pixels of a part of the photo, each way, are one where it gets its texture."""
+    return math.ceil(math.sqrt(part.box.height * part.box.width / TEXTURE_PIXELS))
+
+
 def _scaled(part: Window) -> int:
     """Pixels of a part of the photo at the scale at which it gets its texture."""
-    pixels = part.box.height * part.box.width
-    return int(pixels // math.ceil((pixels / TEXTURE_PIXELS) ** 0.5) ** 2)
+    return int(part.box.height * part.box.width // _coarser(part) ** 2)
 
 
 def _mib(size: float) -> int:
