@@ -42,9 +42,10 @@ SWEEPS = 5  # at most of the search in each round
 REACH = 32  # radius of the random search, in pixels
 EDGES = 1.5  # weight of the slopes beside the colours of a patch
 MAX_BIAS = 0.05  # light may change by this much, in [0,1]
-REBATE = 0.35  # of a source's own detail, off its price: votes blur, and a blurred patch must not favour smooth sources
-FINE_REBATE = 0.95  # the same above the working scale of large photos, where votes blur once more at each scale
-MISSING = np.array([-0.6, -0.6, -0.6, 0, 0], np.float32)  # stands for a missing pixel of a source: far from any colour
+REBATE = 0.85  # of a source's own detail, off its price: votes blur, and a blurred patch must not favour smooth sources
+WHOLE = 0.8  # whole patches are scarce at a scale where they are less than this share of those with a known middle
+LACK = 0.05  # price of a source's missing pixel where whole patches are scarce, as of a squared difference
+MISSING = np.array([-0.6, -0.6, -0.6, 0, 0], np.float32)  # stands for it elsewhere: far from any colour
 BIAS_PRICE = 0.5  # what such a change costs, beside the squared differences that it saves
 MAX_SEAM = 0.1  # and by so much more where a seam is closed
 DEEPER = 1.3  # a patch one pixel deeper in the hole has so much less say
@@ -117,7 +118,7 @@ def synthesize(
             field = _inherit(field, levels[number + 1], level)
         coarser = max(0, number - last_whole)
         rounds = (FINEST if number >= last_whole else 1) + ROUNDS * coarser
-        matching = _Matching(level, hints[number], _rebate(number, last_whole))
+        matching = _Matching(level, hints[number], REBATE if number <= last_whole else 0.0)
         sparse = len(matching.targets) >= SPARSE
         for left in reversed(range(rounds)):
             reach = max(level.hole.shape) if number == first else REACH if number >= last_whole else 2
@@ -146,6 +147,11 @@ class _Level:
     valid: Mask  # (h, w): a patch here is fully known
     usable: Mask  # (h, w): the middle of a patch here is known; what is missing of it is neither compared nor copied
     touched: Mask  # (h, w): a patch here touches the hole
+
+    @property
+    def scarce(self) -> bool:
+        """Whether so few patches are whole that those which miss something are needed."""
+        return int(self.valid.sum()) < WHOLE * int(self.usable.sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,13 +217,6 @@ def _levels(image: Pixels, hole: Mask, working: int) -> list[_Level]:
             break
         levels.append(level)
     return levels
-
-
-def _rebate(number: int, working: int) -> float:
-    """At one scale, 0 the finest, where the field is searched at scale `working`."""
-    if number > working:
-        return 0.0
-    return FINE_REBATE if number < working else REBATE
 
 
 def _thickness(hole: Mask) -> float:
@@ -452,9 +451,9 @@ def _gather(
                 if s < 0 or weight[t] == 0:
                     continue
                 sy, sx = s // width - dy, s % width - dx
-                if missing[sy, sx]:
-                    continue
                 share = weight[t] * near[dy + RADIUS, dx + RADIUS]
+                if missing[sy, sx]:  # its middle never is: that stands for it where no other patch says anything
+                    sy, sx, share = s // width, s % width, share * 1e-6
                 red += share * (image[sy, sx, 0] + light[t, 0])
                 green += share * (image[sy, sx, 1] + light[t, 1])
                 blue += share * (image[sy, sx, 2] + light[t, 2])
@@ -486,7 +485,10 @@ class _Matching:
         self.photo_mean: Pixels = (_mean(level.image) / share[..., None]).astype(np.float32)
         self.now_mean = self.photo_mean
         self.detail: Pixels = np.float32(rebate) * _detail(self.photo)
-        self.photo.reshape(h, w, CHANNELS)[level.hole] = MISSING
+        if level.scarce:  # what is missing is compared as the blur of what is near, and has its price
+            self.detail -= np.float32(LACK * AREA) * (1 - share)
+        else:
+            self.photo.reshape(h, w, CHANNELS)[level.hole] = MISSING
         none = np.zeros((1, 1, 3), np.float32)
         self.seen, self.told = (hint.known, hint.guide) if hint else (none, none)
         self.say = hint.weight * np.float32(AREA) if hint else np.zeros((h, w), np.float32)
@@ -612,10 +614,11 @@ def _peel(level: _Level, hint: _Hint | None, rng: np.random.Generator) -> _Field
     window = np.exp(-(dy**2 + dx**2) / (2 * 2.5**2)).ravel().astype(np.float32)
     picture = level.image.reshape(-1, 3).copy()
     known = ~level.hole.ravel()
-    sources = np.flatnonzero(level.valid)
+    sources = np.flatnonzero(level.usable if level.scarce else level.valid)
     if len(sources) > 6000:
         sources = rng.choice(sources, 6000, replace=False)
-    patches = picture[sources[:, None] + near].reshape(len(sources), -1)
+    whole = known[sources[:, None] + near].astype(np.float32)
+    patches = picture[sources[:, None] + near].reshape(len(sources), -1)  # 0 in the hole
     squares = (patches**2).reshape(len(sources), -1, 3).sum(2)
     waiting = np.flatnonzero(level.touched)
     while len(waiting):
@@ -626,7 +629,7 @@ def _peel(level: _Level, hint: _Hint | None, rng: np.random.Generator) -> _Field
         seen = seen / np.maximum(seen.sum(1, keepdims=True), 1e-6)
         there = picture[here[:, None] + near]
         cost = seen @ squares.T - 2 * (there * seen[..., None]).reshape(len(here), -1) @ patches.T
-        cost += (there**2 * seen[..., None]).sum((1, 2))[:, None]
+        cost += (there**2 * seen[..., None]).sum(2) @ whole.T + seen @ (LACK * (1 - whole.T))
         if hint is not None:
             told, known_low = hint.guide.reshape(-1, 3)[here], hint.known.reshape(-1, 3)[sources]
             apart = (told**2).sum(1)[:, None] + (known_low**2).sum(1) - 2 * told @ known_low.T

@@ -214,8 +214,39 @@ def test_a_big_photo_is_refined_and_stays_right() -> None:
     assert psnr(run(image, hole, small, working=130 * 130).image, image, hole) > 25
 
 
-def test_detail_is_sought_hardest_above_the_working_scale_of_large_photos_and_not_below_it() -> None:
-    of_large = [texture._rebate(number, 2) for number in range(4)]
-    assert of_large == [texture.FINE_REBATE, texture.FINE_REBATE, texture.REBATE, 0]
-    assert texture.FINE_REBATE > texture.REBATE > 0
-    assert [texture._rebate(number, 0) for number in range(2)] == [texture.REBATE, 0]
+def test_rebate_keeps_detail_that_votes_blur(monkeypatch: pytest.MonkeyPatch) -> None:
+    strength = np.linspace(0.1, 1, 120, dtype=np.float32)[:, None, None]
+    grain = 0.5 + strength * (texture._blur(noise(120, 120, 3), 0.8) - 0.5)  # smoother at the top
+    hole = box(120, 120, 40, 40, 80, 80)
+    guide = np.where(hole[..., None], np.float32(0.5), grain)
+
+    def detail() -> float:
+        filled = run(grain, hole, guide).image
+        return float(((filled - texture._blur(filled, 1.5))[hole] ** 2).mean())
+
+    kept = detail()
+    monkeypatch.setattr(texture, "REBATE", 0.0)
+    assert kept > 1.1 * detail()
+
+
+def furry_disc_behind_stripes() -> tuple[Pixels, NDArray[np.bool_], NDArray[np.bool_]]:
+    """A coarse texture on a smooth ground, mostly hidden: at coarse scales no patch of it is whole."""
+    y, x = np.mgrid[:256, :256].astype(np.float32)
+    disc = (y - 128) ** 2 + (x - 128) ** 2 < 70**2
+    ground = np.stack([0.5 + 0.1 * x / 256, 0.45 + 0.1 * y / 256, np.full_like(x, 0.65)], 2)
+    fur = np.float32([0.55, 0.4, 0.25]) + 1.5 * (texture._blur(noise(256, 256, 4), 1.5) - 0.5)
+    hole = ((y % 36 < 22) | (x % 44 < 22)) & (abs(y - 128) < 90) & (abs(x - 128) < 90)
+    return np.where(disc[..., None], fur, ground).clip(0, 1).astype(np.float32), hole, disc
+
+
+def test_what_is_mostly_hidden_goes_on_from_its_broken_patches(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, hole, disc = furry_disc_behind_stripes()
+    inside = hole & (texture._blur(disc.astype(np.float32), 4) > 0.98)
+
+    def of_the_disc() -> float:
+        result = run(image, hole, soften(image, hole, 4))
+        return float(disc.ravel()[result.sources[inside]].mean())
+
+    assert of_the_disc() > 0.9
+    monkeypatch.setattr(texture, "WHOLE", 0.0)
+    assert of_the_disc() < 0.8, "the scene is too easy: it needs no broken patches"
