@@ -34,7 +34,7 @@ AREA = PATCH * PATCH
 SIDE = 30  # scales are halved while the shorter side is at least this
 THICK = 2.0  # scales are halved while the hole is at least this many pixels deep
 KEPT = 0.2  # a coarse pixel is known where so much of it is: thin holes close, and lines are seen across them
-LEAST = 150  # known patches that the coarsest scale has
+LEAST = 150  # sources that the coarsest scale has
 ROUNDS = 2  # of vote and search more at each coarser scale: lines are found there, and each vote blurs a little
 FINEST = 3  # rounds at the working scale
 SPARSE = 4000  # patches from which on every round at a scale but the last searches for every second one each way
@@ -42,7 +42,7 @@ SWEEPS = 5  # at most of the search in each round
 REACH = 32  # radius of the random search, in pixels
 EDGES = 1.5  # weight of the slopes beside the colours of a patch
 MAX_BIAS = 0.05  # light may change by this much, in [0,1]
-REBATE = 0.85  # of a source's own detail, off its price: votes blur, and a blurred patch must not favour smooth sources
+REBATE = 0.9  # of a source's own detail, off its price: votes blur, and a blurred patch must not favour smooth sources
 WHOLE = 0.8  # whole patches are scarce at a scale where they are less than this share of those with a known middle
 LACK = 0.05  # price of a source's missing pixel where whole patches are scarce, as of a squared difference
 MISSING = np.array([-0.6, -0.6, -0.6, 0, 0], np.float32)  # stands for it elsewhere: far from any colour
@@ -213,7 +213,7 @@ def _levels(image: Pixels, hole: Mask, working: int) -> list[_Level]:
         hole = known < KEPT
         small = _resize(levels[-1].image[even], h, w) / np.maximum(known, np.float32(KEPT))[..., None]
         level = _level(small.astype(np.float32), hole)
-        if level is None or not hole.any() or (int(level.valid.sum()) < LEAST and hole.size < working):
+        if level is None or not hole.any() or (int(level.usable.sum()) < LEAST and hole.size < working):
             break
         levels.append(level)
     return levels
