@@ -42,7 +42,8 @@ SWEEPS = 5  # at most of the search in each round
 REACH = 32  # radius of the random search, in pixels
 EDGES = 1.5  # weight of the slopes beside the colours of a patch
 MAX_BIAS = 0.05  # light may change by this much, in [0,1]
-REBATE = 0.9  # of a source's own detail, off its price: votes blur, and a blurred patch must not favour smooth sources
+REBATE = 1.0  # of a source's own detail, off its price: votes blur, and a blurred patch must not favour smooth sources
+BLUR_DEPTH = 4.0  # pixels into the hole at which that is given in full; at the rim votes are sharp, and nothing is
 WHOLE = 0.8  # whole patches are scarce at a scale where they are less than this share of those with a known middle
 LACK = 0.05  # price of a source's missing pixel where whole patches are scarce, as of a squared difference
 MISSING = np.array([-0.6, -0.6, -0.6, 0, 0], np.float32)  # stands for it elsewhere: far from any colour
@@ -347,20 +348,18 @@ def _compiled(code: Code) -> Code:
 
 
 @_compiled
-def _price(
-    now: Any, photo: Any, now_mean: Any, photo_mean: Any, detail: Any, seen: Any, told: Any, say: Any, settings: Any,
-    ty: int, tx: int, sy: int, sx: int, limit: float,
-) -> Any:  # fmt: skip
+def _price(here: Any, there: Any, settings: Any, ty: int, tx: int, sy: int, sx: int, limit: float) -> Any:
     """Of copying the patch at (sy, sx) to (ty, tx); some price above the limit where it is dearer than that."""
-    total = settings[0] * ((ty - sy) ** 2 + (tx - sx) ** 2) - detail[sy, sx]
-    here = say[ty, tx]
+    now, now_mean, leeway, told, say = here
+    photo, photo_mean, detail, lack, seen = there
+    total = settings[0] * ((ty - sy) ** 2 + (tx - sx) ** 2) + lack[sy, sx] - leeway[ty, tx] * detail[sy, sx]
     for c in range(3):
-        if here > 0:
+        if say[ty, tx] > 0:
             apart = told[ty, tx, c] - seen[sy, sx, c]
-            total += here * apart * apart
+            total += say[ty, tx] * apart * apart
         mean = now_mean[ty, tx, c] - photo_mean[sy, sx, c]
         bias = min(max(mean, -settings[1]), settings[1])
-        total -= bias * (2 * mean - (1 + settings[2]) * bias) * 49
+        total -= bias * (2 * mean - (1 + settings[2]) * bias) * AREA
     for dy in range(-RADIUS, RADIUS + 1):
         if total >= limit:
             return total
@@ -375,17 +374,15 @@ def _price(
 
 @_compiled
 def _sweep(
-    now: Any, photo: Any, now_mean: Any, photo_mean: Any, detail: Any, seen: Any, told: Any, say: Any, settings: Any,
-    source: Any, cost: Any, valid: Any, targets: Any, stride: int, reach: int, sweeps: int, state: int,
+    here: Any, there: Any, settings: Any, source: Any, cost: Any, valid: Any, targets: Any,
+    stride: int, reach: int, sweeps: int, state: int,
 ) -> None:  # fmt: skip
     """PatchMatch: good neighbours, `stride` away, are followed, then random places around the best one are tried."""
     h, w = valid.shape
     for i in range(len(targets)):
         t = targets[i]
         s = source[t]
-        cost[t] = _price(
-            now, photo, now_mean, photo_mean, detail, seen, told, say, settings, t // w, t % w, s // w, s % w, np.inf
-        )
+        cost[t] = _price(here, there, settings, t // w, t % w, s // w, s % w, np.inf)
     n = len(targets)
     for turn in range(sweeps):
         back = -stride if turn % 2 == 0 else stride
@@ -403,9 +400,7 @@ def _sweep(
                     continue
                 sy, sx = s // w, s % w
                 if valid[sy, sx]:
-                    price = _price(
-                        now, photo, now_mean, photo_mean, detail, seen, told, say, settings, ty, tx, sy, sx, least
-                    )
+                    price = _price(here, there, settings, ty, tx, sy, sx, least)
                     if price < least:
                         best, least = s, price
             radius = reach
@@ -415,9 +410,7 @@ def _sweep(
                 state = (state * 1103515245 + 12345) & 0x7FFFFFFF
                 sx = best % w + (state >> 8) % (2 * radius + 1) - radius
                 if 0 <= sy < h and 0 <= sx < w and valid[sy, sx] and sy * w + sx != best:
-                    price = _price(
-                        now, photo, now_mean, photo_mean, detail, seen, told, say, settings, ty, tx, sy, sx, least
-                    )
+                    price = _price(here, there, settings, ty, tx, sy, sx, least)
                     if price < least:
                         best, least = sy * w + sx, price
                 radius //= 4
@@ -485,8 +478,9 @@ class _Matching:
         self.photo_mean: Pixels = (_mean(level.image) / share[..., None]).astype(np.float32)
         self.now_mean = self.photo_mean
         self.detail: Pixels = np.float32(rebate) * _detail(self.photo)
+        self.lack: Pixels = np.zeros((h, w), np.float32)
         if level.scarce:  # what is missing is compared as the blur of what is near, and has its price
-            self.detail -= np.float32(LACK * AREA) * (1 - share)
+            self.lack = np.float32(LACK * AREA) * (1 - share)
         else:
             self.photo.reshape(h, w, CHANNELS)[level.hole] = MISSING
         none = np.zeros((1, 1, 3), np.float32)
@@ -495,6 +489,7 @@ class _Matching:
         price = AREA * 3 * (NEARNESS / max(h, w)) ** 2
         self.settings = np.array([price, MAX_BIAS, BIAS_PRICE], np.float32)
         deep = cv2.distanceTransform(level.hole.astype(np.uint8), cv2.DIST_L2, 3)
+        self.leeway = (deep / BLUR_DEPTH).clip(0, 1).astype(np.float32)
         self.outer = (np.float32(DEEPER) ** -np.minimum(deep, 40)).astype(np.float32).ravel()
 
     def improve(self, field: _Field, reach: int, sweeps: int, seed: int, *, sparse: bool) -> _Field:
@@ -504,10 +499,10 @@ class _Matching:
         self.now_mean = _mean(now)
         source, cost = np.full_like(field.source, -1), field.cost.copy()
         source[targets] = field.source[targets]
-        _sweep(
-            _features(now), self.photo, self.now_mean, self.photo_mean, self.detail, self.seen, self.told, self.say,
-            self.settings, source, cost, self.level.usable, targets, 2 if sparse else 1, reach, sweeps, seed,
-        )  # fmt: skip
+        here = (_features(now), self.now_mean, self.leeway, self.told, self.say)
+        there = (self.photo, self.photo_mean, self.detail, self.lack, self.seen)
+        stride = 2 if sparse else 1
+        _sweep(here, there, self.settings, source, cost, self.level.usable, targets, stride, reach, sweeps, seed)
         if sparse:
             self._follow(source, cost, field.source)
         return _Field(source, cost)
@@ -518,8 +513,9 @@ class _Matching:
         there = np.minimum(ahead + self.back, len(source) - 1)
         fits = self.level.usable.ravel()[there]
         source[self.between] = np.where(fits, there, before[self.between])
-        detail = self.detail.ravel()
-        cost[self.between] = cost[self.between - self.back] + detail[ahead] - detail[source[self.between]]
+        detail, leeway = self.detail.ravel(), self.leeway.ravel()
+        cost[self.between] = cost[self.between - self.back] + leeway[self.between - self.back] * detail[ahead]
+        cost[self.between] -= leeway[self.between] * detail[source[self.between]]
 
     def vote(self, field: _Field, targets: Ints | None = None, focus: float | None = None) -> tuple[Pixels, Pixels]:
         """The picture: in the hole, the weighted mean of what the patches over a pixel say, all or some of them.
@@ -532,7 +528,8 @@ class _Matching:
         hole = self.level.hole
         near = cv2.dilate(hole.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).astype(bool)
         places = np.flatnonzero(near).astype(np.int32)
-        cost = field.cost[targets] + self.detail.ravel()[field.source[targets]] * np.float32(field.cost.any())
+        rebate = self.leeway.ravel()[targets] * self.detail.ravel()[field.source[targets]]
+        cost = np.maximum(field.cost[targets] + rebate * np.float32(field.cost.any()), 0)
         usual = float(np.quantile(cost[:: max(1, len(cost) // 5000)], 0.6)) + 1e-6
         weight = np.zeros(h * w, np.float32)
         weight[targets] = (np.exp(-cost / usual) + 1e-5) * self.outer[targets]
