@@ -88,7 +88,7 @@ def synthesize(
     by a net, of the photo's size or smaller (enlarged where needed); None: the photo alone decides. strength 0 ... 1
     scales the confidence in the photo's patches: at 0 the fill is the guide. The field is searched where the hole and
     its surroundings have `working` pixels at most, and refined above that: the cost follows the hole's area.
-    Memory: the photo, the result, and some 70 bytes for each pixel of the hole's surroundings.
+    Memory: the photo, the result, and some 170 bytes for each pixel of the hole's surroundings.
     Where no patch of the photo is known, the fill is the guide (without one, the photo's mean colour).
     """
     assert image.shape == (*hole.shape, 3), f"image {image.shape} does not fit hole {hole.shape}"
@@ -146,7 +146,7 @@ class _Level:
     image: Pixels  # (h, w, 3), 0 in the hole
     hole: Mask  # (h, w)
     valid: Mask  # (h, w): a patch here is fully known
-    usable: Mask  # (h, w): the middle of a patch here is known; what is missing of it is neither compared nor copied
+    usable: Mask  # (h, w): the middle of a patch here is known; what is missing of it is never copied
     touched: Mask  # (h, w): a patch here touches the hole
 
     @property
@@ -529,7 +529,7 @@ class _Matching:
         near = cv2.dilate(hole.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).astype(bool)
         places = np.flatnonzero(near).astype(np.int32)
         rebate = self.leeway.ravel()[targets] * self.detail.ravel()[field.source[targets]]
-        cost = np.maximum(field.cost[targets] + rebate * np.float32(field.cost.any()), 0)
+        cost = np.maximum(field.cost[targets] + rebate * np.float32(field.cost.any()), 0)  # rounding: a hair below
         usual = float(np.quantile(cost[:: max(1, len(cost) // 5000)], 0.6)) + 1e-6
         weight = np.zeros(h * w, np.float32)
         weight[targets] = (np.exp(-cost / usual) + 1e-5) * self.outer[targets]

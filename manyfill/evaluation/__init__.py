@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from manyfill.evaluation.sources import Answer, Filling, Folder, Source
 __all__ = ["Cases", "Filling", "Folder", "Protocol", "Report", "Source", "evaluate", "source_of", "write_set"]
 
 Progress = Callable[[str, int, int], None]  # (stage, done, total)
+PACKAGE = Path(__file__).parent.parent
 PATIENCE = timedelta(days=7)  # that processes wait for the slowest of them
 
 
@@ -187,10 +189,18 @@ def _measure(ruler: Ruler, source: Source, case: Case, answer: Answer, key: str)
 
 
 def _key(settings: dict[str, Any], metrics: list[str], networks: dict[str, str], source: Source, case: Case) -> str:
-    """Names a result: another photo, hole, source or setting gives another one. How many photos there are does not."""
+    """Names a result: other code, another photo, hole, source or setting gives another one; more photos do not."""
     own = {name: settings[name] for name in ("n", "seed", "perceptual_size")}
-    parts = [own, metrics, networks, source.label, source.identity(case), case.name, case.sha256]
+    parts = [_code(PACKAGE), own, metrics, networks, source.label, source.identity(case), case.name, case.sha256]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@cache
+def _code(package: Path) -> str:
+    """A hash of all modules: whichever of them changed, fills and measures may be others."""
+    files = sorted(package.rglob("*.py"))
+    assert files, f"no modules in {package}"
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _together(used: list[str]) -> list[str]:

@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,15 +21,6 @@ from manyfill.evaluation.protocol import Case, Pixels, by_stem, listed
 from manyfill.fillers import FILLERS
 
 NUMBERED = re.compile(r"(?P<stem>.+)_(?P<number>\d+)")
-PACKAGE = Path(photos.__file__).parent
-
-
-@cache
-def code_of(package: Path) -> str:
-    """A hash of the modules that decide what a fill looks like: those of the package itself and its networks."""
-    files = sorted([*package.glob("*.py"), *package.glob("nets/*.py")])
-    assert files, f"no modules in {package}"
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -89,8 +79,8 @@ class Filling:
         """Anything can be filled."""
 
     def identity(self, case: Case) -> str:
-        """The model, how it is run, and the code that runs it: a newer Manyfill may fill otherwise."""
-        return repr([code_of(PACKAGE), *sorted((key, value) for key, value in self.facts.items())])
+        """The model and how it is run."""
+        return repr(sorted((key, value) for key, value in self.facts.items()))
 
     def answer(self, case: Case, *, n: int, seed: int) -> Answer:
         """Fill by fill, as a user would get each alone."""

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from manyfill import masks
+from manyfill import evaluation, masks
 from manyfill.cli import run
 from manyfill.completer import Completer
 from manyfill.errors import BadImage, ManyfillError
@@ -107,6 +107,29 @@ def test_other_settings_are_not_mixed_with_what_was_done(data: Path, tmp_path: P
     assert first.mask_hash != other.mask_hash and len(other.rows) == 6
     alone = evaluate("telea", data, metrics=QUICK, seed=1)
     assert [row.fills for row in other.rows] == [row.fills for row in alone.rows]
+
+
+def test_results_of_other_code_are_not_taken_for_those_of_this_one(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, out = tmp_path / "package", tmp_path / "out"
+    (package / "nets").mkdir(parents=True)
+    monkeypatch.setattr(evaluation, "PACKAGE", package)
+    answered: list[str] = []
+    answer = Filling.answer
+
+    def counted(self: Filling, case: object, **given: int) -> object:
+        answered.append(self.label)
+        return answer(self, case, **given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Filling, "answer", counted)
+    counts = []
+    for changed, text in (("texture.py", "a"), ("nets/picnet.py", "a"), ("nets/picnet.py", "b"), ("page.css", "a")):
+        (package / changed).write_text(text)
+        evaluation._code.cache_clear()
+        evaluate("telea", data, metrics=QUICK, out=out)
+        counts.append(len(answered))
+    assert counts == [6, 12, 18, 18]  # styles change no number
 
 
 def test_a_corrupt_photo_is_skipped_and_named(data: Path, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from PIL import Image
 
 from manyfill.completer import Completer
 from manyfill.errors import BadImage, ManyfillError
-from manyfill.evaluation import sources
 from manyfill.evaluation.protocol import Case
 from manyfill.evaluation.sources import Filling, Folder
 from manyfill.nets.picnet import PICNet, PICNetConfig
@@ -102,15 +101,3 @@ def test_identity_follows_the_files_content(case: Case, tmp_path: Path) -> None:
     before = source.identity(case)
     write(tmp_path / "deep" / "a.png", 255 - case.pixels)
     assert source.identity(case) != before
-
-
-def test_results_of_other_code_are_not_taken_for_those_of_this_one(case: Case, tmp_path: Path) -> None:
-    filling = Filling(Completer.from_pretrained("telea"))
-    assert sources.code_of(sources.PACKAGE) in filling.identity(case)
-    (tmp_path / "nets").mkdir()
-    seen = set()
-    for number, changed in enumerate(("texture.py", "nets/picnet.py", "nets/picnet.py")):
-        (tmp_path / changed).write_text(f"x = {number}")
-        sources.code_of.cache_clear()
-        seen.add(sources.code_of(tmp_path))
-    assert len(seen) == 3
