@@ -1,6 +1,7 @@
 """What a change of the texture stage brings, pair by pair: constants of manyfill/texture.py set to other values.
 
 python tools/texture_trials.py --data VAL --data TRAIN --count 30 "EDGES=2.0" "FINEST=2 REBATE=0.5"
+python tools/texture_trials.py --data TRAIN --size 1024 --least 1024 --enlarge 2 --metrics psnr_hole    # at 2048
 
 The first --count photos of each --data, short side 512, one hole each of the six ratio bins in turn, drawn from
 --seed: not the holes of `manyfill evaluate`, so that what is chosen here can be measured there. Printed: the means of
@@ -11,6 +12,9 @@ bin. Lower is better but for PSNR. Energy: fine-scale energy in the hole over th
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -32,13 +36,15 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=30)
     parser.add_argument("--seed", type=int, default=9)
     parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--least", type=int, default=0, help="only photos whose short side has so many pixels")
+    parser.add_argument("--enlarge", type=int, default=1, help="photos and holes, so many times, where none is larger")
     parser.add_argument("--model", default="pluralistic-fusion")
     parser.add_argument("--metrics", default="psnr_hole,pd_vgg,pd_eff", help="of each pair alone; pd_vgg takes longest")
     asked = parser.parse_args()
 
-    protocol = Protocol(seed=asked.seed, size=asked.size, limit=asked.count)
-    sets = [Cases(source, protocol) for source in asked.data]
-    cases = [one[index] for one in sets for index in range(len(one))]
+    sets = [Cases(source, Protocol(seed=asked.seed, size=asked.size)) for source in asked.data]
+    cases = [enlarged(case, asked.enlarge) for one in sets for case in islice(large(one, asked.least), asked.count)]
+    turn = np.array([case.index % 6 for case in cases])  # its bin
     completer = manyfill.load(asked.model)
     names = asked.metrics.split(",")
     ruler = Ruler(names)
@@ -53,8 +59,20 @@ def main() -> None:
         change = found - base
         error = change.std(0, ddof=1) / len(cases) ** 0.5
         told = ", ".join(f"{c:+.3f} ± {e:.3f}" for c, e in zip(change.mean(0)[:-1], error, strict=False))
-        bins = "; ".join(show(change[k::6].mean(0)[:-1]) for k in range(6))
+        bins = "; ".join(show(change[turn == k].mean(0)[:-1]) for k in sorted(set(turn)))
         print(f"{trial}: {told}, energy {np.median(found[:, -1]):.2f}; by bin: {bins}", flush=True)
+
+
+def large(cases: Cases, least: int) -> Iterator[Case]:
+    every = (cases[index] for index in range(len(cases)))
+    return (case for case in every if min(case.hole.shape) >= least)
+
+
+def enlarged(case: Case, times: int) -> Case:
+    if times == 1:
+        return case
+    pixels = cv2.resize(case.pixels, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
+    return replace(case, pixels=pixels, hole=case.hole.repeat(times, 0).repeat(times, 1))
 
 
 def scores(completer: manyfill.Completer, ruler: Ruler, cases: list[Case], constants: dict[str, str]) -> np.ndarray:
