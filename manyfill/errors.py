@@ -6,7 +6,11 @@ class ManyfillError(Exception):
 
 
 class BadImage(ManyfillError):
-    """The photo cannot be used: unreadable, truncated, animated, empty, of an unknown type or not writable."""
+    """The photo cannot be used (unreadable, truncated, animated, empty, of an unknown type) or not held by a format."""
+
+
+class CannotWrite(ManyfillError):
+    """A file cannot be written there: no such folder, a folder in its place, no right to write, a full disk."""
 
 
 class BadMask(ManyfillError):

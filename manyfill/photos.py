@@ -14,13 +14,11 @@ from __future__ import annotations
 import io
 import math
 import os
-import secrets
 import struct
 import sys
 import tempfile
-import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -43,6 +41,8 @@ from PIL import (
 
 from manyfill import containers
 from manyfill.errors import BadImage, TooLarge
+from manyfill.files import sweep as sweep
+from manyfill.files import write_atomic as write_atomic
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -1113,64 +1113,6 @@ def write(
         raise BadImage(f"no photo can be written as {suffix} ({path.name}). Choose one of {', '.join(SUFFIXES)}.")
     write_atomic(path, encode_parts(photo, format=format, quality=quality, lay=lay))
     return path
-
-
-def write_atomic(path: str | os.PathLike[str], data: bytes | Iterable[bytes | memoryview]) -> None:
-    """Puts the data at the path at once: what lay there stays until all is on the disk; a failure leaves nothing new.
-
-    A link is followed. Raises BadImage with the system's reason.
-    """
-    target = Path(os.path.realpath(path))
-    partial = target.with_name(f".manyfill-{secrets.token_hex(8)}.part")
-    try:
-        if target.is_dir():
-            raise BadImage(f"{path} is a folder. Name a file in it.")
-        with open(partial, "xb") as file:  # not tempfile: its files are private to the user, whatever the umask says
-            for part in (data,) if isinstance(data, bytes) else data:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, target)
-    except OSError as error:
-        _remove(partial)
-        if not target.parent.is_dir():
-            raise BadImage(f"there is no folder {target.parent}. Make it first.") from None
-        raise BadImage(f"{path} cannot be written: {error.strerror or error}.") from None
-    except BaseException:
-        _remove(partial)
-        raise
-    _sync_folder(target.parent)
-
-
-def sweep(folder: Path, *, older_than: float = 3600.0) -> None:
-    """Remove what killed processes left half written below a folder: hidden files untouched for so many seconds."""
-    for partial in folder.rglob(".manyfill-*.part"):
-        try:
-            if time.time() - partial.stat().st_mtime > older_than:
-                partial.unlink(missing_ok=True)
-        except OSError:  # its writer has finished, or it is not ours to remove
-            continue
-
-
-def _remove(partial: Path) -> None:
-    try:
-        partial.unlink(missing_ok=True)
-    except OSError:
-        return  # its folder is missing or not ours: then so is the file
-
-
-def _sync_folder(folder: Path) -> None:
-    """Puts the rename itself on the disk, where the system lets one open a folder."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError:
-        return
-    finally:
-        os.close(handle)
 
 
 def _format(photo: Photo, format: str) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import io
-import os
-import stat
 import struct
 import sys
 import tracemalloc
@@ -953,62 +951,3 @@ def test_a_format_that_cannot_hold_the_photo_names_one_that_can(tmp_path: Path) 
     opaque = noise(4, 5, 4)
     opaque[..., 3] = 255
     assert photos.read(photos.encode(photos.read(opaque), format="jpeg")).mode == "RGB"
-
-
-@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-@pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(
-    call: str, failure: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "photo.png"
-    path.write_bytes(b"old")
-
-    def fail(*_: object) -> None:
-        raise failure
-
-    monkeypatch.setattr(os, call, fail)
-    expected = KeyboardInterrupt if isinstance(failure, KeyboardInterrupt) else BadImage
-    with pytest.raises(expected) as error:
-        photos.write(photos.read(smooth()), path)
-    assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["photo.png"]
-    if expected is BadImage:
-        assert "No space left" in str(error.value)
-
-
-def test_a_write_follows_links_and_the_umask(tmp_path: Path) -> None:
-    real, link = tmp_path / "real.png", tmp_path / "link.png"
-    real.write_bytes(b"old")
-    link.symlink_to(real)
-    photos.write(photos.read(smooth()), link)
-    assert link.is_symlink() and photos.read(real).width == 64
-    old = os.umask(0o022)
-    try:
-        photos.write_atomic(tmp_path / "new.txt", b"text")
-    finally:
-        os.umask(old)
-    assert stat.S_IMODE((tmp_path / "new.txt").stat().st_mode) == 0o644
-    long = tmp_path / ("n" * 251 + ".png")
-    photos.write(photos.read(smooth()), long)
-    assert long.exists()
-
-
-def test_a_write_to_nowhere_says_where(tmp_path: Path) -> None:
-    with pytest.raises(BadImage, match="no folder"):
-        photos.write_atomic(tmp_path / "gone" / "a.png", b"")
-    (tmp_path / "folder.png").mkdir()
-    with pytest.raises(BadImage, match="is a folder"):
-        photos.write(photos.read(smooth()), tmp_path / "folder.png")
-    assert os.listdir(tmp_path) == ["folder.png"]
-
-
-def test_what_a_killed_process_left_half_written_is_swept_and_a_file_being_written_is_not(tmp_path: Path) -> None:
-    (tmp_path / "deep").mkdir()
-    left, fresh = tmp_path / "deep" / ".manyfill-0123.part", tmp_path / ".manyfill-4567.part"
-    for path in (left, fresh, tmp_path / "photo.png"):
-        path.write_bytes(b"half")
-        os.utime(path, (0, 0))
-    os.utime(fresh)
-    photos.sweep(tmp_path)
-    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [fresh.name, "photo.png"]
-    photos.sweep(tmp_path / "not-there")
