@@ -27,15 +27,16 @@ from PIL import Image
 PHOTO = Path(__file__).parents[1] / "examples" / "photos" / "farm.jpg"
 CHILD = """
 import sys
-from manyfill import batch, completer, memory, photos
+from manyfill import completer, memory, photos
 from manyfill.cli import main
-read = batch.read_photo
+from manyfill.jobs import photo as job
+read = job.read_photo
 def watched(source, max_memory=None):
     held = memory.resident()
     photo = read(source, max_memory)
     print("needs", round((held + photos.reading_cost(source) * photo.height * photo.width) / 2**20), file=sys.stderr)
     return photo
-batch.read_photo = watched
+job.read_photo = watched
 reckon = completer.reckon
 def told(*task, **options):
     needed = reckon(*task, **options)

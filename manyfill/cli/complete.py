@@ -16,9 +16,11 @@ from manyfill.errors import ManyfillError, TooLarge
 from manyfill.fillers import FILLERS
 
 if TYPE_CHECKING:
-    from manyfill.batch import Done, Failed, Options, Skipped, Summary, Target, Task
-    from manyfill.cluster import Errand
     from manyfill.completer import Completer
+    from manyfill.jobs.addresses import Errand
+    from manyfill.jobs.folder import Summary
+    from manyfill.jobs.photo import Target, Task
+    from manyfill.jobs.records import Done, Failed, Options, Skipped
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -213,7 +215,7 @@ def complete(
         if target is None and out is None:
             raise ManyfillError(f"{photo} is a folder; say which folder its fills go to: -o DIR.")
 
-    from manyfill.batch import Options
+    from manyfill.jobs.records import Options
 
     options = Options(
         n=fills,
@@ -234,37 +236,34 @@ def complete(
         completer, model_file = load(model, device=device, engine=engine)
     show = Reporter(json_lines=json_lines, options=options, deterministic=is_deterministic(completer))
     if target is None:
-        from manyfill import cluster
-        from manyfill.batch import Job
+        from manyfill.jobs import addresses as remotes
+        from manyfill.jobs import cluster, folder
+        from manyfill.jobs.folder import Job
 
         assert out is not None
         globs = tuple(only or ())
         where = cluster.Model(model if model_file is None else str(model_file), device, engine, completer.sha256)
         if addresses:
-            remote = cluster.Addresses(
+            remote = remotes.Addresses(
                 _address(photo), None if mask is None else _address(mask), _address(out), options, model_file, globs
             )
             if dry_run:
-                return _preview(cluster.errands(remote, completer.sha256), show)
+                return _preview(remotes.errands(remote, completer.sha256), show)
             work = partial(cluster.complete_addresses, where, remote, address=ray or "auto", workers=workers)
             return _folder(lambda name: remote.out.rstrip("/") + "/" + name, show, work)
         job = Job(Path(photo), None if mask is None else Path(mask), Path(out), options, model_file, globs)
         if job.out.exists() and not job.out.is_dir():
             raise ManyfillError(f"-o {job.out} is a file; the fills of a folder go to a folder.")
         if dry_run:
-            from manyfill.batch import preview
-
-            return _preview(preview(job, completer.sha256), show)
+            return _preview(folder.preview(job, completer.sha256), show)
         if ray is not None:
             work = partial(cluster.complete_folder, where, job, address=ray, workers=workers)
         else:
-            from manyfill import batch
-
-            workers = workers or batch.default_workers(ceiling)
-            work = partial(batch.complete_folder, completer, job, workers=workers)
+            workers = workers or folder.default_workers(ceiling)
+            work = partial(folder.complete_folder, completer, job, workers=workers)
         return _folder(lambda name: str(job.out / name), show, work)
 
-    from manyfill.batch import Task, complete_photo
+    from manyfill.jobs.photo import Task, complete_photo
 
     task = Task(photo, Path(photo), None if mask is None else Path(mask), target)
     with console.bar(task.photo.name) as progress:
@@ -304,7 +303,7 @@ def _one_photo(
 
 
 def _preview(fates: Iterable[Task | Errand | Skipped | Failed], show: Reporter) -> int:
-    from manyfill.batch import Failed, Skipped
+    from manyfill.jobs.records import Failed, Skipped
 
     counts = {"to do": 0, "done before": 0, "that will fail": 0}
     for fate in fates:
@@ -323,7 +322,7 @@ def _preview(fates: Iterable[Task | Errand | Skipped | Failed], show: Reporter) 
 
 def _folder(place: Callable[[str], str], show: Reporter, work: Callable[..., Summary]) -> int:
     """Do the work; `place` says where a file of the outputs lies."""
-    from manyfill.batch import Done, Failed
+    from manyfill.jobs.records import Done, Failed
 
     def report(fate: Done | Skipped | Failed) -> None:
         if isinstance(fate, Done):
@@ -396,7 +395,7 @@ class Reporter:
 
     def planned(self, task: Task | Errand) -> None:
         """Tell of a photo that would be filled, its mask and where its files would go."""
-        from manyfill.batch import Task
+        from manyfill.jobs.photo import Task
 
         if isinstance(task, Task):
             photo, mask = str(task.photo), str(task.mask or task.photo)
@@ -463,8 +462,8 @@ def parse_texture(text: str) -> str | float:
 
 
 def _target(photo: Path, fills: int, out: Path | None, format: str) -> Target:
-    """Where the fills of one photo go, as a batch.Target."""
-    from manyfill.batch import FORMATS, Target
+    """Where the fills of one photo go, as a Target."""
+    from manyfill.jobs.photo import FORMATS, Target
     from manyfill.photos import SUFFIXES
 
     if out is None:

@@ -35,10 +35,11 @@ def replay(
     Photo, mask and model are looked for where they were and compared with the sidecar's checksums; so are the new
     files.
     """
-    from manyfill import batch
     from manyfill.cli.complete import load
+    from manyfill.jobs import photo as jobs
+    from manyfill.jobs.records import Sidecar
 
-    record = batch.Sidecar.read(sidecar)
+    record = Sidecar.read(sidecar)
     home = sidecar.parent
     if out.resolve() == home.resolve():
         raise ManyfillError(f"-o {out} is the folder of the fills themselves. Name another folder.")
@@ -53,16 +54,16 @@ def replay(
         made = record.made_with
         engine = made.get("engine", "torch") if device in (None, made.get("device")) else "auto"
         completer, file = load(name, device=device or made.get("device", "auto"), engine=engine)
-    task = batch.Task(photo.name, photo, mask if record.mask is not None else None, batch.Target(out, sidecar.stem))
+    task = jobs.Task(photo.name, photo, mask if record.mask is not None else None, jobs.Target(out, sidecar.stem))
     with console.bar(photo.name) as progress:
-        done, differing = batch.replay(completer, record, task, model_file=file, progress=progress)
+        done, differing = jobs.replay(completer, record, task, model_file=file, progress=progress)
     for path in done.files:
         console.out(str(path))
     if not differing:
         console.say(f"{console.count(len(done.sidecar.fills), 'fill')}, byte for byte as recorded")
         return 0
     then = {"manyfill": record.version, **record.made_with}
-    now = {"manyfill": __version__, **batch.made_with(completer)}
+    now = {"manyfill": __version__, **jobs.made_with(completer)}
     changed = ", ".join(f"{key} {then.get(key)} then, {now[key]} now" for key in now if then.get(key) != now[key])
     console.say(f"failed: {', '.join(differing)}: not the recorded bytes ({changed or 'same versions and device'})")
     return 1

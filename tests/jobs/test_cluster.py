@@ -15,10 +15,14 @@ import pytest
 import torch
 from PIL import Image
 
-from manyfill import batch, cluster, photos, weights
-from manyfill.batch import Failed, Fate, Job, Options, Skipped, Task
+from manyfill import photos, weights
 from manyfill.completer import Completer
 from manyfill.errors import ManyfillError
+from manyfill.jobs import cluster, folder
+from manyfill.jobs.addresses import NOTES, Addresses, Errand, errands
+from manyfill.jobs.folder import Job
+from manyfill.jobs.photo import Task
+from manyfill.jobs.records import Done, Failed, Fate, Options, Sidecar, Skipped
 from manyfill.nets.picnet import PICNet, PICNetConfig
 
 TINY = PICNetConfig(size=32, width=8, max_width=8, latent=4, levels=4, scales=2, infer_blocks=1)
@@ -44,26 +48,26 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> cluster.Model:
     return cluster.Model(str(path), "cpu", "torch", Completer.from_pretrained(path, device="cpu").sha256)
 
 
-def small_job(folder: Path, count: int) -> Job:
+def small_job(place: Path, count: int) -> Job:
     rng = np.random.default_rng(0)
     mask = np.zeros((28, 40), np.uint8)
     mask[8:18, 10:24] = 255
-    (folder / "photos").mkdir(parents=True)
-    Image.fromarray(mask).save(folder / "hole.png")
+    (place / "photos").mkdir(parents=True)
+    Image.fromarray(mask).save(place / "hole.png")
     for number in range(count):
         pixels = rng.integers(0, 256, (28, 40, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"photos/{number:02}.png")
-    return Job(folder / "photos", folder / "hole.png", folder / "out", Options(n=2, texture="net", sheet=False))
+        Image.fromarray(pixels).save(place / f"photos/{number:02}.png")
+    return Job(place / "photos", place / "hole.png", place / "out", Options(n=2, texture="net", sheet=False))
 
 
 def workers() -> list[int]:
     """Process ids of this Ray's workers that hold a model: grandchildren of this process."""
     parents, found = {}, []
-    for folder in Path("/proc").glob("[0-9]*"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if (folder / "cmdline").read_text().startswith("ray::Worker"):
-                found.append(int(folder.name))
+            parents[int(process.name)] = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+            if (process / "cmdline").read_text().startswith("ray::Worker"):
+                found.append(int(process.name))
         except OSError:  # gone meanwhile
             continue
     return [pid for pid in found if parents.get(parents[pid]) == os.getpid()]
@@ -94,9 +98,9 @@ def test_where_a_worker_is_killed_nothing_is_lost_and_nothing_done_twice(model: 
 
     completer = Completer.from_pretrained(model.name_or_path, device="cpu", engine="torch")
     again: list[Fate] = []
-    batch.complete_folder(completer, job, report=again.append)  # without Ray: the same manifest
+    folder.complete_folder(completer, job, report=again.append)  # without Ray: the same manifest
     assert Counter(type(fate) for fate in again) == {Skipped: 9, Failed: 1}
-    batch.complete_folder(completer, alone)
+    folder.complete_folder(completer, alone)
     for path in job.out.glob("*_?.png"):
         assert path.read_bytes() == (alone.out / path.name).read_bytes()
     assert len(list(job.out.glob("*_?.png"))) == 18
@@ -142,7 +146,7 @@ def test_relative_paths_mean_the_same_everywhere(tmp_path: Path, monkeypatch: py
 
 
 def notes_of(out: Path) -> list[str]:
-    return sorted(path.relative_to(out / cluster.NOTES).as_posix() for path in (out / cluster.NOTES).rglob("*.json"))
+    return sorted(path.relative_to(out / NOTES).as_posix() for path in (out / NOTES).rglob("*.json"))
 
 
 @pytest.mark.usefixtures("_ray")
@@ -156,44 +160,29 @@ def test_photos_behind_addresses_are_completed_as_those_in_folders_and_resumed(
         (each.photos / "04.png").rename(each.photos / "sub" / "04.png")
     (job.photos / "03.png").write_bytes(b"no picture")
     options = Options(n=2, texture="net")
-    there = cluster.Addresses(f"file://{job.photos}", f"file://{job.masks}", f"file://{job.out}", options)
+    there = Addresses(f"file://{job.photos}", f"file://{job.masks}", f"file://{job.out}", options)
     seen: list[Fate] = []
     summary = cluster.complete_addresses(model, there, workers=2, report=seen.append)
     assert (summary.done, [failed.name for failed in summary.failed]) == (4, ["03.png"])
     assert "file://" in summary.failed[0].error and "manyfill-" not in summary.failed[0].error
-    (deep,) = [fate for fate in seen if isinstance(fate, batch.Done) and fate.name == "sub/04.png"]
+    (deep,) = [fate for fate in seen if isinstance(fate, Done) and fate.name == "sub/04.png"]
     assert f"file://{job.out}/sub/04_1.png" in deep.files
     completer = Completer.from_pretrained(model.name_or_path, device="cpu", engine="torch")
-    batch.complete_folder(completer, replace(alone, options=options))
+    folder.complete_folder(completer, replace(alone, options=options))
     names = {path.relative_to(job.out).as_posix() for path in job.out.rglob("*_?.png")}
     assert len(names) == 8
     for name in names:
         assert (job.out / name).read_bytes() == (alone.out / name).read_bytes()
-    sidecar = batch.Sidecar.read(job.out / "sub" / "04.json")
+    sidecar = Sidecar.read(job.out / "sub" / "04.json")
     assert sidecar.photo.file == f"file://{job.photos}/sub/04.png" and sidecar.mask is not None
     assert sidecar.mask.file == f"file://{job.masks}" and sidecar.model.file is None
     assert notes_of(job.out) == ["00.png.json", "01.png.json", "02.png.json", "sub/04.png.json"]
 
     Image.fromarray(np.zeros((28, 40, 3), np.uint8)).save(job.photos / "01.png")  # changed: done anew
     (job.out / "sub" / "04_2.png").unlink()  # gone: done anew
-    plan = list(cluster.errands(there, model.sha256))
+    plan = list(errands(there, model.sha256))
     assert [type(each).__name__ for each in plan] == ["Skipped", "Errand", "Skipped", "Errand", "Errand"]
     again = cluster.complete_addresses(model, there, workers=1)
     assert (again.done, again.skipped, len(again.failed)) == (2, 2, 1)
     other = replace(there, options=replace(options, n=1))
-    assert sum(isinstance(each, cluster.Errand) for each in cluster.errands(other, model.sha256)) == 5
-
-
-def test_addresses_pair_with_masks_and_leave_out_what_is_no_photo_of_the_job(tmp_path: Path) -> None:
-    pytest.importorskip("fsspec")
-    job = small_job(tmp_path, 2)
-    for path in ("photos/fills/00_1.png", "photos/masks/00.png", "photos/.hidden.png", "photos/notes.txt"):
-        (tmp_path / path).parent.mkdir(exist_ok=True)
-        (tmp_path / path).write_bytes((job.photos / "00.png").read_bytes())
-    root = f"file://{job.photos}"
-    there = cluster.Addresses(root, f"{root}/masks/", f"{root}/fills", Options(), only=("0*",))
-    first, second = cluster.errands(there, "")
-    assert isinstance(first, cluster.Errand) and first.mask_address == f"{root}/masks/00.png"
-    assert isinstance(second, Failed) and second.error.startswith(f"no mask 01.* in {root}/masks")
-    with pytest.raises(ManyfillError, match=r"no photos in file:.*nowhere"):
-        list(cluster.errands(replace(there, photos=f"{root}/nowhere"), ""))
+    assert sum(isinstance(each, Errand) for each in errands(other, model.sha256)) == 5

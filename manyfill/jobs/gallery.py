@@ -1,0 +1,134 @@
+"""Pictures for people beside the fills: contact sheet, explanation, heat map; no photo is in memory as a picture."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from manyfill import photos, resolution, sheet
+from manyfill.completer import Completion, spread
+from manyfill.jobs.records import Sidecar
+
+
+def contact_sheet(photo: photos.Photo, completions: Sequence[Completion], sidecar: Sidecar) -> bytes:
+    """Photo, hole and fills with their seeds and scores, as a PNG."""
+    labels = [
+        f"seed {fill.seed}" + ("" if fill.score is None else f" · score {fill.score:.3f}") for fill in sidecar.fills
+    ]
+    hole = completions[0].hole
+    shown = [Shown(completion) for completion in completions]
+    return _png(sheet.contact_sheet(_before(photo, hole), hole, shown, title=_title(sidecar), labels=labels))
+
+
+def explanation(photo: photos.Photo, completions: Sequence[Completion]) -> bytes:
+    """What in each fill is copied from the photo and what the network drew, as a PNG."""
+    hole = completions[0].hole
+    drawn = sheet.contact_sheet(
+        _before(photo, hole),
+        hole,
+        [Explained(completion) for completion in completions],
+        title="blue: copied from elsewhere in the photo · orange: drawn by the network",
+        labels=[f"{100 * _copied(completion):.0f} % copied" for completion in completions],
+    )
+    return _png(drawn)
+
+
+def heat_map(photo: photos.Photo, completions: Sequence[Completion]) -> Iterator[bytes | memoryview]:
+    """`sheet.heat_map` of the fills as a PNG's bytes, coloured strip by strip."""
+    before = _before(photo, completions[0].hole)
+
+    def lay(rows: NDArray[Any], top: int) -> None:
+        box = resolution.Box(top, 0, *rows.shape[:2])
+        rows[...] = np.asarray(sheet.heat_map(before.strip(box, 1), spread(completions, box)))
+
+    paper = np.broadcast_to(np.uint8(0), photo.pixels.shape)
+    return photos.encode_parts(photos.Photo(paper), format="png", lay=lay)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A fill for a sheet, a part at a time: four of 48 MP would be as many as 0.8 GB as pictures."""
+
+    completion: Completion
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.completion.source.width
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.completion.source.height
+
+    def part(self, box: sheet.Box, width: int) -> Image.Image:
+        """Means of blocks, as whole as they come: what is left over at the right and below is not shown."""
+        factor = max(1, (box.right - box.left) // max(1, 2 * width))
+        rows, columns = (box.bottom - box.top) // factor, (box.right - box.left) // factor
+        parts = []
+        step = max(1, 2**20 // (columns * factor * factor))  # rows of the picture
+        for top in range(0, rows, step):
+            count = min(step, rows - top)
+            parts.append(
+                self.strip(resolution.Box(box.top + top * factor, box.left, count * factor, columns * factor), factor)
+            )
+        if len(parts) == 1:
+            return parts[0]
+        whole = Image.new(parts[0].mode, (columns, rows))
+        for number, part in enumerate(parts):
+            whole.paste(part, (0, number * step))
+        return whole
+
+    def strip(self, box: resolution.Box, factor: int) -> Image.Image:
+        """A part whose sides are multiples of the factor, at 1/factor."""
+        source = self.completion.source
+        alpha = None if source.alpha is None else source.alpha[box.part]
+        strip = photos.to_pil(replace(source, pixels=self.completion.pixels(box), alpha=alpha))
+        return strip.reduce(factor) if factor > 1 else strip
+
+
+@dataclass(frozen=True)
+class Explained(Shown):
+    """A fill coloured by where it comes from."""
+
+    def strip(self, box: resolution.Box, factor: int) -> Image.Image:
+        """As of `Shown`; shares and hole are means of the same blocks."""
+        drawn = super().strip(box, factor)
+        share, hole = self.completion.copied(box), self.completion.hole[box.part].astype(np.float32)
+        copied, filled = (
+            np.asarray(cv2.resize(x, drawn.size, interpolation=cv2.INTER_AREA), np.float32) for x in (share, hole)
+        )
+        return sheet.origins(drawn, copied / np.maximum(filled, np.float32(1e-6)), filled)
+
+
+def _before(photo: photos.Photo, hole: NDArray[np.bool_]) -> Shown:
+    return Shown(Completion(photo, 0, None, hole))
+
+
+def _copied(completion: Completion) -> float:
+    """Share of the fill that is the photo's own patches."""
+    hole = completion.hole
+    box = resolution.tight(hole, resolution.Box(0, 0, *hole.shape))
+    if box is None:
+        return 0.0
+    return sum(float(completion.copied(tile).sum()) for tile in box.tiles(1024)) / float(np.count_nonzero(hole))
+
+
+def _title(sidecar: Sidecar) -> str:
+    fills = f"{len(sidecar.fills)} fill{'s' if len(sidecar.fills) != 1 else ''}"
+    name = PurePosixPath(sidecar.photo.file).name
+    return f"{name} · {sidecar.width}x{sidecar.height} · {sidecar.model.name} · {fills} in {sidecar.seconds:.1f} s"
+
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
