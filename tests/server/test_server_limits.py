@@ -15,7 +15,7 @@ import openai
 import pytest
 from serving import CLEAR, PHOTO_PNG, Running, Sketch, running
 
-from manyfill import containers
+from manyfill.photos.png import png_file
 from manyfill.server.errors import Refusal
 from manyfill.server.limits import Uploads
 from manyfill.server.settings import Limits, Settings
@@ -138,7 +138,7 @@ def test_the_time_for_a_body_does_not_run_while_it_is_worked_on() -> None:
 def bomb(width: int, height: int) -> bytes:
     """A PNG that announces a size and holds next to nothing."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return containers.png_file([(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 1000)), (b"IEND", b"")])
+    return png_file([(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 1000)), (b"IEND", b"")])
 
 
 @pytest.mark.parametrize("which", ["image", "mask"])

@@ -20,8 +20,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
-from manyfill import containers, photos
+from manyfill import photos
 from manyfill.errors import BadImage, ManyfillError, TooLarge
+from manyfill.photos import strips, tags, tiff
+from manyfill.photos.directories import Entry, Order, directory, longs, pack_directory, pack_header, shorts
+from manyfill.photos.png import png_chunks, png_file
 
 LOSSLESS = ("png", "tiff", "webp", "bmp")
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
@@ -48,34 +51,34 @@ def saved(image: Image.Image, format: str, **options: object) -> bytes:
     return file.getvalue()
 
 
-def exif_block(orientation: int = 1, *, thumbnail: bytes = b"", order: containers.Order = ">") -> bytes:
+def exif_block(orientation: int = 1, *, thumbnail: bytes = b"", order: Order = ">") -> bytes:
     """An EXIF block with camera, orientation, size, maker's note, GPS and, if wanted, a thumbnail."""
-    ascii_ = lambda text: containers.Entry(2, len(text) + 1, text + b"\0")  # noqa: E731
+    ascii_ = lambda text: Entry(2, len(text) + 1, text + b"\0")  # noqa: E731
     entries = {
         271: ascii_(b"Manycam"),
-        containers.ORIENTATION: containers.shorts(order, orientation),
+        tags.ORIENTATION: shorts(order, orientation),
         33432: ascii_(b"(c) a photographer"),
-        containers.EXIF_DIRECTORY: containers.Entry(
+        tags.EXIF_DIRECTORY: Entry(
             4,
             1,
             {
-                37500: containers.Entry(7, 300, bytes(range(256)) + bytes(44)),
-                containers.EXIF_WIDTH: containers.longs(order, 64),
-                containers.EXIF_HEIGHT: containers.longs(order, 48),
+                37500: Entry(7, 300, bytes(range(256)) + bytes(44)),
+                tags.EXIF_WIDTH: longs(order, 64),
+                tags.EXIF_HEIGHT: longs(order, 48),
             },
         ),
-        containers.GPS_DIRECTORY: containers.Entry(4, 1, {1: ascii_(b"N"), 2: containers.Entry(5, 3, bytes(24))}),
+        tags.GPS_DIRECTORY: Entry(4, 1, {1: ascii_(b"N"), 2: Entry(5, 3, bytes(24))}),
     }
-    block = containers.pack_header(order, 8) + containers.pack_directory(order, entries, 8)
+    block = pack_header(order, 8) + pack_directory(order, entries, 8)
     if not thumbnail:
         return block
     block += b"\0" * (len(block) % 2)
     at = len(block)
     second = {
-        containers.THUMBNAIL_OFFSET: containers.longs(order, at + 2 + 2 * 12 + 4),
-        containers.THUMBNAIL_SIZE: containers.longs(order, len(thumbnail)),
+        tags.THUMBNAIL_OFFSET: longs(order, at + 2 + 2 * 12 + 4),
+        tags.THUMBNAIL_SIZE: longs(order, len(thumbnail)),
     }
-    block += containers.pack_directory(order, second, at) + thumbnail
+    block += pack_directory(order, second, at) + thumbnail
     pointer = 8 + 2 + 12 * len(entries)
     return block[:pointer] + struct.pack(order + "I", at) + block[pointer + 4 :]
 
@@ -86,7 +89,7 @@ def raw_png(array: NDArray[np.uint16], *before: tuple[bytes, bytes]) -> bytes:
     kind = {1: 0, 2: 4, 3: 2, 4: 6}[np.atleast_3d(array).shape[2]]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in array)
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)), *before]
-    return containers.png_file([*chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")])
+    return png_file([*chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")])
 
 
 def same(one: photos.Photo, other: photos.Photo) -> bool:
@@ -143,17 +146,17 @@ def test_a_lossless_format_gives_back_every_bit_and_all_metadata(
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("depth", [8, 16])
-def test_exif_survives_the_way_through_tiff_in_either_byte_order(order: containers.Order, depth: int) -> None:
+def test_exif_survives_the_way_through_tiff_in_either_byte_order(order: Order, depth: int) -> None:
     photo = replace(photos.read(noise(5, 7, 3, depth)), exif=exif_block(order=order))
     data = photos.encode(photo, format="tiff")
     again = photos.read(data)
     assert same(photo, again)
-    for tags in (Image.Exif(), Image.Exif()):
-        tags.load(again.exif)
-        assert tags[271] == "Manycam"
-        assert tags[33432] == "(c) a photographer"
-        assert tags.get_ifd(0x8769)[37500] == bytes(range(256)) + bytes(44)
-        assert tags.get_ifd(0x8825)[1] == "N"
+    for exif_tags in (Image.Exif(), Image.Exif()):
+        exif_tags.load(again.exif)
+        assert exif_tags[271] == "Manycam"
+        assert exif_tags[33432] == "(c) a photographer"
+        assert exif_tags.get_ifd(0x8769)[37500] == bytes(range(256)) + bytes(44)
+        assert exif_tags.get_ifd(0x8825)[1] == "N"
     with Image.open(io.BytesIO(data)) as image:  # and for a reader that is not ours
         assert image.getexif()[271] == "Manycam"
         assert image.getexif().get_ifd(0x8769)[40962] == 64
@@ -215,7 +218,7 @@ def test_tiffs_of_another_writer_are_read_to_the_bit(
 def test_pngs_in_strips_are_those_of_other_programs_to_the_bit(
     channels: int, depth: int, strip: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(photos, "STRIP_BYTES", strip)
+    monkeypatch.setattr(strips, "STRIP_BYTES", strip)
     y, x = np.mgrid[:37, :23]
     ramp = np.stack([x * 9, y * 5, x * y, 255 - x], 2)[..., :channels] % 256  # filters of every kind pay off
     array = (ramp * (1 if depth == 8 else 251)).astype(f"uint{depth}")
@@ -227,7 +230,7 @@ def test_pngs_in_strips_are_those_of_other_programs_to_the_bit(
         theirs = cv2.imdecode(np.frombuffer(ours, np.uint8), cv2.IMREAD_UNCHANGED)
         order = {2: [0, 3], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]
         assert np.array_equal(theirs[..., order], array)
-    packed = b"".join(content for name, content in containers.png_chunks(ours) if name == b"IDAT")
+    packed = b"".join(content for name, content in png_chunks(ours) if name == b"IDAT")
     filters = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(37, -1)[:, 0]
     assert len(set(filters.tolist())) > 1
     for data in (ours, saved(Image.fromarray(array), "PNG") if depth == 8 else raw_png(array)):
@@ -238,7 +241,7 @@ def test_pngs_in_strips_are_those_of_other_programs_to_the_bit(
 
 def test_a_png_whose_pixels_end_too_early_is_refused() -> None:
     header = struct.pack(">IIBBBBB", 20, 20, 8, 2, 0, 0, 0)
-    short = containers.png_file([(b"IHDR", header), (b"IDAT", zlib.compress(bytes(61 * 19))), (b"IEND", b"")])
+    short = png_file([(b"IHDR", header), (b"IDAT", zlib.compress(bytes(61 * 19))), (b"IEND", b"")])
     with pytest.raises(BadImage, match="cut off"):
         photos.read(short)
 
@@ -262,9 +265,9 @@ def test_tiffs_in_strips_are_read_as_at_once(
         kind = {"photometric": "rgb" if channels > 2 else "minisblack", "extrasamples": [2] * (channels == 4)}
         tifffile.imwrite(file, array, rowsperstrip=rows, compression=compression, **kind)
         data = file.getvalue()
-    monkeypatch.setattr(photos, "STRIP_BYTES", 200)
+    monkeypatch.setattr(strips, "STRIP_BYTES", 200)
     in_strips = photos.to_array(photos.read(data))
-    monkeypatch.setattr(photos, "_tiff_in_strips", lambda *_: None)
+    monkeypatch.setattr(tiff, "_tiff_in_strips", lambda *_: None)
     assert np.array_equal(in_strips, photos.to_array(photos.read(data)))
     assert np.array_equal(in_strips, array) or compression == "jpeg"
 
@@ -280,7 +283,7 @@ def test_a_jpeg_written_in_strips_has_the_pixels_of_one_written_at_once(
     coding = photos.JpegCoding(tables, subsampling, segments=b"\xff\xfe\0\5abc")
     photo = replace(photos.read(array), jpeg=coding, icc=SRGB if mode == "RGB" else None, exif=exif_block(), xmp=XMP)
     at_once = photos.encode(photo, format="jpeg")
-    monkeypatch.setattr(photos, "STRIP_BYTES", 1)
+    monkeypatch.setattr(strips, "STRIP_BYTES", 1)
     in_strips = photos.encode(photo, format="jpeg")
     assert b"\xff\xdd\0\4" not in at_once and (b"\xff\xdd\0\4" in in_strips) == (size[0] > 16)
     one, other = Image.open(io.BytesIO(at_once)), Image.open(io.BytesIO(in_strips))
@@ -299,7 +302,7 @@ def test_a_jpeg_written_in_strips_has_the_pixels_of_one_written_at_once(
 def test_a_fill_laid_over_while_writing_is_as_pasted_before(
     format: str, mode: str, strip: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(photos, "STRIP_BYTES", strip)
+    monkeypatch.setattr(strips, "STRIP_BYTES", strip)
     array = noise(40, 30, len(mode))
     array[..., -1] = 255 if mode.endswith("A") else array[..., -1]
     photo, fill = photos.read(array), smooth(9, 8)
@@ -333,8 +336,8 @@ def test_a_file_is_let_go_of_once_it_is_read(format: str) -> None:
 
 
 def test_writing_makes_no_second_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photos, "STRIP_BYTES", 1 << 16)
-    monkeypatch.setattr(photos, "SPOOLED", 1 << 16)
+    monkeypatch.setattr(strips, "STRIP_BYTES", 1 << 16)
+    monkeypatch.setattr(tiff, "SPOOLED", 1 << 16)
     photo = photos.read(cv2.resize(smooth(), (2000, 1500), interpolation=cv2.INTER_LINEAR))
     for format in ("png", "tiff"):
         photos.write(photo, tmp_path / f"once.{format}")
@@ -382,11 +385,11 @@ def test_every_format_keeps_the_metadata_that_it_holds(format: str) -> None:
     again = photos.read(photos.encode(photo, format=format))
     assert again.icc == SRGB
     assert again.xmp == photo.xmp
-    tags = Image.Exif()
-    tags.load(again.exif)
-    assert tags[271] == "Manycam"
-    assert tags.get(containers.ORIENTATION, 1) == 1
-    assert tags.get_ifd(0x8825)[1] == "N"
+    exif_tags = Image.Exif()
+    exif_tags.load(again.exif)
+    assert exif_tags[271] == "Manycam"
+    assert exif_tags.get(tags.ORIENTATION, 1) == 1
+    assert exif_tags.get_ifd(0x8825)[1] == "N"
     if format in ("png", "jpeg", "tiff"):
         assert again.dpi == pytest.approx((300, 300), abs=0.01)
     assert np.abs(again.pixels.astype(int) - photo.pixels).mean() < 4
@@ -414,9 +417,9 @@ def test_png_text_and_gamma_are_kept() -> None:
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 def test_orientation_is_applied_once(format: str, orientation: int) -> None:
     options = {"quality": 100} | ({"lossless": True} if format == "WEBP" else {})
-    tags = Image.Exif()
-    tags[containers.ORIENTATION] = orientation
-    data = saved(Image.fromarray(smooth()), format, exif=tags, dpi=(100, 200), **options)
+    exif_tags = Image.Exif()
+    exif_tags[tags.ORIENTATION] = orientation
+    data = saved(Image.fromarray(smooth()), format, exif=exif_tags, dpi=(100, 200), **options)
     with Image.open(io.BytesIO(data)) as image:
         upright = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     photo = photos.read(data)
@@ -442,12 +445,12 @@ def test_orientation_is_applied_to_16_bits(format: str, orientation: int) -> Non
         data = raw_png(array, (b"eXIf", exif_block(orientation)))
     else:
         data = photos.encode(photos.read(array), format="tiff")
-        place = containers.directory(data).entries[containers.ORIENTATION].place
+        place = directory(data).entries[tags.ORIENTATION].place
         data = data[:place] + struct.pack("<H", orientation) + data[place + 2 :]
-    tags = Image.Exif()
-    tags[containers.ORIENTATION] = orientation
+    exif_tags = Image.Exif()
+    exif_tags[tags.ORIENTATION] = orientation
     eight = Image.fromarray((array >> 8).astype(np.uint8))
-    eight.info["exif"] = tags.tobytes()
+    eight.info["exif"] = exif_tags.tobytes()
     expected = np.asarray(ImageOps.exif_transpose(eight))
     photo = photos.read(data)
     assert photo.depth == 16
@@ -455,20 +458,20 @@ def test_orientation_is_applied_to_16_bits(format: str, orientation: int) -> Non
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_exif_is_patched_in_place_and_its_thumbnail_blanked(order: containers.Order) -> None:
+def test_exif_is_patched_in_place_and_its_thumbnail_blanked(order: Order) -> None:
     block = exif_block(6, thumbnail=b"\xff\xd8THE OLD PHOTO\xff\xd9", order=order)
     data = saved(Image.fromarray(smooth()), "JPEG", exif=b"Exif\0\0" + block)
     exif = photos.read(data).exif
     assert exif is not None and len(exif) == len(block)
     assert b"THE OLD PHOTO" in block and b"THE OLD PHOTO" not in exif
-    tags = Image.Exif()
-    tags.load(exif)
-    assert tags[containers.ORIENTATION] == 1
-    inner = tags.get_ifd(0x8769)
-    assert (inner[containers.EXIF_WIDTH], inner[containers.EXIF_HEIGHT]) == (48, 64)  # changed places
+    exif_tags = Image.Exif()
+    exif_tags.load(exif)
+    assert exif_tags[tags.ORIENTATION] == 1
+    inner = exif_tags.get_ifd(0x8769)
+    assert (inner[tags.EXIF_WIDTH], inner[tags.EXIF_HEIGHT]) == (48, 64)  # changed places
     note = block.index(bytes(range(256)))
     assert exif.index(bytes(range(256))) == note, "the maker's note moved: its offsets would be wrong"
-    assert containers.directory(exif).next == 0
+    assert directory(exif).next == 0
 
 
 def test_xmp_is_upright_and_without_thumbnails() -> None:
@@ -516,10 +519,10 @@ def test_a_jpeg_is_written_with_its_own_tables(mode: str, subsampling: int) -> N
 
 
 def test_a_turned_jpeg_is_coded_again_with_turned_tables() -> None:
-    tags = Image.Exif()
-    tags[containers.ORIENTATION] = 6
+    exif_tags = Image.Exif()
+    exif_tags[tags.ORIENTATION] = 6
     rough = cv2.GaussianBlur(noise(64, 96, 3), (0, 0), 2)
-    photo = photos.read(saved(Image.fromarray(rough), "JPEG", quality=60, exif=tags, subsampling=0))
+    photo = photos.read(saved(Image.fromarray(rough), "JPEG", quality=60, exif=exif_tags, subsampling=0))
     assert photo.jpeg is not None
     again = photos.read(photos.encode(photo))
     straight = replace(photo, jpeg=replace(photo.jpeg, tables=tuple(_transposed(table) for table in photo.jpeg.tables)))
@@ -597,13 +600,13 @@ def test_transparent_pixels_keep_their_colour(format: str) -> None:
 def test_a_tiff_whose_chain_of_pages_is_broken_or_holds_a_preview_is_one_photo() -> None:
     array = noise(6, 7, 3)
     data = photos.encode(photos.read(array), format="tiff")
-    page = containers.directory(data)
+    page = directory(data)
     for pointer in (page.next_place - 2 - 12 * len(page.entries), 2**31):  # to itself, to nowhere
         looped = data[: page.next_place] + struct.pack("<I", pointer) + data[page.next_place + 4 :]
         assert np.array_equal(photos.read(looped).pixels, array)
     file = io.BytesIO()
     preview = Image.fromarray(array).resize((3, 3))
-    preview.encoderinfo = {"tiffinfo": {containers.SUBFILE_TYPE: 1}}
+    preview.encoderinfo = {"tiffinfo": {tags.SUBFILE_TYPE: 1}}
     Image.fromarray(array).save(file, "TIFF", save_all=True, append_images=[preview])
     assert np.array_equal(photos.read(file.getvalue()).pixels, array)
 
@@ -774,7 +777,7 @@ def _damaged() -> dict[str, bytes]:
         "half a 16-bit png": deep[: len(deep) // 2],
         "a 16-bit png with a flipped byte": bytes(flipped),
         "half a 16-bit tiff": deep_tiff[: len(deep_tiff) // 2],
-        "a png of no size": containers.png_file(
+        "a png of no size": png_file(
             [(b"IHDR", struct.pack(">IIBBBBB", 0, 5, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
         ),
         "an animated gif": saved(frames[0], "GIF", **grow),
@@ -784,14 +787,14 @@ def _damaged() -> dict[str, bytes]:
         "a float tiff": saved(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF"),
         "a 32-bit tiff": saved(Image.fromarray(np.zeros((4, 4), np.int32)), "TIFF"),
         "a lab tiff": saved(Image.new("LAB", (4, 4)), "TIFF"),
-        "a camera's raw file": saved(frames[0], "TIFF", tiffinfo={containers.SUBFILE_TYPE: 1}),
+        "a camera's raw file": saved(frames[0], "TIFF", tiffinfo={tags.SUBFILE_TYPE: 1}),
         "a 16-bit cmyk tiff": _retagged(photos.encode(photos.read(noise(4, 4, 4, 16)), format="tiff"), 262, 5),
         "an unknown tiff compression": _retagged(deep_tiff, 259, 12345),
     }
 
 
 def _retagged(tiff: bytes, tag: int, number: int) -> bytes:
-    place = containers.directory(tiff).entries[tag].place
+    place = directory(tiff).entries[tag].place
     return tiff[:place] + struct.pack("<H", number) + tiff[place + 2 :]
 
 
@@ -849,7 +852,7 @@ def test_arrays_of_another_kind_are_refused_in_words(source: object, says: str) 
 
 def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    bomb = containers.png_file([(b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")])
+    bomb = png_file([(b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")])
     with pytest.raises(TooLarge, match=r"60000x60000.*limit"):
         photos.read(bomb)
     photo = noise(20, 30, 3)

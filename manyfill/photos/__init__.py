@@ -1,0 +1,51 @@
+"""Photo files: path, bytes, PIL image, array or tensor to Photo, Photo to image tensor, and Photo to file.
+
+The only place that understands files. What a Photo was read with, it is written with: depth, colour model, alpha,
+ICC profile, EXIF, XMP, resolution, JPEG tables. Pixels outside a pasted hole are bit-identical through read, paste,
+write and read wherever the format is lossless (PNG, TIFF, BMP, WebP of a lossless source).
+
+Pillow decodes and encodes 8 bits; OpenCV 16-bit PNG and TIFF, which Pillow narrows to 8; metadata never passes through
+OpenCV, which drops it. PNG and TIFF go through either strip by strip, and a fill is laid over each strip as it is
+written: no copy of the photo is made. So are JPEGs written, but decoded whole: neither library does it in parts.
+"""
+
+from manyfill.files import sweep, write_atomic
+from manyfill.photos.arrays import paste, to_array, to_image, to_pil
+from manyfill.photos.photo import (
+    ALIASES,
+    FORMATS,
+    MAX_PIXELS,
+    MODES,
+    SUFFIXES,
+    JpegCoding,
+    Lay,
+    Photo,
+    Pixels,
+    is_lossless,
+)
+from manyfill.photos.reading import read, reading_cost
+from manyfill.photos.writing import encode, encode_parts, write
+
+__all__ = [
+    "ALIASES",
+    "FORMATS",
+    "MAX_PIXELS",
+    "MODES",
+    "SUFFIXES",
+    "JpegCoding",
+    "Lay",
+    "Photo",
+    "Pixels",
+    "encode",
+    "encode_parts",
+    "is_lossless",
+    "paste",
+    "read",
+    "reading_cost",
+    "sweep",
+    "to_array",
+    "to_image",
+    "to_pil",
+    "write",
+    "write_atomic",
+]

@@ -1,0 +1,107 @@
+"""What a decoder found, and how it is turned upright to a Photo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from manyfill.errors import BadImage, TooLarge
+from manyfill.photos.metadata import upright_exif, upright_xmp
+from manyfill.photos.photo import MODES, JpegCoding, Photo, Pixels
+
+PREMULTIPLIED = "Premultiplied alpha was made straight; dark, nearly transparent colours are rounded."
+
+
+@dataclass(kw_only=True)
+class Decoded:
+    """What a decoder found, before orientation; `array` is (H,W), (H,W,2), (H,W,3) or (H,W,4)."""
+
+    array: Pixels
+    format: str
+    orientation: int = 1
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    lossy: bool = False
+    jpeg: JpegCoding | None = None
+    png_extras: tuple[tuple[bytes, bytes], ...] = ()
+    notes: list[str] = field(default_factory=list)
+
+
+def upright_photo(decoded: Decoded, path: Path | None = None) -> Photo:
+    """Applies the orientation once, to pixels and to whatever names a width or an orientation."""
+    turned = decoded.orientation >= 5
+    array = _turn(decoded.array, decoded.orientation)
+    pixels, alpha, mode = _split(array)
+    jpeg = decoded.jpeg
+    if turned and jpeg is not None:  # the blocks are turned, and so are the frequencies in them
+        tables = tuple(tuple(np.reshape(table, (8, 8)).T.ravel().tolist()) for table in jpeg.tables)
+        jpeg = replace(jpeg, tables=tables, subsampling=0 if jpeg.subsampling == 1 else jpeg.subsampling)
+    return Photo(
+        pixels=pixels,
+        alpha=alpha,
+        format=decoded.format,
+        mode=mode,
+        icc=decoded.icc or None,
+        exif=upright_exif(decoded.exif, turned=turned) if decoded.exif else None,
+        xmp=upright_xmp(decoded.xmp) if decoded.xmp else None,
+        dpi=decoded.dpi[::-1] if turned and decoded.dpi else decoded.dpi,
+        path=path,
+        lossy=decoded.lossy,
+        jpeg=jpeg,
+        png_extras=decoded.png_extras,
+        notes=tuple(decoded.notes),
+    )
+
+
+def _turn(array: Pixels, orientation: int) -> Pixels:
+    """Pixels as stored to pixels as meant, EXIF 2.3's eight orientations."""
+    turns: dict[int, Callable[[Any], Any]] = {
+        2: lambda a: cv2.flip(a, 1),
+        3: lambda a: cv2.rotate(a, cv2.ROTATE_180),
+        4: lambda a: cv2.flip(a, 0),
+        5: cv2.transpose,
+        6: lambda a: cv2.rotate(a, cv2.ROTATE_90_CLOCKWISE),
+        7: lambda a: cv2.rotate(cv2.transpose(a), cv2.ROTATE_180),
+        8: lambda a: cv2.rotate(a, cv2.ROTATE_90_COUNTERCLOCKWISE),
+    }
+    if orientation not in turns:
+        return array
+    turned: Pixels = turns[orientation](np.ascontiguousarray(array))
+    return turned.reshape(turned.shape[:2] + array.shape[2:])
+
+
+def _split(array: Pixels) -> tuple[Pixels, Pixels | None, str]:
+    """(H,W[,C]) to colour (H,W,3), alpha and mode."""
+    channels = 1 if array.ndim == 2 else array.shape[2]
+    mode = MODES[channels - 1]
+    alpha = np.ascontiguousarray(array[..., -1]) if channels in (2, 4) else None
+    if channels == 3:
+        return np.ascontiguousarray(array), None, mode
+    if channels == 4:
+        return np.ascontiguousarray(array[..., :3]), alpha, mode
+    grey = np.ascontiguousarray(array if array.ndim == 2 else array[..., 0])
+    return np.broadcast_to(grey[..., None], (*grey.shape, 3)), alpha, mode  # one channel in memory, seen three times
+
+
+def check_size(name: str, width: int, height: int, max_pixels: int) -> None:
+    """Raises before anything of that size is decoded."""
+    if width < 1 or height < 1:
+        raise BadImage(f"{name} has no pixels ({width}x{height}, width x height).")
+    if width * height > max_pixels:
+        raise TooLarge(
+            f"{name} is {width}x{height}, {width * height / 1e6:,.1f} million pixels; the limit is "
+            f"{max_pixels / 1e6:,.1f} million. Make it smaller, or raise max_pixels if you trust it."
+        )
+
+
+def refuse_several(name: str, number: int, what: str = "frames: it is animated") -> None:
+    """Raises BadImage where a file holds more than one picture."""
+    if number > 1:
+        raise BadImage(f"{name} has {number} {what}. Save the one you mean as a PNG and give that.")

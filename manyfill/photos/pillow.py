@@ -1,0 +1,139 @@
+"""What Pillow decodes and encodes for several formats: pixels of every mode, and its view of the metadata."""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from manyfill.errors import BadImage
+from manyfill.photos import strips, tags
+from manyfill.photos.decoded import PREMULTIPLIED, Decoded
+from manyfill.photos.laying import laid_rows
+from manyfill.photos.photo import MODES, Lay, Photo, Pixels
+
+
+def array_of_pil(image: Image.Image, name: str, notes: list[str]) -> Pixels:
+    """A loaded PIL image's pixels: palette to RGB(A), 1-bit to grey, CMYK to RGB, a transparent colour to alpha."""
+    if image.mode in ("P", "PA", "RGBa", "La") or (image.mode in ("1", "L", "RGB") and "transparency" in image.info):
+        if image.mode in ("RGBa", "La"):
+            notes.append(PREMULTIPLIED)
+        clear = image.mode != "P" or image.has_transparency_data
+        if image.mode == "1":
+            image = image.convert("L")
+        image = image.convert({"L": "LA", "La": "LA"}.get(image.mode, "RGBA" if clear else "RGB"))
+    elif image.mode == "1":
+        image = image.convert("L")
+    elif image.mode == "CMYK":
+        image = _rgb_of_cmyk(image, notes)
+    elif image.mode in ("YCbCr", "HSV", "RGBX"):
+        image = image.convert("RGB")
+    if image.mode in MODES:
+        return copied(image)
+    if image.mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16)
+    if image.mode == "I":
+        wide = np.asarray(image)
+        if wide.size and wide.min() >= 0 and wide.max() <= 65_535:
+            return wide.astype(np.uint16)
+    raise BadImage(f"{name} has pixels of type {image.mode!r}. Convert it to 8 or 16 bits per channel, grey or RGB.")
+
+
+def copied(image: Image.Image) -> Pixels:
+    """A PIL image's pixels; in strips, because Pillow makes two more copies of whatever it is asked for at once."""
+    channels = len(image.getbands())
+    array = np.empty((image.height, image.width, channels) if channels > 1 else (image.height, image.width), np.uint8)
+    rows = max(1, strips.STRIP_BYTES // (image.width * channels))
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        array[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)))
+    return array
+
+
+def _rgb_of_cmyk(image: Image.Image, notes: list[str]) -> Image.Image:
+    """Through the file's own CMYK profile into sRGB where it has one, by the plain formula where it has none."""
+    profile = image.info.pop("icc_profile", None)  # it speaks of CMYK: wrong for what is written
+    notes.append("CMYK was converted to sRGB and is written as such.")
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError):
+            converted = None
+        if converted is not None:
+            return converted
+    return image.convert("RGB")
+
+
+def finite_dpi(found: object) -> tuple[float, float] | None:
+    """Pillow's resolution as two finite positive floats, or nothing."""
+    try:
+        across, down = (float(number) for number in found)  # type: ignore[attr-defined]
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    fine = all(math.isfinite(number) and 0 < number < 1e6 for number in (across, down))
+    return (across, down) if fine else None
+
+
+def as_bytes(found: object) -> bytes | None:
+    """What Pillow holds as text or bytes, as bytes; None for anything else."""
+    return found.encode() if isinstance(found, str) else bytes(found) if isinstance(found, (bytes, bytearray)) else None
+
+
+def _exif_of_pil(image: Image.Image) -> bytes | None:
+    """EXIF as Pillow holds it, raw where it can be."""
+    raw = as_bytes(image.info.get("exif"))
+    if raw is None and "Raw profile type exif" in image.info:
+        raw = image.getexif().tobytes()
+    return raw.removeprefix(b"Exif\0\0") if raw else None
+
+
+def _orientation(image: Image.Image) -> int:
+    """1 to 8 as EXIF (or XMP, where EXIF is silent) has it; 1 for anything else."""
+    try:
+        found = int(image.getexif().get(tags.ORIENTATION, 1))
+    except (ValueError, TypeError, KeyError, SyntaxError, struct.error, OSError):
+        return 1  # damaged EXIF: browsers show such a photo as it is stored
+    return found if 1 <= found <= 8 else 1
+
+
+def decoded_of_pil(image: Image.Image, name: str, format: str, **more: Any) -> Decoded:
+    """A PIL image, loaded here, with Pillow's view of its metadata."""
+    image.load()
+    notes: list[str] = []
+    info = image.info
+    array = array_of_pil(image, name, notes)
+    return Decoded(
+        array=array,
+        format=format,
+        orientation=_orientation(image),
+        icc=as_bytes(info.get("icc_profile")),
+        exif=_exif_of_pil(image),
+        xmp=as_bytes(info.get("xmp")),
+        dpi=finite_dpi(info.get("dpi")),
+        notes=notes,
+        **more,
+    )
+
+
+def save_with_pillow(photo: Photo, plugin: str, lay: Lay | None, **options: Any) -> Iterator[memoryview]:
+    """Pillow's encoder, given only what is there."""
+    yield memoryview(saved_by_pillow(laid_rows(photo, lay, 0, photo.height), plugin, **options))
+
+
+def saved_by_pillow(array: Pixels, plugin: str, **options: Any) -> bytes:
+    """Pillow's encoder, given only the options that are not None."""
+    file = io.BytesIO()
+    given = {key: value for key, value in options.items() if value is not None}
+    Image.fromarray(array).save(file, plugin, **given)
+    return file.getvalue()
+
+
+def icc_for_rgb(photo: Photo) -> bytes | None:
+    """The profile, unless it speaks of grey and the format stores a grey photo as RGB."""
+    return None if photo.icc is not None and photo.icc[16:20] == b"GRAY" else photo.icc

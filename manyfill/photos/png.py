@@ -1,0 +1,207 @@
+"""PNG: its chunks, its pixels read and written strip by strip."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from manyfill.photos import strips
+from manyfill.photos.decoded import Decoded, check_size, refuse_several
+from manyfill.photos.laying import laid_strips
+from manyfill.photos.opencv import decode_with_opencv
+from manyfill.photos.photo import Lay, Photo, Pixels
+from manyfill.photos.pillow import copied, decoded_of_pil
+
+Bytes = TypeVar("Bytes", bytes, memoryview)
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_LEVEL = 4  # zlib: as small as Pillow's default of 6 on photos and a quarter faster
+METRE = 0.0254  # of an inch, for PNG's pixels per metre
+# PNG chunks, other than those with a Photo field of their own, that say how the colours are meant or carry text.
+PNG_KEPT = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"tEXt", b"zTXt", b"iTXt")
+PNG_PROFILES = (
+    b"XML:com.adobe.xmp\0",
+    b"Raw profile type ",
+)  # texts that hold XMP, EXIF or ICC: fields of their own
+PNG_SAMPLES = {0: 1, 2: 3, 4: 2, 6: 4}  # kind of PNG to samples a pixel; palettes are not among them
+PNG_PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"bKGD", b"hIST", b"sBIT")
+
+
+def read_png(data: bytes, name: str, max_pixels: int) -> Decoded:
+    """A PNG's bytes, decoded strip by strip where its layout allows."""
+    width, height, bits, kind = struct.unpack(">IIBB", data[16:26])
+    interlaced = data[28]
+    check_size(name, width, height, max_pixels)
+    chunks = list(png_chunks(memoryview(data)))
+    if any(chunk == b"acTL" for chunk, _ in chunks):
+        frames = sum(chunk == b"fcTL" for chunk, _ in chunks)
+        refuse_several(name, frames)
+    around = [(chunk, bytes(content)) for chunk, content in chunks if chunk not in PNG_PIXELS]
+    extras = tuple(
+        (chunk, content) for chunk, content in around if chunk in PNG_KEPT and not content.startswith(PNG_PROFILES)
+    )
+    key = next((bytes(content) for chunk, content in chunks if chunk == b"tRNS"), None)
+    in_strips = bits in (8, 16) and kind in PNG_SAMPLES and interlaced == 0 and key is None
+    if bits != 16 and not in_strips:
+        return decoded_of_pil(PngImagePlugin.PngImageFile(io.BytesIO(data)), name, "png", png_extras=extras)
+    # Pillow tells the metadata, from the same file around a single pixel.
+    stub = png_file(
+        [
+            (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)),
+            *around,
+            (b"IDAT", zlib.compress(b"\0\0")),
+            (b"IEND", b""),
+        ]
+    )
+    decoded = decoded_of_pil(PngImagePlugin.PngImageFile(io.BytesIO(stub)), name, "png", png_extras=extras)
+    if in_strips:
+        decoded.array = _png_in_strips([content for chunk, content in chunks if chunk == b"IDAT"], data[16:26])
+        return decoded
+    array = decode_with_opencv(png_file([(chunk, content) for chunk, content in chunks if chunk in PNG_PIXELS[:5]]))
+    if kind == 4 and array.ndim == 3:  # OpenCV repeats the grey
+        array = np.ascontiguousarray(array[..., [0, 3]])
+    if kind == 0 and key is not None:  # OpenCV forgets a transparent grey
+        grey = array if array.ndim == 2 else array[..., 0]
+        array = np.dstack([grey, np.where(grey == int.from_bytes(key[:2], "big"), 0, 0xFFFF).astype(np.uint16)])
+    if array.dtype != np.uint16 or array.shape[:2] != (height, width):
+        raise ValueError("it was not decoded at 16 bits")
+    decoded.array = array
+    return decoded
+
+
+def _png_in_strips(packed: Sequence[memoryview], header: bytes) -> Pixels:
+    """The pixels of a PNG (`header`: its size, depth and kind) that is not interlaced, from its IDAT chunks.
+
+    Each strip is shown to the decoder as a small PNG of its own, below the row above it.
+    """
+    width, height, bits, kind = struct.unpack(">IIBB", header)
+    samples = PNG_SAMPLES[kind]
+    array = np.empty((height, width, samples) if samples > 1 else (height, width), np.uint8 if bits == 8 else np.uint16)
+    length = 1 + array[0].nbytes  # of a packed row: its filter, its samples
+    rows = max(1, strips.STRIP_BYTES // length)
+    above = bytes(length)
+    stream, left = zlib.decompressobj(), iter(packed)
+    waiting, top = bytearray(), 0
+    source: bytes | memoryview = b""
+    while top < height:
+        wanted = min(rows, height - top) * length
+        while len(waiting) < wanted:
+            source = source or next(left, b"")
+            more = stream.decompress(source, wanted - len(waiting))
+            if not more and not source:
+                raise ValueError("the file is cut off")
+            waiting += more
+            source = stream.unconsumed_tail
+        strip = _decode_png_rows(b"".join((above, waiting)), width, bits, kind)[1:]
+        array[top : top + len(strip)] = strip
+        above = b"\0" + strip[-1].astype(">u2" if bits == 16 else np.uint8).tobytes()
+        top += len(strip)
+        waiting.clear()
+    return array
+
+
+def _decode_png_rows(packed: bytes, width: int, bits: int, kind: int) -> Pixels:
+    """Rows of a PNG as they lie in its stream, filters and all, as (h,W) or (h,W,C)."""
+    seen_as = 6 if (bits, kind) == (16, 4) else kind  # 16-bit grey and alpha lie in a file exactly as 8-bit RGBA does
+    bits_seen = 8 if seen_as != kind else bits
+    height = len(packed) // (1 + width * PNG_SAMPLES[kind] * bits // 8)
+    header = struct.pack(">IIBBBBB", width, height, bits_seen, seen_as, 0, 0, 0)
+    body = zlib.compress(packed, 0)
+    whole = png_file([(b"IHDR", header), (b"IDAT", body), (b"IEND", b"")])
+    if bits == 16 and seen_as == kind:
+        return decode_with_opencv(whole)
+    with io.BytesIO(whole) as file:
+        image = PngImagePlugin.PngImageFile(file)
+        array = copied(image)
+        image.close()
+    return array.view(">u2").astype(np.uint16) if seen_as != kind else array
+
+
+def write_png(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[bytes | memoryview]:
+    """Our own chunks, then the pixels: filters chosen strip by strip by Pillow or OpenCV, compressed as one stream."""
+    kind = {"L": 0, "LA": 4, "RGB": 2, "RGBA": 6}[photo.mode]
+    header = struct.pack(">IIBBBBB", photo.width, photo.height, photo.depth, kind, 0, 0, 0)
+    yield png_file([(b"IHDR", header), *_png_metadata(photo)])
+    stream = zlib.compressobj(PNG_LEVEL, zlib.DEFLATED, 15, 9, zlib.Z_FILTERED)
+    above: Pixels | None = None
+    for _, rows in laid_strips(photo, lay):
+        # The row above goes along, because filters look at it, and is dropped again.
+        filtered = _png_rows(rows if above is None else np.concatenate([above, rows]))
+        skip = 0 if above is None else len(filtered) // (len(rows) + 1)
+        above = rows[-1:].copy()
+        packed = stream.compress(memoryview(filtered)[skip:])
+        if packed:
+            yield png_chunk(b"IDAT", packed)
+    yield png_chunk(b"IDAT", stream.flush())
+    yield png_chunk(b"IEND", b"")
+
+
+def _png_rows(array: Pixels) -> bytes:
+    """(h,W[,C]) as PNG's rows, each with its filter, before compression."""
+    if array.dtype == np.uint8 or (array.ndim == 3 and array.shape[2] == 2):
+        if array.dtype == np.uint16:  # neither can: 16-bit grey and alpha lie in a file exactly as 8-bit RGBA does
+            array = array.astype(">u2").view(np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(array).save(file, "PNG", compress_level=0)
+        body = file.getvalue()
+    else:
+        if array.ndim == 3:
+            array = cv2.cvtColor(array, cv2.COLOR_RGB2BGR if array.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
+        done, encoded = cv2.imencode(".png", array, [cv2.IMWRITE_PNG_COMPRESSION, 0])
+        if not done:
+            raise ValueError("the encoder failed")
+        body = encoded.tobytes()
+    return zlib.decompress(b"".join(content for name, content in png_chunks(body) if name == b"IDAT"))
+
+
+def _png_metadata(photo: Photo) -> list[tuple[bytes, bytes]]:
+    chunks: list[tuple[bytes, bytes]] = []
+    if photo.icc is not None:
+        chunks.append((b"iCCP", b"tags.ICC Profile\0\0" + zlib.compress(photo.icc)))
+    chunks += photo.png_extras
+    if photo.dpi is not None:
+        chunks.append((b"pHYs", struct.pack(">IIB", *(round(number / METRE) for number in photo.dpi), 1)))
+    if photo.exif is not None:
+        chunks.append((b"eXIf", photo.exif))
+    if photo.xmp is not None:
+        chunks.append((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + photo.xmp))
+    return chunks
+
+
+def png_chunks(data: Bytes) -> Iterator[tuple[bytes, Bytes]]:
+    """Yields (name, content) up to and with IEND; ValueError where a chunk is cut off or its checksum is wrong.
+
+    Of a memoryview, contents are views into it.
+    """
+    place = len(PNG_SIGNATURE)
+    name = b""
+    while name != b"IEND":
+        head = data[place : place + 8]
+        if len(head) < 8:
+            raise ValueError("the file is cut off")
+        size, name = struct.unpack(">I4s", head)
+        content = data[place + 8 : place + 8 + size]
+        checksum = data[place + 8 + size : place + 12 + size]
+        if len(content) < size or len(checksum) < 4:
+            raise ValueError("the file is cut off")
+        if zlib.crc32(content, zlib.crc32(name)) != int.from_bytes(checksum, "big"):
+            raise ValueError(f"the checksum of its {name.decode('latin-1')} chunk is wrong")
+        yield name, content
+        place += 12 + size
+
+
+def png_chunk(name: bytes, content: bytes | memoryview) -> bytes:
+    """One chunk as it lies in the file: length, name, content, checksum."""
+    checksum = zlib.crc32(content, zlib.crc32(name))
+    return b"".join((struct.pack(">I", len(content)), name, content, struct.pack(">I", checksum)))
+
+
+def png_file(chunks: Iterable[tuple[bytes, bytes | memoryview]]) -> bytes:
+    """A PNG file of these chunks, in this order."""
+    return b"".join((PNG_SIGNATURE, *(png_chunk(name, content) for name, content in chunks)))

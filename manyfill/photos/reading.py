@@ -1,0 +1,166 @@
+"""Path, bytes, open file, PIL image, array or tensor to Photo."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageFile, JpegImagePlugin
+
+from manyfill.errors import BadImage, TooLarge
+from manyfill.photos.arrays import array_of_tensor, from_array
+from manyfill.photos.bmp import read_bmp, read_gif
+from manyfill.photos.decoded import Decoded, check_size, upright_photo
+from manyfill.photos.heif import reader
+from manyfill.photos.jpeg import coding_of_pil, read_jpeg
+from manyfill.photos.photo import FORMATS, MAX_PIXELS, QUALITY, Photo
+from manyfill.photos.pillow import decoded_of_pil
+from manyfill.photos.png import PNG_SIGNATURE, read_png
+from manyfill.photos.tiff import read_tiff
+from manyfill.photos.webp import read_webp
+
+READING_IN_STRIPS, READING_AT_ONCE = 8, 14  # bytes a pixel of photo and mask, and of what decoding them takes
+_READERS: Mapping[str, Callable[[bytes, str, int], Decoded]] = {
+    "jpeg": read_jpeg,
+    "png": read_png,
+    "webp": read_webp,
+    "tiff": read_tiff,
+    "bmp": read_bmp,
+    "gif": read_gif,
+    "heic": reader("heic"),
+    "avif": reader("avif"),
+}
+
+
+def read(source: Any, *, max_pixels: int = MAX_PIXELS) -> Photo:
+    """Decodes a photo, upright and at its own depth.
+
+    `source`: a path; a file's bytes, or an open binary file; a PIL image; an array (H,W), (H,W,1|2|3|4) of uint8,
+    uint16, bool, or float in [0,1] (which becomes 8 bits); a torch tensor (H,W), (C,H,W), (1,C,H,W); or a Photo.
+    Raises BadImage for whatever is not one still photo, TooLarge (before decoding) over `max_pixels`.
+    """
+    if isinstance(source, Photo):
+        check_size("the photo", source.width, source.height, max_pixels)
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(os.fspath(source))
+        return _decode(_load(path), str(path), max_pixels, path)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _decode(bytes(source), "the photo", max_pixels, None)
+    if isinstance(source, Image.Image):
+        return _from_pil(source, max_pixels)
+    if isinstance(source, np.ndarray):
+        return from_array(source, max_pixels)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(source, torch.Tensor):
+        return from_array(array_of_tensor(source), max_pixels)
+    if hasattr(source, "read"):
+        return _decode(bytes(source.read()), "the photo", max_pixels, None)
+    raise BadImage(
+        f"a photo cannot be read from {type(source).__name__}. Give a path, bytes, a PIL image, an array or a tensor."
+    )
+
+
+def reading_cost(source: Any) -> int:
+    """Bytes a pixel that reading this photo, and then its mask, takes at most; by the first bytes of its file."""
+    head = b""
+    if isinstance(source, (str, os.PathLike)):
+        try:
+            with open(source, "rb") as file:
+                head = file.read(256)
+        except (OSError, ValueError):  # reading will say so
+            head = b""
+    elif isinstance(source, (bytes, bytearray, memoryview)):
+        head = bytes(source[:256])
+    format = _sniff(head)
+    if format == "png" and len(head) > 24:
+        return READING_IN_STRIPS * (2 if head[24] == 16 else 1)
+    return READING_IN_STRIPS if format == "jpeg" else READING_AT_ONCE
+
+
+def _load(path: Path) -> bytes:
+    """A file's bytes; BadImage in words for whatever the system says."""
+    if path.is_dir():
+        raise BadImage(f"{path} is a folder, not a photo. Give one file in it.")
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise BadImage(f"there is no file {path}. Check the spelling.") from None
+    except (OSError, ValueError) as error:
+        raise BadImage(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+
+
+def _sniff(data: bytes) -> str | None:
+    """The format by the file's first bytes; a name tells nothing."""
+    if data[:3] == b"\xff\xd8\xff":
+        return "jpeg"
+    if data[:8] == PNG_SIGNATURE:
+        return "png"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "tiff"
+    if data[:2] == b"BM":
+        return "bmp"
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        return "gif"
+    if data[4:8] == b"ftyp":
+        brands = data[8:12] + data[16 : min(int.from_bytes(data[:4], "big"), 256)]
+        if b"avif" in brands or b"avis" in brands:
+            return "avif"
+        if any(brand in brands for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")):
+            return "heic"
+    return None
+
+
+def _decode(data: bytes, name: str, max_pixels: int, path: Path | None) -> Photo:
+    """A file's bytes to a Photo; every decoder's complaint becomes one line."""
+    if not data:
+        raise BadImage(f"{name} is empty (0 bytes).")
+    format = _sniff(data)
+    if format is None:
+        raise BadImage(
+            f"{name} is not a photo of a known format. Manyfill reads JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF."
+        )
+    with _in_words(name, f"a damaged or cut off {format.upper()} file"):
+        decoded = _READERS[format](data, name, max_pixels)
+    return upright_photo(decoded, path)
+
+
+@contextmanager
+def _in_words(name: str, what: str) -> Iterator[None]:
+    """One line for whatever a decoder raises; for damaged files that is anything: SyntaxError, IndexError ..."""
+    try:
+        yield
+    except (BadImage, TooLarge):
+        raise
+    except Image.DecompressionBombError:  # Pillow's WebP reader has a limit of its own
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        raise TooLarge(f"{name} is over Pillow's own limit of {limit:,.0f} million pixels. Make it smaller.") from None
+    except MemoryError:
+        raise TooLarge(f"{name} does not fit into this machine's memory. Make it smaller.") from None
+    except Exception as error:
+        why = " ".join(str(error).split())[:120]
+        raise BadImage(f"{name} is {what} ({why}). Save or download it again.") from error
+
+
+def _from_pil(image: Image.Image, max_pixels: int) -> Photo:
+    """A PIL image of the user's; one that is still unread is read here, so that 16 bits stay 16."""
+    check_size("the photo", image.width, image.height, max_pixels)
+    format = {"MPO": "JPEG", "DIB": "BMP", "HEIF": "HEIC"}.get(image.format or "", image.format or "").lower()
+    if isinstance(image, ImageFile.ImageFile) and ";16" in str(image.tile) and image.fp is not None:
+        place = image.fp.tell()
+        image.fp.seek(0)
+        data = image.fp.read()
+        image.fp.seek(place)
+        return _decode(data, "the photo", max_pixels, None)
+    with _in_words("the photo", "damaged or cut off"):
+        decoded = decoded_of_pil(image, "the photo", format if format in FORMATS else "png", lossy=format in QUALITY)
+        if isinstance(image, JpegImagePlugin.JpegImageFile):
+            decoded.jpeg = coding_of_pil(image)
+    return upright_photo(decoded)
