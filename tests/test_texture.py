@@ -6,10 +6,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from manyfill import texture
-from manyfill.texture import MAX_BIAS, MAX_SEAM, Pixels, Synthesis, synthesize
+from manyfill.texture import Synthesis, synthesize
+from manyfill.texture.field import Matching
+from manyfill.texture.kernels import RADIUS
+from manyfill.texture.scales import Pixels, blur, level_of
+from manyfill.texture.search import Search
 
-RNG = np.random.default_rng(0)
+SEARCH = Search()
 
 
 def noise(height: int, width: int, seed: int = 0) -> Pixels:
@@ -50,7 +53,7 @@ def poisoned(image: Pixels, hole: NDArray[np.bool_]) -> Pixels:
     return out
 
 
-def run(image: Pixels, hole: NDArray[np.bool_], guide: Pixels | None = None, **options: float) -> Synthesis:
+def run(image: Pixels, hole: NDArray[np.bool_], guide: Pixels | None = None, **options: object) -> Synthesis:
     """Synthesis of a photo whose hole holds NaN: whoever reads it is seen."""
     result = synthesize(poisoned(image, hole), hole, guide, **options)  # type: ignore[arg-type]
     assert np.isfinite(result.image).all(), "something read the hole"
@@ -178,8 +181,8 @@ def test_colours_lie_in_the_hull_of_net_and_photo_up_to_the_gain_limits(seed: in
     result = run(image, hole, guide)
     if hole.any():
         both = np.concatenate([image[~hole], guide[hole]])
-        assert result.image[hole].max() <= both.max() + MAX_BIAS + MAX_SEAM + 1e-5
-        assert result.image[hole].min() >= both.min() - MAX_BIAS - MAX_SEAM - 1e-5
+        assert result.image[hole].max() <= both.max() + SEARCH.max_bias + SEARCH.max_seam + 1e-5
+        assert result.image[hole].min() >= both.min() - SEARCH.max_bias - SEARCH.max_seam - 1e-5
 
 
 @given(st.integers(20, 40), st.integers(20, 40), st.integers(0, 2**32 - 1))
@@ -187,13 +190,13 @@ def test_colours_lie_in_the_hull_of_net_and_photo_up_to_the_gain_limits(seed: in
 def test_every_missing_pixel_lies_in_a_patch_of_a_sparse_round(h: int, w: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     hole = np.kron(rng.random((8, 8)) < 0.3, np.ones((5, 5), bool))[:h, :w]
-    level = texture._level(noise(h, w, 1), hole)
+    level = level_of(noise(h, w, 1), hole, SEARCH)
     if level is None or not hole.any():
         return
-    matching = texture._Matching(level, None, texture.REBATE)
+    matching = Matching(level, None, SEARCH)
     reached = np.zeros(hole.shape, bool)
     for y, x in zip(*np.divmod(matching.few, w), strict=True):
-        reached[y - texture.RADIUS : y + texture.RADIUS + 1, x - texture.RADIUS : x + texture.RADIUS + 1] = True
+        reached[y - RADIUS : y + RADIUS + 1, x - RADIUS : x + RADIUS + 1] = True
     assert reached[hole].all()
     assert sorted([*matching.few, *matching.between]) == sorted(matching.targets)
     assert np.isin(matching.between - matching.back, matching.few).all()
@@ -202,31 +205,29 @@ def test_every_missing_pixel_lies_in_a_patch_of_a_sparse_round(h: int, w: int, s
 @pytest.mark.parametrize(("height", "width"), [(180, 190), (181, 187)])
 def test_a_hole_that_is_searched_sparsely_is_restored_like_a_small_one(height: int, width: int) -> None:
     image, hole = periodic(height, width, 12), box(height, width, 50, 60, 130, height)
-    assert hole.sum() > texture.SPARSE
+    assert hole.sum() > SEARCH.sparse
     assert psnr(run(image, hole, soften(image, hole)).image, image, hole) > 30
 
 
 def test_a_big_photo_is_refined_and_stays_right() -> None:
     image, hole = periodic(240, 260, 16), box(240, 260, 80, 90, 150, 170)
-    result = run(image, hole, soften(image, hole, 5), working=130 * 130)
+    result = run(image, hole, soften(image, hole, 5), search=Search(working=130 * 130))
     assert psnr(result.image, image, hole) > 25
     small = soften(image, hole, 5)[::2, ::2].copy()
-    assert psnr(run(image, hole, small, working=130 * 130).image, image, hole) > 25
+    assert psnr(run(image, hole, small, search=Search(working=130 * 130)).image, image, hole) > 25
 
 
-def test_rebate_keeps_detail_that_votes_blur(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rebate_keeps_detail_that_votes_blur() -> None:
     strength = np.linspace(0.1, 1, 120, dtype=np.float32)[:, None, None]
-    grain = 0.5 + strength * (texture._blur(noise(120, 120, 3), 0.8) - 0.5)  # smoother at the top
+    grain = 0.5 + strength * (blur(noise(120, 120, 3), 0.8) - 0.5)  # smoother at the top
     hole = box(120, 120, 40, 40, 80, 80)
     guide = np.where(hole[..., None], np.float32(0.5), grain)
 
-    def detail() -> float:
-        filled = run(grain, hole, guide).image
-        return float(((filled - texture._blur(filled, 1.5))[hole] ** 2).mean())
+    def detail(search: Search) -> float:
+        filled = run(grain, hole, guide, search=search).image
+        return float(((filled - blur(filled, 1.5))[hole] ** 2).mean())
 
-    kept = detail()
-    monkeypatch.setattr(texture, "REBATE", 0.0)
-    assert kept > 1.1 * detail()
+    assert detail(SEARCH) > 1.1 * detail(Search(rebate=0.0))
 
 
 def furry_disc_behind_stripes() -> tuple[Pixels, NDArray[np.bool_], NDArray[np.bool_]]:
@@ -234,19 +235,18 @@ def furry_disc_behind_stripes() -> tuple[Pixels, NDArray[np.bool_], NDArray[np.b
     y, x = np.mgrid[:256, :256].astype(np.float32)
     disc = (y - 128) ** 2 + (x - 128) ** 2 < 70**2
     ground = np.stack([0.5 + 0.1 * x / 256, 0.45 + 0.1 * y / 256, np.full_like(x, 0.65)], 2)
-    fur = np.float32([0.55, 0.4, 0.25]) + 1.5 * (texture._blur(noise(256, 256, 4), 1.5) - 0.5)
+    fur = np.float32([0.55, 0.4, 0.25]) + 1.5 * (blur(noise(256, 256, 4), 1.5) - 0.5)
     hole = ((y % 36 < 22) | (x % 44 < 22)) & (abs(y - 128) < 90) & (abs(x - 128) < 90)
     return np.where(disc[..., None], fur, ground).clip(0, 1).astype(np.float32), hole, disc
 
 
-def test_what_is_mostly_hidden_goes_on_from_its_broken_patches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_mostly_hidden_goes_on_from_its_broken_patches() -> None:
     image, hole, disc = furry_disc_behind_stripes()
-    inside = hole & (texture._blur(disc.astype(np.float32), 4) > 0.98)
+    inside = hole & (blur(disc.astype(np.float32), 4) > 0.98)
 
-    def of_the_disc() -> float:
-        result = run(image, hole, soften(image, hole, 4))
+    def of_the_disc(search: Search) -> float:
+        result = run(image, hole, soften(image, hole, 4), search=search)
         return float(disc.ravel()[result.sources[inside]].mean())
 
-    assert of_the_disc() > 0.9
-    monkeypatch.setattr(texture, "WHOLE", 0.0)
-    assert of_the_disc() < 0.8, "the scene is too easy: it needs no broken patches"
+    assert of_the_disc(SEARCH) > 0.9
+    assert of_the_disc(Search(whole=0.0)) < 0.8, "the scene is too easy: it needs no broken patches"

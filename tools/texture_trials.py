@@ -1,6 +1,6 @@
-"""What a change of the texture stage brings, pair by pair: constants of manyfill/texture.py set to other values.
+"""What a change of the texture stage brings, pair by pair: fields of `texture.search.Search` set to other values.
 
-python tools/texture_trials.py --data VAL --data TRAIN --count 30 "EDGES=2.0" "FINEST=2 REBATE=0.5"
+python tools/texture_trials.py --data VAL --data TRAIN --count 30 "edges=2.0" "finest=2 rebate=0.5"
 python tools/texture_trials.py --data TRAIN --size 1024 --least 1024 --enlarge 2 --metrics psnr_hole    # at 2048
 
 The first --count photos of each --data, short side 512, one hole each of the six ratio bins in turn, drawn from

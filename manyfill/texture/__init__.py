@@ -1,0 +1,126 @@
+"""The photo's own patches, guided by a soft fill: the net says what goes where, the photo says what it looks like.
+
+A nearest-neighbour field from patches that touch the hole to fully known patches (PatchMatch, Barnes et al. 2009) is
+alternated with voting (Wexler et al. 2007), coarse to fine. Light may change across the hole (a bias per patch, within
+limits, after Darabi et al. 2012). The fill enters as a second picture, low-passed on both sides like A and B of Image
+Analogies (Hertzmann et al. 2001), so that a blurred fill never favours blurred sources.
+
+Pictures are (height, width, 3) float32 in [0,1]. A position is flat: row * width + column. Patch centres keep RADIUS
+from the border, so every patch lies inside the picture and every pixel lies in some patch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from manyfill.boxes import Box
+from manyfill.boxes import whole as whole_of
+from manyfill.texture.field import Field, Matching, inherit, peel
+from manyfill.texture.guide import Hint, close, compose, enlarge, hints_of, trust_of
+from manyfill.texture.kernels import RADIUS
+from manyfill.texture.scales import Ints, Mask, Pixels, double, levels_of, surroundings
+from manyfill.texture.search import Search
+
+
+@dataclass(frozen=True, eq=False)
+class Synthesis:
+    """A fill made of the photo's own patches."""
+
+    image: Pixels  # (H, W, 3) in [0,1]; known pixels exact
+    confidence: Pixels  # (H, W): share of the photo's patches in each pixel, the rest is the guide; 0 outside the hole
+    sources: Ints  # (H, W): flat position that a hole pixel was copied from; -1 outside the hole
+
+
+def synthesize(
+    image: Pixels,
+    hole: Mask,
+    guide: Pixels | None = None,
+    *,
+    strength: float = 1.0,
+    seed: int = 0,
+    search: Search | None = None,
+) -> Synthesis:
+    """Fill the hole with patches of the photo that look like the guide once both are blurred.
+
+    image (H, W, 3) float32 in [0,1]; what lies in its hole is never read. hole (H, W) bool. guide: the photo completed
+    by a net, of the photo's size or smaller (enlarged where needed); None: the photo alone decides. strength 0 ... 1
+    scales the confidence in the photo's patches: at 0 the fill is the guide. The field is searched where the hole and
+    its surroundings have `search.working` pixels at most, and refined above that: the cost follows the hole's area.
+    Memory: the photo, the result, and some 170 bytes for each pixel of the hole's surroundings.
+    Where no patch of the photo is known, the fill is the guide (without one, the photo's mean colour).
+    """
+    assert image.shape == (*hole.shape, 3), f"image {image.shape} does not fit hole {hole.shape}"
+    result = Synthesis(image.copy(), np.zeros(hole.shape, np.float32), np.full(hole.shape, -1, np.int32))
+    if not hole.any():
+        return result
+    search = search or Search()
+    near = surroundings(hole)
+    levels = levels_of(image[near.part], hole[near.part], search)
+    if guide is None and not levels:
+        guide = np.full((1, 1, 3), image[~hole].mean(0) if not hole.all() else 0.5, np.float32)
+    if not levels or strength <= 0:
+        assert guide is not None
+        result.image[hole] = np.clip(enlarge(guide, hole.shape, whole_of(hole))[hole], 0, 1)
+        return result
+
+    first = len(levels) - 1
+    last_whole = next(k for k, level in enumerate(levels) if level.hole.size <= search.working or k == first)
+    rng = np.random.default_rng(seed)
+    hints: list[Hint | None] = [None] * len(levels)
+    whole = None
+    if guide is not None:
+        whole = compose(guide, hole.shape, near, levels[last_whole], last_whole)
+        hints[last_whole:] = hints_of(whole, levels[last_whole:], search)
+    field = peel(levels[first], hints[first], search, rng)
+    for number in range(first, -1, -1):
+        level = levels[number]
+        if number < first:
+            field = inherit(field, levels[number + 1], level)
+        coarser = max(0, number - last_whole)
+        rounds = (search.finest if number >= last_whole else 1) + search.rounds * coarser
+        matching = Matching(level, hints[number], search if number <= last_whole else replace(search, rebate=0.0))
+        sparse = len(matching.targets) >= search.sparse
+        for left in reversed(range(rounds)):
+            reach = max(level.hole.shape) if number == first else search.reach if number >= last_whole else 2
+            sweeps, lot = min(search.sweeps, 1 + coarser), int(rng.integers(1, 2**31))
+            field = matching.improve(field, reach, sweeps, lot, sparse=sparse and left > 0)
+        if number == last_whole and whole is not None:
+            trust = trust_of(matching.vote(field)[0], whole, level, search)
+    if whole is None:
+        trust = np.ones(levels[0].hole.shape, np.float32)
+    elif last_whole:
+        for level in reversed(levels[:last_whole]):
+            trust = double(trust, level.hole.shape)
+    _write(result, matching, field, near, guide, trust * strength, search)
+    return result
+
+
+def _write(
+    result: Synthesis,
+    matching: Matching,
+    field: Field,
+    near: Box,
+    guide: Pixels | None,
+    share: Pixels,
+    search: Search,
+) -> None:
+    """Vote for the last time, close the seam, blend with the guide."""
+    hole = matching.level.hole
+    height, width = hole.shape
+    top, left = near[:2]
+    picture, error = matching.vote(field, focus=search.last_focus)
+    fill = picture + np.clip(close(error, hole), -search.max_seam, search.max_seam)
+    if guide is not None:
+        drawn = enlarge(guide, result.confidence.shape, near)
+        fill = drawn + share[..., None] * (fill - drawn)
+    out = near.part
+    result.image[out][hole] = np.clip(fill[hole], 0, 1)
+    result.confidence[out][hole] = share[hole]
+    y, x = np.nonzero(hole)
+    cy, cx = y.clip(RADIUS, height - RADIUS - 1), x.clip(RADIUS, width - RADIUS - 1)
+    source = field.source[cy * width + cx]
+    sy, sx = source // width, source % width
+    whole = ~hole[sy + y - cy, sx + x - cx]  # at the picture's border a pixel lies beside the middle of its patch
+    sy, sx = sy + np.where(whole, y - cy, 0) + top, sx + np.where(whole, x - cx, 0) + left
+    result.sources[out][hole] = sy * result.confidence.shape[1] + sx
