@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from manyfill import completer, memory, photos, ranking, resolution, weights
-from manyfill.completer import Completer, Completion, uncertainty
+from manyfill import memory, photos, ranking, resolution, weights
+from manyfill.completer import Completer, Completion, NetDrawer, budget, texturing, uncertainty
+from manyfill.completer.texturing import Texturing
 from manyfill.errors import BadMask, BadWeights, ManyfillError, TooLarge
 from manyfill.nets import Prediction
 from manyfill.nets.dfnet import DFNet, DFNetConfig
@@ -81,22 +82,22 @@ class Brightness(nn.Module):
 
 
 def sketch(*, critic: bool = True, **options: bool) -> Completer:
-    return Completer(Sketch(**options).eval(), critic=Brightness() if critic else None, name="sketch")
+    return Completer.of_net(Sketch(**options).eval(), critic=Brightness() if critic else None, name="sketch")
 
 
 NETS = {
     "sketch": sketch(),
     "fused sketch": sketch(fused=True),
-    "picnet": Completer(
+    "picnet": Completer.of_net(
         PICNet(PICNetConfig(size=64, width=4, max_width=8, latent=4, infer_blocks=1)).eval(),
         critic=Critic(CriticConfig(width=4, max_width=8)).eval(),
     ),
-    "flagship": Completer(
+    "flagship": Completer.of_net(
         PICNet(
             PICNetConfig(size=64, width=4, max_width=8, latent=4, infer_blocks=1, sees_hole=True, fusion_scales=4)
         ).eval()
     ),
-    "dfnet": Completer(
+    "dfnet": Completer.of_net(
         DFNet(DFNetConfig(size=32, width=4, max_width=8, kernels=(5, 3, 3), fusion_levels=(0, 1))).eval()
     ),
 }
@@ -335,7 +336,7 @@ def test_a_network_without_noise_gives_the_one_fill_it_has() -> None:
 
 def test_a_window_is_encoded_once_for_all_fills() -> None:
     net = Sketch().eval()
-    complete(Completer(net), photo_of(90, 120), HOLE, n=4)
+    complete(Completer.of_net(net), photo_of(90, 120), HOLE, n=4)
     assert net.encoded == 1
 
 
@@ -376,24 +377,24 @@ def test_fills_that_get_their_texture_at_once_are_the_same_as_one_by_one(
 
 def test_texture_is_given_to_as_many_fills_at_once_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     at_once: list[int] = []
-    add = completer._Texture.add
+    add = Texturing.add
 
     def counted(stage: Any, drafts: Any) -> None:
         at_once.append(len(drafts))
         add(stage, drafts)
 
-    monkeypatch.setattr(completer._Texture, "add", counted)
+    monkeypatch.setattr(Texturing, "add", counted)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    monkeypatch.setattr(completer, "NETWORK", 0)  # so that texture is what takes most
+    monkeypatch.setattr(budget, "NETWORK", 0)  # so that texture is what takes most
     photo, hole = photo_of(600, 800), np.zeros((600, 800), bool)
     hole[200:230, 200:230] = True
     monkeypatch.setattr(memory, "resident", lambda: 0)
-    each = completer.TEXTURE_SIDE**2 * completer.TEXTURE_BYTES
+    each = texturing.SIDE**2 * budget.TEXTURE_BYTES
     for allowed, expected in ((None, [3]), (2.5 * each, [2, 1]), (1.5 * each, [1, 1, 1])):
         at_once.clear()
         sketch().complete(photos.read(photo), hole, n=3, max_memory=allowed and int(allowed))
         assert at_once == expected
-    monkeypatch.setattr(completer, "TEXTURE_PIXELS", 600_000)  # no more than one large part takes
+    monkeypatch.setattr(budget, "TEXTURE_PIXELS", 600_000)  # no more than one large part takes
     at_once.clear()
     sketch().complete(photos.read(photo), hole, n=3)
     assert at_once == [2, 1]
@@ -478,7 +479,7 @@ def test_windows_of_a_long_stroke_leave_no_seam_at_their_borders(
     stroke = np.zeros((150, 900), np.uint8)
     cv2.line(stroke, (0, start), (899, end), 1, thickness)
     pixels, hole = photo_of(150, 900, dtype=dtype), stroke > 0
-    (fill,) = complete(Completer(Clouds().eval()), pixels, hole)
+    (fill,) = complete(Completer.of_net(Clouds().eval()), pixels, hole)
     assert (fill.photo.pixels[~hole] == pixels[~hole]).all()
     at, aside = seam_between_windows(fill, Clouds.working_size)
     assert at <= 1.2 * aside + 2 / 255
@@ -488,7 +489,7 @@ def test_the_texture_of_a_long_stroke_goes_on_across_the_borders_of_its_parts() 
     pixels = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (260, 1500, 3)).astype(np.uint8), (0, 0), 2.0)
     hole = box(260, 1500, (slice(110, 150), slice(0, 1500)))
     (fill,) = sketch().complete(pixels, hole, texture="photo")
-    at, aside = seam_between_windows(fill, completer.TEXTURE_SIDE)
+    at, aside = seam_between_windows(fill, texturing.SIDE)
     assert 0 < at <= 1.2 * aside
 
 
@@ -502,7 +503,7 @@ LARGE_HOLE = box(260, 340, (slice(40, 220), slice(50, 290)))
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is large for these tests."""
     for name, value in {"SEAM_PIXELS": 3000, "TEXTURE_PIXELS": 8000, "TILE": 24}.items():
-        monkeypatch.setattr(completer, name, value)
+        monkeypatch.setattr(budget, name, value)
 
 
 @given(holes(), st.sampled_from([np.uint8, np.uint16]), st.sampled_from(["sketch", "fused sketch"]), st.integers(0, 3))
@@ -524,7 +525,7 @@ def test_tiles_inside_a_large_hole_leave_no_seam(
 ) -> None:
     pixels = photo_of(260, 340)
     (in_tiles,) = NETS[name].complete(pixels, LARGE_HOLE, texture=texture, band=2)
-    monkeypatch.setattr(completer, "TILE", 1000)
+    monkeypatch.setattr(budget, "TILE", 1000)
     (at_once,) = NETS[name].complete(pixels, LARGE_HOLE, texture=texture, band=2)
     apart = np.abs(in_tiles.photo.pixels.astype(int) - at_once.photo.pixels)
     assert apart.max() <= 1 and apart.mean() < 1e-3  # rounding
@@ -534,9 +535,9 @@ def test_tiles_inside_a_large_hole_leave_no_seam(
 def test_a_seam_is_closed_at_a_smaller_scale_too(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     pixels = photo_of(260, 340)
     (fine,) = complete(NETS[name], pixels, LARGE_HOLE)
-    monkeypatch.setattr(completer, "SEAM_PIXELS", 9000)
+    monkeypatch.setattr(budget, "SEAM_PIXELS", 9000)
     (coarse,) = complete(NETS[name], pixels, LARGE_HOLE)
-    monkeypatch.setattr(completer.resolution, "close_seam", lambda fill, *_, **__: fill)
+    monkeypatch.setattr(resolution, "close_seam", lambda fill, *_, **__: fill)
     (open_,) = complete(NETS[name], pixels, LARGE_HOLE)
     jumps = [
         -ranking.seam_score((fill.photo.pixels / 255).astype(np.float32), LARGE_HOLE) for fill in (fine, coarse, open_)
@@ -563,11 +564,11 @@ def test_what_would_not_fit_into_memory_is_refused_before_anything_is_drawn() ->
     net = Sketch().eval()
     allowed = memory.resident() + 100 * 2**20
     with pytest.raises(TooLarge, match=r"4 fills of a photo of 2000x1500 .* MiB.*--max-memory \d+M") as refused:
-        complete(Completer(net), photos.read(pixels), hole, n=4, max_memory=allowed)
+        complete(Completer.of_net(net), photos.read(pixels), hole, n=4, max_memory=allowed)
     assert net.encoded == 0
     enough = int(re.findall(r"--max-memory (\d+)M", str(refused.value))[0]) * 2**20
     assert allowed < enough < allowed + 2**30
-    assert len(complete(Completer(net), photos.read(pixels), hole, n=1, max_memory=enough)) == 1
+    assert len(complete(Completer.of_net(net), photos.read(pixels), hole, n=1, max_memory=enough)) == 1
 
 
 def test_a_photo_that_cannot_be_read_within_the_ceiling_is_refused_unread(tmp_path: Path) -> None:
@@ -644,7 +645,7 @@ def test_a_network_that_draws_no_numbers_is_named() -> None:
     net = Sketch().eval()
     nn.init.constant_(net.draw.bias, float("nan"))
     with pytest.raises(BadWeights, match="broken"):
-        complete(Completer(net, name="broken"), photo_of(90, 120), HOLE)
+        complete(Completer.of_net(net, name="broken"), photo_of(90, 120), HOLE)
 
 
 def test_neither_photo_nor_mask_is_written_to() -> None:
@@ -665,10 +666,11 @@ def test_a_completion_is_a_picture_an_array_and_a_file(tmp_path: Path) -> None:
 
 
 def test_weights_from_a_file_fill_as_the_network_that_was_saved(tmp_path: Path) -> None:
-    saved = NETS["picnet"]
+    saved = NETS["picnet"].drawer
+    assert isinstance(saved, NetDrawer)
     path = weights.save(saved.net, tmp_path / "mine.safetensors", critic=saved.critic)  # type: ignore[arg-type]
     completer = Completer.from_pretrained(path, device="cpu")
-    assert completer.name == "mine" and len(completer.sha256) == 64 and completer.critic is not None
+    assert completer.name == "mine" and len(completer.sha256) == 64 and completer.drawer.critic is not None
     fills = complete(completer, photo_of(90, 120), HOLE, n=2)
     again = complete(Completer.from_pretrained(path, device="auto", engine="torch"), photo_of(90, 120), HOLE, n=2)
     assert all(same(one, two) for one, two in zip(fills, again, strict=True))

@@ -27,7 +27,8 @@ from PIL import Image
 PHOTO = Path(__file__).parents[1] / "examples" / "photos" / "farm.jpg"
 CHILD = """
 import sys
-from manyfill import completer, memory, photos
+from manyfill import memory, photos
+from manyfill.completer import budget
 from manyfill.cli import main
 from manyfill.jobs import photo as job
 read = job.read_photo
@@ -37,12 +38,12 @@ def watched(source, max_memory=None):
     print("needs", round((held + photos.reading_cost(source) * photo.height * photo.width) / 2**20), file=sys.stderr)
     return photo
 job.read_photo = watched
-reckon = completer.reckon
+estimate = budget.estimate
 def told(*task, **options):
-    needed = reckon(*task, **options)
+    needed = estimate(*task, **options)
     print("needs", round(needed / 2**20), file=sys.stderr)
     return needed
-completer.reckon = told
+budget.estimate = told
 try:
     main()
 finally:

@@ -30,7 +30,7 @@ import httpx
 import torch
 
 from manyfill import __version__
-from manyfill.completer import Completer
+from manyfill.completer import Completer, NetDrawer
 from manyfill.zoo import DEFAULT
 
 ROOT = Path(__file__).parent.parent
@@ -189,8 +189,9 @@ def shares(model: str) -> str:
     """What part of a request's processor time the network has: all that computing it in batches could save."""
     torch.set_num_threads(1)
     completer = Completer.from_pretrained(model, device="cpu")
-    net = Timed(completer.net)
-    completer.net = net
+    assert isinstance(completer.drawer, NetDrawer)
+    net = Timed(completer.drawer.net)
+    completer.drawer.net = net
     found = {}
     for texture in ("auto", "net"):
         for _ in range(2):  # the first is slower

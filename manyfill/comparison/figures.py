@@ -15,7 +15,7 @@ from torch import Tensor
 
 from manyfill import masks, photos, resolution, sheet
 from manyfill.comparison import scores
-from manyfill.completer import Completer
+from manyfill.completer import Completer, NetDrawer
 from manyfill.errors import ManyfillError
 from manyfill.nets import CompletionNet
 from manyfill.nets.dfnet import DFNet
@@ -125,7 +125,7 @@ def attention_of_photo(name_or_path: str | Path, photo: Any, mask: Any, query: Q
     deep in the hole). Raises ManyfillError where the model has no attention or the point is out of its sight.
     """
     completer = Completer.from_pretrained(name_or_path, device="cpu")
-    net: Any = completer.net
+    net: object = completer.drawer.net if isinstance(completer.drawer, NetDrawer) else None
     if not isinstance(net, PICNet) or net.config.attention == "none":
         raise ManyfillError(f"model '{name_or_path}' has no attention to show. Take one of PICNet's kind: pluralistic.")
     source = photos.read(photo)

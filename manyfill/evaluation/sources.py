@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from manyfill import photos, resolution
-from manyfill.completer import Completer
+from manyfill import photos
+from manyfill.completer import Completer, NetDrawer
 from manyfill.errors import BadImage, ManyfillError
 from manyfill.evaluation.protocol import Case, Pixels, by_stem, listed
 from manyfill.fillers import FILLERS
@@ -96,22 +95,15 @@ class Filling:
 
     def alpha(self, case: Case, fill: Pixels) -> NDArray[np.float32] | None:
         """Of the most likely fill, window by window; what earlier windows filled is seen as it is in `fill`."""
-        net = getattr(self.completer, "net", None)
-        if net is None:
+        drawer = self.completer.drawer
+        if not isinstance(drawer, NetDrawer):
             return None
         found = np.zeros(case.hole.shape, np.float32)
         unfilled = case.hole.copy()
-        for window in resolution.plan(case.hole, working_size=net.working_size, multiple=net.multiple):
-            missing = unfilled[window.box.part]
-            image, hole = resolution.to_net(fill[window.box.part], missing, window)
-            with torch.inference_mode():
-                encoded = net.encode(image.to(self.completer.device), hole.to(self.completer.device))
-                shape = net.noise_shape(*window.padded)
-                noise = None if shape is None else torch.zeros(1, *shape, device=self.completer.device)
-                prediction = net.decode(encoded, noise)
-            if prediction.alpha is None:
+        for window in drawer.plan(case.hole):
+            drawn = drawer.alpha(fill[window.box.part], unfilled[window.box.part], window)
+            if drawn is None:
                 return None
-            drawn = resolution.from_net(prediction.alpha, window, window.core).mean(2)
             own = unfilled[window.core.part]
             found[window.core.part][own] = drawn[own]
             unfilled[window.core.part] = False

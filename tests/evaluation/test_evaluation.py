@@ -38,7 +38,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def tiny() -> Filling:
     torch.manual_seed(0)
-    return Filling(Completer(PICNet(TINY).eval(), name="tiny", sha256="0" * 64), texture="net", label="tiny")
+    return Filling(Completer.of_net(PICNet(TINY).eval(), name="tiny", sha256="0" * 64), texture="net", label="tiny")
 
 
 def test_sources_are_measured_side_by_side(data: Path, tiny: Filling, tmp_path: Path) -> None:

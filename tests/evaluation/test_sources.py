@@ -30,7 +30,7 @@ def case() -> Case:
 @pytest.fixture
 def completer() -> Completer:
     torch.manual_seed(0)
-    return Completer(PICNet(TINY).eval(), name="tiny", sha256="0" * 64)
+    return Completer.of_net(PICNet(TINY).eval(), name="tiny", sha256="0" * 64)
 
 
 def test_fill_i_is_what_seed_i_gives_alone(case: Case, completer: Completer) -> None:

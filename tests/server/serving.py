@@ -68,7 +68,7 @@ class Running:
     def __init__(self, settings: Settings, net: Sketch | None = None, load: Callable[[str], Any] | None = None) -> None:
         self.net = net
         if net is not None:
-            completer = Completer(net.eval())
+            completer = Completer.of_net(net.eval())
             load = lambda device: {"sketch": completer}  # noqa: E731
         self.app = create_app(settings, load=load)
         self.listener = socket.socket()

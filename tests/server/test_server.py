@@ -42,7 +42,7 @@ def test_health_says_loading_then_ready() -> None:
 
     def load(device: str) -> dict[str, Completer]:
         assert gate.wait(60)
-        return {"sketch": Completer(Sketch().eval())}
+        return {"sketch": Completer.of_net(Sketch().eval())}
 
     server = Running(Settings(models=SKETCH), load=load)
     try:

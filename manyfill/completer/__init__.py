@@ -1,0 +1,274 @@
+"""The one way from a photo with a hole to finished fills; the command line, the server and batches all go through here.
+
+photo, mask -> windows around the hole -> draw once per fill -> seam -> rank, pick -> texture -> paste.
+Known pixels are copied at source depth and never touched; what changes lives in patches the size of the hole until
+the end.
+
+task        what to fill: photo, hole, seeds
+budget      memory, estimated beforehand; sizes above which work goes on in parts
+completion  a fill as patches: Draft, Completion
+joining     what was drawn, joined to the photo: seams
+drawing     who draws: Drawer, and one class for networks, one for fillers without weights
+texturing   the photo's own patches on top
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from manyfill import engines, masks, ranking, resolution, weights
+from manyfill.completer import texturing
+from manyfill.completer.budget import check_memory, read_photo
+from manyfill.completer.completion import Completion, Draft, spread, thumbnail, uncertainty
+from manyfill.completer.drawing import Drawer, FillerDrawer, NetDrawer
+from manyfill.completer.joining import MARGIN
+from manyfill.completer.task import Noise, Preview, Progress, Task, as_float, see_through
+from manyfill.completer.texturing import Texturing
+from manyfill.errors import ManyfillError, TooLarge
+from manyfill.fillers import FILLERS
+from manyfill.nets import CompletionNet
+from manyfill.resolution import Box, Window
+from manyfill.zoo import DEFAULT, ZOO
+
+__all__ = [
+    "Completer", "Completion", "Drawer", "FillerDrawer", "NetDrawer", "Preview", "Progress", "read_photo", "spread",
+    "uncertainty",
+]  # fmt: skip
+
+MOST = 64  # fills per call
+SCORED = 4  # windows, those with most of the hole, that a fill's score is the mean of
+TEXTURE = {"net": 0.0, "photo": 1.0, "auto": 1.0}
+
+
+class Completer:
+    """A drawer, and the way from photos to fills."""
+
+    def __init__(self, drawer: Drawer) -> None:
+        self.drawer = drawer
+
+    @classmethod
+    def of_net(
+        cls,
+        net: CompletionNet,
+        *,
+        critic: nn.Module | None = None,
+        name: str = "unnamed",
+        sha256: str = "",
+        device: str | torch.device = "cpu",
+    ) -> Completer:
+        """A network of your own, and the critic that ranks its fills where there is one."""
+        return cls(NetDrawer(net, critic=critic, name=name, sha256=sha256, device=device))
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | Path = DEFAULT, *, device: str | None = None, engine: str = "auto"
+    ) -> Completer:
+        """Load an installed model by name, a .safetensors file, or one of `fillers.FILLERS`, which need no weights.
+
+        `device`: None or "auto" takes cuda, else mps, else cpu. `engine`: see `engines.start`. Raises UnknownModel,
+        BadWeights, and ManyfillError where that engine cannot be had.
+        """
+        if str(name_or_path) in FILLERS:
+            return cls(FillerDrawer(FILLERS[str(name_or_path)]))
+        where = _device(device)
+        found = weights.load(name_or_path, device=where)
+        name = str(name_or_path) if str(name_or_path) in ZOO else found.path.stem
+        net = engines.start(found.net, engine=engine, device=where, sha256=found.sha256)
+        return cls.of_net(net, critic=found.critic, name=name, sha256=found.sha256, device=where)
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        return self.drawer.name
+
+    @property
+    def sha256(self) -> str:
+        """Of the model's weights."""
+        return self.drawer.sha256
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        return self.drawer.device
+
+    @property
+    def engine(self) -> str:
+        """What runs the model: a picture's last bits may depend on it."""
+        return self.drawer.engine
+
+    @property
+    def varied(self) -> bool:
+        """Whether there is more than one answer to a hole."""
+        return self.drawer.varied
+
+    def complete(
+        self,
+        photo: Any,
+        mask: Any,
+        *,
+        n: int = 1,
+        seed: int = 0,
+        polarity: str = "white",
+        grow: int = 0,
+        band: int = 0,
+        diversity: float = 1.0,
+        near: int | None = None,
+        step: float = 0.5,
+        texture: str | float = "auto",
+        max_memory: int | None = None,
+        progress: Progress | None = None,
+    ) -> list[Completion]:
+        """Fill the hole that the mask marks, n times, best first.
+
+        `photo`, `mask`: path, bytes, PIL image, array or tensor. Fill i draws from seed + i alone, whatever n is; for
+        n > 1 n + max(2, n // 2) fills are drawn, near-twins of better ones are passed over, and the best n are kept:
+        a fill's own seed stands in the result. A network without noise, or `diversity` 0, has one fill to give: then
+        the list has one element. So it has for an empty hole: the photo itself.
+
+        `polarity`: where the mask means "fill": "white", "black" or "alpha" (transparent). `grow`: pixels to dilate
+        the hole by. `band`: the blend may change known pixels this near the hole; 0 keeps all of them exact.
+        `diversity`: 0..2, scale of the noise. `near`: a fill's seed, for fills that resemble that one; `step`, 0..1, is
+        how far they go from it: 0 is that fill, 1 as far as any other. `texture`: "auto", "net", "photo" or 0..1, how
+        much of the detail comes from the photo's own patches. `max_memory`: bytes that the process may hold, default
+        half of what is free beside what it holds; raises TooLarge beforehand where filling and writing would take more;
+        it changes no picture. `progress(stage, done, total)` is called with the stages "fill", "rank" and "texture",
+        one call at a time, the last ones from the threads in which several fills get their texture at once.
+
+        Fully transparent pixels are not looked at and stay as they were, unless `polarity` is "alpha": then what was
+        transparent is what is filled, and becomes opaque.
+        """
+        return list(
+            self.stream(
+                photo,
+                mask,
+                n=n,
+                seed=seed,
+                polarity=polarity,
+                grow=grow,
+                band=band,
+                diversity=diversity,
+                near=near,
+                step=step,
+                texture=texture,
+                max_memory=max_memory,
+                progress=progress,
+            )
+        )
+
+    def stream(
+        self,
+        photo: Any,
+        mask: Any,
+        *,
+        n: int = 1,
+        seed: int = 0,
+        polarity: str = "white",
+        grow: int = 0,
+        band: int = 0,
+        diversity: float = 1.0,
+        near: int | None = None,
+        step: float = 0.5,
+        texture: str | float = "auto",
+        max_memory: int | None = None,
+        progress: Progress | None = None,
+        preview: Preview | None = None,
+    ) -> Iterator[Completion]:
+        """The fills of `complete`, the same and in the same order, each as soon as it is finished.
+
+        `preview(fill, step, steps)` is called with every fill drawn, also those that are not chosen in the end: first
+        with the network's coarse pictures, small to large, at last with what it drew before texture; without score.
+        """
+        strength = _strength(self.drawer.default_texture if texture == "auto" else texture)
+        _check(n=n, grow=grow, band=band, diversity=diversity, step=step)
+        if near is not None and step == 0:
+            n, seed, near = 1, near, None
+        source = read_photo(photo, max_memory)
+        hole = masks.read_marked(mask, polarity=polarity, size=(source.height, source.width))
+        hole = masks.grow_marked(hole, grow) if grow else hole
+        source, hole, blind = see_through(source, hole, fill_transparent=polarity == "alpha")
+        if not hole.any():
+            yield Completion(source, seed, None, hole)
+            return
+        count = n if diversity > 0 and self.varied else 1
+        drawn = count + max(2, count // 2) if count > 1 else 1
+        task = Task(source, hole, blind, band, Noise(diversity, near, step))
+        windows = self.drawer.plan(hole)
+        parts = resolution.plan(hole, working_size=texturing.SIDE, multiple=1) if strength > 0 else []
+        at_once = check_memory(task, windows, drawn=drawn, count=count, texture=parts, max_memory=max_memory)
+        with torch.inference_mode():
+            drafts = self.drawer.draw(task, windows, range(seed, seed + drawn), progress, preview)
+            scores, thumbnails = [], []
+            for index, draft in enumerate(drafts):
+                scores.append(self._score(task, windows, draft))
+                thumbnails.append(thumbnail(task, windows, draft))
+                if progress is not None:
+                    progress("rank", index + 1, drawn)
+        best = ranking.pick(scores, ranking.distances(thumbnails), count)
+        chosen = [(drafts[index], scores[index]) for index in best]
+        del drafts  # what was passed over is not kept
+        texture_of = Texturing(task, parts, strength, progress, total=len(chosen)) if parts else None
+        for first in range(0, len(chosen), at_once):
+            finished = chosen[first : first + at_once]
+            if texture_of is not None:
+                texture_of.add([draft for draft, _ in finished])
+            for draft, score in finished:
+                yield Completion(source, draft.seed, score, hole, tuple(draft.patches))
+
+    def _score(self, task: Task, windows: Sequence[Window], draft: Draft) -> float:
+        """Mean over the windows with most of the hole: the critic's view of each, or how well its seam is closed."""
+        areas = [int(np.count_nonzero(patch.painted)) for patch in draft.patches]
+        largest = sorted(range(len(windows)), key=lambda i: (-areas[i], i))[:SCORED]
+        total = 0.0
+        for index in largest:
+            window = windows[index]
+            if self.drawer.critic is not None:
+                view = draft.look(task.photo.pixels, window.box)
+                image, _ = resolution.to_net(view, np.zeros(view.shape[:2], bool), window)
+                score = ranking.critic_score(self.drawer.critic, image.to(self.device))
+            else:
+                box = window.core.grown(MARGIN, Box(0, 0, *task.hole.shape))
+                score = ranking.seam_score(as_float(draft.look(task.photo.pixels, box)), task.hole[box.part])
+            total += score * areas[index]
+        return total / sum(areas[index] for index in largest)
+
+
+def _strength(texture: str | float) -> float:
+    if isinstance(texture, str):
+        if texture not in TEXTURE:
+            raise ManyfillError(f"texture is '{texture}'; expected 'auto', 'net', 'photo' or a number from 0 to 1.")
+        return TEXTURE[texture]
+    if not 0 <= texture <= 1:
+        raise ManyfillError(f"texture is {texture}; expected 'auto', 'net', 'photo' or a number from 0 to 1.")
+    return float(texture)
+
+
+def _check(*, n: int, grow: int, band: int, diversity: float, step: float) -> None:
+    if n < 1:
+        raise ManyfillError(f"n is {n}; ask for at least one fill.")
+    if n > MOST:
+        raise TooLarge(f"n is {n}; at most {MOST} fills per call. Call again with seed={MOST} for more.")
+    if grow < 0 or band < 0:
+        raise ManyfillError(f"grow is {grow} and band {band}; both are pixels and cannot be negative.")
+    if not 0 <= diversity <= 2:
+        raise ManyfillError(f"diversity is {diversity}; expected 0 (the most likely fill) to 2 (the wildest).")
+    if not 0 <= step <= 1:
+        raise ManyfillError(f"step is {step}; expected 0 (the same fill) to 1 (as different as any other).")
+
+
+def _device(name: str | None) -> torch.device:
+    found = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name is None or name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if found[kind]))
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ManyfillError(f"device '{name}' is unknown; expected auto, cpu, cuda or mps.") from error
+    if not found.get(device.type, False):
+        raise ManyfillError(f"device '{name}' is not on this machine. Use auto or cpu.")
+    return device

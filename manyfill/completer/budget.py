@@ -1,0 +1,133 @@
+"""What a fill costs in memory, estimated before it is begun, and the sizes above which work goes on in parts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from manyfill import memory, photos
+from manyfill.completer.task import Task
+from manyfill.errors import TooLarge
+from manyfill.photos import Photo
+from manyfill.resolution import Box, Window
+
+PLANNING = 3  # bytes a pixel of the photo to find windows for its hole
+SEAM_BYTES, TEXTURE_BYTES = 160, 215  # a pixel of what these stages work on, measured
+WRITING = {"jpeg": 0.0, "png": 0.0, "tiff": 0.0, "bmp": 10.0, "webp": 18.0, "heic": 14.0, "avif": 14.0}
+"""Bytes a pixel and byte of depth to write a fill in a format; JPEG, PNG and TIFF go to the disk in strips."""
+PROGRESSIVE = 14.0  # for a progressive JPEG, which does not
+NETWORK = 150 << 20  # bytes of what does not go with sizes: a network at work, tables, threads; they are kept after it
+TEXTURE_PIXELS = 5_200_000  # larger parts get their texture at a smaller scale and the photo's detail on top
+SEAM_PIXELS = 2_000_000  # seams of larger parts are closed at a smaller scale
+TILE = 512  # side in pixels of the tiles in which large parts are worked on at the photo's own pixels
+
+
+def read_photo(source: Any, max_memory: int | None = None) -> Photo:
+    """`photos.read`, where a ceiling of memory allows to read photo and mask; else TooLarge before it is decoded."""
+    if isinstance(source, Photo):
+        return source
+    ceiling, held = _ceiling(max_memory), memory.resident()
+    if ceiling is None:
+        return photos.read(source)
+    if ceiling <= held:
+        raise TooLarge(
+            f"program and model hold {_mib(held)} MiB of memory before anything is done; allowed are"
+            f" {_mib(ceiling)} MiB. Allow more: --max-memory {_mib(held) + 512}M or above."
+        )
+    each = photos.reading_cost(source)
+    room = (ceiling - held) // each
+    try:
+        return photos.read(source, max_pixels=min(photos.MAX_PIXELS, room))
+    except TooLarge as error:
+        if room >= photos.MAX_PIXELS:
+            raise
+        raise TooLarge(
+            f"{str(error).rsplit(';', 1)[0]}: to read it takes {each} bytes of memory for each, beside the"
+            f" {_mib(held)} MiB of program and model; allowed are {_mib(ceiling)} MiB. Allow more: --max-memory."
+        ) from None
+
+
+def _ceiling(max_memory: int | None) -> int | None:
+    """Bytes that this process may hold; None where nobody knows."""
+    if max_memory is not None:
+        return max_memory
+    free = memory.available()
+    return None if free is None else memory.resident() + free // 2
+
+
+def check_memory(
+    task: Task,
+    windows: Sequence[Window],
+    *,
+    drawn: int,
+    count: int,
+    texture: Sequence[Window],
+    max_memory: int | None,
+) -> int:
+    """How many fills may get their texture at once. Raises TooLarge where even one would take more than allowed."""
+    most = min(count, torch.get_num_threads(), TEXTURE_PIXELS // max(map(_scaled, texture))) if texture else 1
+    ceiling = _ceiling(max_memory)
+    if ceiling is None:
+        return most
+    for at_once in range(most, 0, -1):
+        needed = estimate(task, windows, drawn=drawn, count=count, texture=texture, at_once=at_once)
+        if needed <= ceiling:
+            return at_once
+    fills = "A fill" if count == 1 else f"{count} fills"
+    raise TooLarge(
+        f"{fills} of a photo of {task.photo.width}x{task.photo.height} with this hole would take {_mib(needed)} MiB"
+        f" of memory; {'allowed' if max_memory is not None else 'half of what is free'} are {_mib(ceiling)} MiB."
+        f" Allow more (--max-memory {_mib(needed * 1.05)}M), ask for fewer fills, or make the photo smaller."
+    )
+
+
+def estimate(
+    task: Task,
+    windows: Sequence[Window],
+    *,
+    drawn: int,
+    count: int,
+    texture: Sequence[Window] = (),
+    at_once: int = 1,
+) -> float:
+    """Bytes that this process will hold at most to fill and to write, beside what it holds: photo, mask, model.
+
+    `texture`: the parts that get texture, in so many fills `at_once`. Compared with what was measured in
+    docs/large_photos.md, by tools/bench_memory.py.
+    """
+    pixels, depth = task.hole.size, task.photo.pixels.itemsize
+    whole = Box(0, 0, *task.hole.shape)
+    cores = [window.core.grown(task.band + window.overlap * (len(windows) > 1), whole) for window in windows]
+    area = sum(core.height * core.width for core in cores)
+    fill = area * (3 * depth + 1)
+    filled = count * (fill + area * bool(texture))  # texture also notes what it copied
+    widest = max(window.box.height * window.box.width for window in windows)
+    core = max(core.height * core.width for core in cores)
+    part = max((part.box.height * part.box.width for part in texture), default=0)
+    small = max(map(_scaled, texture), default=0)
+    drawing = drawn * fill + pixels + (3 * depth + 1) * widest + SEAM_BYTES * min(core, SEAM_PIXELS) + NETWORK
+    textured = pixels + part + TEXTURE_BYTES * small
+    if len(texture) > 1 and part > TEXTURE_PIXELS:  # a copy with what other parts made
+        textured += 3 * depth * part
+    texturing = filled + max(at_once * textured, PLANNING * pixels) + NETWORK
+    progressive = task.photo.jpeg is not None and task.photo.jpeg.progressive
+    each = PROGRESSIVE if progressive else WRITING[task.photo.format]
+    writing = filled + each * depth * pixels + NETWORK
+    return memory.resident() + max(drawing, texturing if texture else 0, writing)
+
+
+def coarser(part: Window) -> int:
+    """How many pixels of a part of the photo, each way, are one where it gets its texture."""
+    return math.ceil(math.sqrt(part.box.height * part.box.width / TEXTURE_PIXELS))
+
+
+def _scaled(part: Window) -> int:
+    """Pixels of a part of the photo at the scale at which it gets its texture."""
+    return int(part.box.height * part.box.width // coarser(part) ** 2)
+
+
+def _mib(size: float) -> int:
+    return math.ceil(size / 2**20)

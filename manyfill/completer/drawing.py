@@ -1,0 +1,222 @@
+"""Who draws a fill: a network, or a filler without weights. A drawer is one class; the completer does all the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from manyfill import engines, resolution
+from manyfill.completer.completion import Draft, Patch, unfinished
+from manyfill.completer.joining import finish, show_scales
+from manyfill.completer.task import Noise, Preview, Progress, Task, as_float, derive_seed, to_depth
+from manyfill.errors import BadWeights, ManyfillError
+from manyfill.fillers import Filler
+from manyfill.nets import CompletionNet
+from manyfill.resolution import Bools, Box, Floats, Window
+
+FILLER_SIDE = 1024  # least side in pixels of the part of the photo that a filler without a network is shown
+
+
+class Drawer(Protocol):
+    """What draws: windows of a photo become fills of its hole, each from its seed alone."""
+
+    @property
+    def name(self) -> str:
+        """Of the model, as sidecars and reports show it."""
+
+    @property
+    def sha256(self) -> str:
+        """Of its weights: another hash, another picture."""
+
+    @property
+    def engine(self) -> str:
+        """What runs it: a picture's last bits may depend on it."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+
+    @property
+    def critic(self) -> nn.Module | None:
+        """What ranks its fills, where there is one: pictures to scores, higher is better."""
+
+    @property
+    def varied(self) -> bool:
+        """Whether there is more than one answer to a hole."""
+
+    @property
+    def default_texture(self) -> str:
+        """What texture "auto" means for it: "photo" or "net"."""
+
+    def plan(self, hole: Bools) -> list[Window]:
+        """What it sees at once: windows around a hole (H,W)."""
+
+    def draw(
+        self,
+        task: Task,
+        windows: Sequence[Window],
+        seeds: Sequence[int],
+        progress: Progress | None,
+        preview: Preview | None,
+    ) -> list[Draft]:
+        """One draft per seed, every window of it; calls `progress("fill", done, total)`."""
+
+
+class NetDrawer:
+    """A network, and its critic where it has one."""
+
+    default_texture = "photo"
+
+    def __init__(
+        self,
+        net: CompletionNet,
+        *,
+        critic: nn.Module | None = None,
+        name: str = "unnamed",
+        sha256: str = "",
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.net = net
+        self.critic = critic
+        self.name = name
+        self.sha256 = sha256
+        self.device = torch.device(device)
+
+    @property
+    def engine(self) -> str:
+        """One of `engines.ENGINES`."""
+        return engines.engine_of(self.net)
+
+    @property
+    def varied(self) -> bool:
+        """Whether the network takes noise."""
+        return self.net.noise_shape(self.net.multiple, self.net.multiple) is not None
+
+    def plan(self, hole: Bools) -> list[Window]:
+        """As large as the network works at, more of the photo at a smaller scale for large holes."""
+        return resolution.plan(hole, working_size=self.net.working_size, multiple=self.net.multiple)
+
+    def draw(
+        self,
+        task: Task,
+        windows: Sequence[Window],
+        seeds: Sequence[int],
+        progress: Progress | None,
+        preview: Preview | None,
+    ) -> list[Draft]:
+        """Every fill, window by window; a window that no earlier one reaches into is encoded once for all fills."""
+        drafts = [Draft(seed) for seed in seeds]
+        total = len(windows) * len(drafts)
+        for number, turn in enumerate(resolution.turns(windows, task.hole, task.blind)):
+            window = turn.window
+            shared = not drafts[0].touches(window.box)
+            encoded = None
+            for index, draft in enumerate(drafts):
+                if progress is not None:
+                    progress("fill", number * len(drafts) + index, total)
+                view = draft.look(task.photo.pixels, window.box)
+                if encoded is None or not shared:
+                    image, hole = resolution.to_net(view, turn.missing, window)
+                    encoded = self.net.encode(image.to(self.device), hole.to(self.device))
+                noise = self._noise(window, draft.seed, number, task.noise)
+                prediction = self.net.decode(encoded, noise)
+                if not torch.isfinite(prediction.image).all():
+                    raise BadWeights(f"model '{self.name}' drew values that are no numbers: its weights are damaged.")
+                if preview is not None and number == len(windows) - 1:
+                    show_scales(task, turn, draft, prediction, preview)
+                draft.patches.append(finish(task, turn, view, prediction))
+                if preview is not None and number == len(windows) - 1:
+                    steps = len(prediction.scales) + 1
+                    preview(unfinished(task, draft), steps, steps)
+        if progress is not None:
+            progress("fill", total, total)
+        return drafts
+
+    def alpha(self, pixels: NDArray[Any], missing: Bools, window: Window) -> Floats | None:
+        """The fusion block's alpha (h,w) of the most likely fill of one window's core; None where the net has none."""
+        image, hole = resolution.to_net(pixels, missing, window)
+        with torch.inference_mode():
+            encoded = self.net.encode(image.to(self.device), hole.to(self.device))
+            shape = self.net.noise_shape(*window.padded)
+            noise = None if shape is None else torch.zeros(1, *shape, device=self.device)
+            prediction = self.net.decode(encoded, noise)
+        if prediction.alpha is None:
+            return None
+        return np.asarray(resolution.from_net(prediction.alpha, window, window.core).mean(2))
+
+    def _noise(self, window: Window, seed: int, number: int, noise: Noise) -> Tensor | None:
+        """Drawn on the CPU from the seed and the number of the window, so that device, n and order cannot matter."""
+        shape = self.net.noise_shape(*window.padded)
+        return None if shape is None else noise.draw(shape, seed, number).to(self.device)
+
+
+class FillerDrawer:
+    """A filler without weights in place of the network; photos are read, ranked, pasted and written as any other."""
+
+    critic = None
+    default_texture = "net"  # what the filler drew; another strength gives its fill texture as it gives a network's
+    device = torch.device("cpu")
+
+    def __init__(self, filler: Filler) -> None:
+        self.filler = filler
+
+    @property
+    def name(self) -> str:
+        """The filler's."""
+        return self.filler.name
+
+    @property
+    def sha256(self) -> str:
+        """Of its program and version."""
+        return self.filler.sha256
+
+    @property
+    def engine(self) -> str:
+        """Its own program."""
+        return self.filler.package
+
+    @property
+    def varied(self) -> bool:
+        """Whether the filler draws by its seed."""
+        return self.filler.seeded
+
+    def plan(self, hole: Bools) -> list[Window]:
+        """The hole's surroundings, at the photo's own pixels: what a fill costs follows the hole, not the photo."""
+        return resolution.plan(hole, working_size=FILLER_SIDE, multiple=1)
+
+    def draw(
+        self,
+        task: Task,
+        windows: Sequence[Window],
+        seeds: Sequence[int],
+        progress: Progress | None,
+        preview: Preview | None,
+    ) -> list[Draft]:
+        """Every fill, window by window; in 8 bits, also where the photo has 16."""
+        if task.band:
+            raise ManyfillError(f"'{self.name}' does not blend into the photo around the hole. Leave --band at 0.")
+        drafts = [Draft(seed) for seed in seeds]
+        for number, turn in enumerate(resolution.turns(windows, task.hole, task.blind)):
+            window = turn.window
+            part = turn.box.inside(window.box).part
+            whole = Box(0, 0, turn.box.height, turn.box.width)
+            for index, draft in enumerate(drafts):
+                if progress is not None:
+                    progress("fill", number * len(drafts) + index, len(windows) * len(drafts))
+                view = draft.look(task.photo.pixels, window.box)
+                seen = np.rint(as_float(view) * 255).astype(np.uint8)
+                seed = derive_seed(draft.seed, number) if task.noise.diversity > 0 else 0
+                fill = as_float(self.filler(seen, turn.missing, seed)[part])
+                if turn.again is not None:
+                    fill = turn.blend(fill, as_float(view[part]), whole)
+                draft.patches.append(Patch(turn.box, to_depth(fill, task.photo), turn.painted))
+                if preview is not None and number == len(windows) - 1:
+                    preview(unfinished(task, draft), 1, 1)
+        if progress is not None:
+            progress("fill", len(windows) * len(drafts), len(windows) * len(drafts))
+        return drafts

@@ -1,0 +1,118 @@
+"""What was drawn in a window, joined to the photo: its seam closed, blended with what earlier windows drew."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from manyfill import resolution
+from manyfill.completer import budget
+from manyfill.completer.completion import Draft, Patch, unfinished
+from manyfill.completer.task import Preview, Task, as_float, to_depth
+from manyfill.nets import Prediction
+from manyfill.resolution import Bools, Box, Floats, Turn
+
+MARGIN = 16  # known pixels around a core that its seam is closed against
+
+
+def finish(task: Task, turn: Turn, view: NDArray[Any], prediction: Prediction) -> Patch:
+    """What the network drew, joined to the photo and blended with what earlier windows drew; `view` is the window's."""
+    window = turn.window
+    box = turn.box.grown(task.band, window.box)
+    inner = turn.box.inside(box)
+    own = np.zeros((box.height, box.width), bool)
+    own[inner.part] = turn.own
+    distance = _near(own, task.band) if task.band else None
+    pixels = np.empty((box.height, box.width, 3), view.dtype)
+    for tile, fill, beside in _joined(task, turn, view, prediction, box):
+        at = tile.inside(box)
+        seen = as_float(view[tile.inside(window.box).part])
+        common = at.shared(inner)
+        if turn.again is not None and common is not None:
+            here = common.inside(at).part
+            fill[here] = turn.blend(fill[here], seen[here], common.inside(inner))
+        if distance is not None:
+            ramp = np.clip(1 - distance[at.part] / (task.band + 1), 0, 1)[..., None]
+            share = 1.0 if prediction.alpha is None else resolution.from_net(prediction.alpha, window, tile)
+            blend = seen + ramp * ramp * (3 - 2 * ramp) * share * (beside - seen)
+            fill = np.where(turn.missing[tile.inside(window.box).part][..., None], fill, blend)
+        pixels[at.part] = to_depth(fill, task.photo)
+    painted = np.zeros((box.height, box.width), bool)
+    painted[inner.part] = turn.painted
+    if distance is not None:
+        painted |= (distance <= task.band) & ~turn.missing[box.inside(window.box).part]
+    return Patch(box, pixels, painted)
+
+
+def _joined(
+    task: Task, turn: Turn, view: NDArray[Any], prediction: Prediction, box: Box
+) -> Iterator[tuple[Box, Floats, Floats]]:
+    """What was drawn in `box` with its seam closed, and the same for known pixels beside the hole; tile by tile.
+
+    Closing a seam takes some 150 bytes a pixel, so for a large box it is done at a smaller scale, still finer than
+    the network's own, and what closes it is brought to the photo's pixels.
+    """
+    window, missing = turn.window, turn.missing
+    region = box.grown(MARGIN, window.box)
+    here = region.inside(window.box).part
+    factor = math.ceil((region.height * region.width / budget.SEAM_PIXELS) ** 0.5)
+    if factor == 1:
+        seen, gap, fill = as_float(view[here]), missing[here], resolution.from_net(prediction.image, window, region)
+    else:
+
+        def drawn_rows(top: int, bottom: int) -> Floats:
+            rows = region._replace(top=region.top + top, height=bottom - top)
+            return resolution.from_net(prediction.image, window, rows)
+
+        size = region.height, region.width
+        seen = resolution.shrink(lambda top, bottom: view[here][top:bottom], size, factor)
+        gap = resolution.shrink_hole(missing[here], factor)
+        fill = resolution.shrink(drawn_rows, size, factor)
+    band = -(-task.band // factor)
+    if prediction.raw is None:  # the network drew the known pixels too, so it is seen there how far it is off
+        wide = _near(gap, band) <= band if band else gap
+        closed = resolution.close_seam(fill, seen, wide)
+        if factor == 1:
+            part = box.inside(region).part
+            yield box, closed[part], closed[part]
+            return
+        outward = resolution.continue_outwards(closed - fill, wide)
+    else:  # a fused picture copies the known pixels, and `raw` need not fit them: what was drawn is continued outwards
+        continued = resolution.continue_outwards(fill, gap)
+        correction = resolution.close_seam(continued, seen, gap) - continued
+        outward = resolution.continue_outwards(correction, gap, sigma=1 + band / 2)
+        if factor == 1:
+            part = box.inside(region).part
+            raw = resolution.from_net(prediction.raw, window, region)
+            yield box, (fill + correction)[part], (raw + outward)[part]
+            return
+    for tile in box.tiles(budget.TILE):
+        inside = tile.inside(region)
+        fill = resolution.from_net(prediction.image, window, tile)
+        beside = fill if prediction.raw is None else resolution.from_net(prediction.raw, window, tile)
+        closing = resolution.enlarge(outward, factor, inside)
+        yield tile, fill + closing, beside + closing
+
+
+def show_scales(task: Task, turn: Turn, draft: Draft, prediction: Prediction, preview: Preview) -> None:
+    """Preview what one window's coarse pictures make of a draft, small to large."""
+    size = prediction.image.shape[-2:]
+    for step, scale in enumerate(prediction.scales, start=1):
+        picture = F.interpolate(scale.float(), size=size, mode="bilinear", align_corners=False)
+        fill = to_depth(resolution.from_net(picture, turn.window, turn.box), task.photo)
+        rough = replace(draft, patches=[*draft.patches, Patch(turn.box, fill, turn.own)])
+        preview(unfinished(task, rough), step, len(prediction.scales) + 1)
+
+
+def _near(hole: Bools, pixels: int) -> Floats:
+    """Distance of each pixel to the hole, 0 inside it; beyond `pixels` + 1 where there is no hole."""
+    if not hole.any():
+        return np.full(hole.shape, pixels + 2, np.float32)
+    return np.asarray(cv2.distanceTransform((~hole).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)

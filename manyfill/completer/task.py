@@ -1,0 +1,84 @@
+"""What to fill and how: the photo, its hole, what each fill draws from, and pixels as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from manyfill.photos import Photo
+from manyfill.resolution import Bools, Floats
+
+if TYPE_CHECKING:
+    from manyfill.completer.completion import Completion
+
+Progress = Callable[[str, int, int], None]  # (stage, done, total)
+Preview = Callable[["Completion", int, int], None]  # (unfinished fill, step, steps), coarse to fine
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What a fill draws from: its own seed alone, or a seed that it stays near."""
+
+    diversity: float  # scale
+    near: int | None
+    step: float  # 0..1
+
+    def draw(self, shape: tuple[int, ...], seed: int, number: int) -> Tensor:
+        """(1,*shape), on the CPU, from the seeds and the window's number alone."""
+        noise = normal(shape, seed, number)
+        if self.near is not None:  # two standard normals on a circle: their mixture is a standard normal again
+            noise = self.step * noise + (1 - self.step**2) ** 0.5 * normal(shape, self.near, number)
+        return noise * self.diversity
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What to fill, and how."""
+
+    photo: Photo
+    hole: Bools  # to be filled
+    blind: Bools | None  # fully transparent: neither seen nor touched
+    band: int
+    noise: Noise
+
+
+def see_through(photo: Photo, hole: Bools, *, fill_transparent: bool) -> tuple[Photo, Bools, Bools | None]:
+    """Photo, hole and unseen pixels, once the photo's transparency has had its say."""
+    if photo.alpha is None:
+        return photo, hole, None
+    if fill_transparent and hole.any():
+        alpha = photo.alpha.copy()
+        alpha[hole] = np.iinfo(alpha.dtype).max
+        photo = replace(photo, alpha=alpha)
+    blind = np.asarray(photo.alpha == 0)
+    return (photo, hole & ~blind, blind) if blind.any() else (photo, hole, None)
+
+
+def normal(shape: tuple[int, ...], seed: int, number: int) -> Tensor:
+    """Standard normal noise (1,*shape), on the CPU, of a window's number."""
+    return torch.randn(1, *shape, generator=torch.Generator().manual_seed(derive_seed(seed, number)))
+
+
+def derive_seed(seed: int, *numbers: int) -> int:
+    """63 bits that depend on all of the seed and the numbers."""
+    return int(np.random.SeedSequence([seed % 2**64, *numbers]).generate_state(1, np.uint64)[0]) >> 1
+
+
+def as_float(pixels: NDArray[Any]) -> Floats:
+    """Pixels of 8 or 16 bits as [0,1]."""
+    return (pixels / np.float32(np.iinfo(pixels.dtype).max)).astype(np.float32, copy=False)
+
+
+def to_depth(fill: NDArray[Any], photo: Photo) -> NDArray[Any]:
+    """To source depth, rounded; grey photos get grey fills (Rec. 601 luma, as Pillow converts)."""
+    if photo.mode in ("L", "LA"):
+        luma = fill @ np.array([0.299, 0.587, 0.114], np.float32)
+        fill = np.broadcast_to(luma[..., None], fill.shape)
+    highest = np.iinfo(photo.pixels.dtype).max
+    return np.asarray(np.rint(np.clip(fill, 0, 1) * np.float32(highest)).astype(photo.pixels.dtype))

@@ -1,0 +1,99 @@
+"""The texture stage of a fill: part by part of the photo, several fills at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manyfill import resolution
+from manyfill.completer import budget
+from manyfill.completer.budget import coarser
+from manyfill.completer.completion import Draft
+from manyfill.completer.task import Progress, Task, as_float, derive_seed, to_depth
+from manyfill.resolution import Box, Floats, Window
+
+SIDE = 512  # least side in pixels of the part of the photo that the stage takes patches from
+
+
+class Texturing:
+    """The texture stage: the photo's own patches, guided by the finished fill; patches are appended to the drafts."""
+
+    def __init__(
+        self, task: Task, parts: Sequence[Window], strength: float, progress: Progress | None, *, total: int
+    ) -> None:
+        self.task, self.parts, self.strength, self.progress, self.total = task, parts, strength, progress, total
+        self.done, self.lock = 0, threading.Lock()
+
+    def add(self, drafts: Sequence[Draft]) -> None:
+        """Give drafts their texture, each in a thread of its own: the search runs without Python's lock."""
+        if len(drafts) == 1:
+            self._add(drafts[0])
+            return
+        with ThreadPoolExecutor(len(drafts)) as pool:
+            list(pool.map(self._add, drafts))
+
+    def _add(self, draft: Draft) -> None:
+        """Give one draft its texture, part by part."""
+        from manyfill import texture
+
+        task = self.task
+        unfilled = task.hole.copy()
+        for number, part in enumerate(self.parts):
+            self._tell(1 if number else 0)
+            own = unfilled[part.core.part].copy()
+            # What earlier parts made is known here, as the photo is: this part's texture goes on from it.
+            gap = unfilled[part.box.part] if task.blind is None else (unfilled | task.blind)[part.box.part]
+            gap = gap.copy()
+            unfilled[part.core.part] = False
+            factor = coarser(part)
+            missing = resolution.shrink_hole(gap, factor) if factor > 1 else gap
+            if missing.all():  # nothing to take patches from
+                continue
+            guide = self._guide(draft, part.box, factor)
+            seed = derive_seed(draft.seed if task.noise.diversity > 0 else 0, number, 1)
+            made = texture.synthesize(guide, missing, guide, strength=self.strength, seed=seed)
+            core = part.core.inside(part.box)
+            if factor == 1:
+                draft.repaint(part.core, to_depth(made.image[core.part], task.photo), own, made.confidence[core.part])
+                continue
+            pixels = task.photo.pixels[part.box.part]
+            if (task.hole[part.box.part] & ~gap).any():  # detail may come from there too
+                pixels = draft.look(task.photo.pixels, part.box)
+            for tile in core.tiles(budget.TILE):
+                here = tile.inside(core).part
+                if own[here].any():
+                    fill = resolution.carry_detail(
+                        pixels, guide, made.image, made.sources, made.confidence, factor, tile
+                    )
+                    place = tile._replace(top=tile.top + part.box.top, left=tile.left + part.box.left)
+                    confidence = np.clip(resolution.enlarge(made.confidence, factor, tile), 0, 1)
+                    draft.repaint(place, to_depth(fill, task.photo), own[here], confidence)
+        self._tell(1)
+
+    def _tell(self, more: int) -> None:
+        """That so many parts more are done."""
+        with self.lock:
+            self.done += more
+            if self.progress is not None:
+                self.progress("texture", self.done, self.total * len(self.parts))
+
+    def _guide(self, draft: Draft, box: Box, factor: int) -> Floats:
+        """The photo with its fill, (h,w,3) at 1/factor."""
+        task = self.task
+
+        def rows(top: int, bottom: int) -> NDArray[Any]:
+            return draft.look(task.photo.pixels, Box(box.top + top, box.left, bottom - top, box.width))
+
+        if factor > 1:
+            guide = resolution.shrink(rows, (box.height, box.width), factor)
+        else:
+            guide = as_float(rows(0, box.height))
+        if task.blind is None:
+            return guide
+        blind = task.blind[box.part]
+        return resolution.fill_smoothly(guide, resolution.shrink_hole(blind, factor) if factor > 1 else blind)
