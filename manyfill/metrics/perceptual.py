@@ -6,16 +6,14 @@ empty hole.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from manyfill.download import sha256_of
+from manyfill import imagenet
 from manyfill.errors import BadWeights
 from manyfill.metrics.region import box_around, check, check_hole, mean_inside
 
@@ -78,7 +76,7 @@ def hole_crop(picture: Tensor, hole: Tensor, side: int, *, margin: float = MARGI
 class _Backbone(NamedTuple):
     """A published ImageNet network: layers of torchvision's `features`, up to the last map that LPIPS takes."""
 
-    file: str  # torchvision's; the digits in its name begin its sha256
+    name: str  # torchvision's
     convs: Mapping[int, tuple[int, int, int, int, int]]  # index -> from, to, kernel, stride, padding
     pools: Mapping[int, tuple[int, int]]  # index -> kernel, stride
     maps: tuple[int, ...]  # indices of the ReLUs whose outputs are taken
@@ -89,12 +87,12 @@ def _vgg16() -> _Backbone:
     widths |= dict.fromkeys((17, 19, 21, 24, 26, 28), 512)
     before = [3, *widths.values()]
     convs = {index: (before[k], width, 3, 1, 1) for k, (index, width) in enumerate(widths.items())}
-    return _Backbone("vgg16-397923af.pth", convs, dict.fromkeys((4, 9, 16, 23), (2, 2)), (3, 8, 15, 22, 29))
+    return _Backbone("vgg16", convs, dict.fromkeys((4, 9, 16, 23), (2, 2)), (3, 8, 15, 22, 29))
 
 
-BACKBONES = {
+BACKBONES: dict[imagenet.Kind, _Backbone] = {
     "alex": _Backbone(
-        "alexnet-owt-7be5be79.pth",
+        "alexnet",
         {
             0: (3, 64, 11, 4, 2),
             3: (64, 192, 5, 1, 2),
@@ -117,10 +115,9 @@ class Lpips(nn.Module):
     `backbone` holds torchvision's `features.*` tensors, `heads` the release's `lin0.model.1.weight` ...
     """
 
-    def __init__(
-        self, kind: Literal["alex", "vgg"], backbone: Mapping[str, Tensor], heads: Mapping[str, Tensor]
-    ) -> None:
+    def __init__(self, kind: imagenet.Kind, backbone: Mapping[str, Tensor], heads: Mapping[str, Tensor]) -> None:
         super().__init__()
+        self.origin = f"LPIPS v0.1 ({kind})"
         plan = BACKBONES[kind]
         layers: list[nn.Module] = []
         for index in range(plan.maps[-1] + 1):
@@ -129,7 +126,10 @@ class Lpips(nn.Module):
                 conv = nn.Conv2d(channels, width, kernel, stride, padding)
                 shapes = {"weight": (width, channels, kernel, kernel), "bias": (width,)}
                 conv.load_state_dict(
-                    {part: _tensor(backbone, f"features.{index}.{part}", shapes[part], plan.file) for part in shapes}
+                    {
+                        part: _tensor(backbone, f"features.{index}.{part}", shapes[part], f"torchvision's {plan.name}")
+                        for part in shapes
+                    }
                 )
                 layers.append(conv)
             elif index in plan.pools:
@@ -161,54 +161,14 @@ class Lpips(nn.Module):
         return feature_distance(self.features, picture, truth, hole, weights=list(self.heads))
 
 
-def lpips(kind: Literal["alex", "vgg"], file: Path | str | None = None, heads: Path | str | None = None) -> Lpips:
-    """LPIPS from torchvision's file of the backbone and the release's linear heads.
+def lpips(kind: imagenet.Kind) -> Lpips:
+    """LPIPS v0.1 as published: torchvision's backbone and the release's linear heads, from the user's cache.
 
-    `file`: default is where torchvision keeps it. `heads`: default is the file that comes with torchmetrics (the
-    release's own, BSD-2-Clause). Raises BadWeights where one is missing, or where the backbone is not the published
-    one: with other weights the number is another number, and must not be called LPIPS.
+    Raises BadWeights, which says how to fetch them, where they are absent or not the published numbers.
     """
     assert kind in BACKBONES, f"no LPIPS {kind!r}: alex, vgg"
-    published = BACKBONES[kind].file
-    path = Path(torch.hub.get_dir(), "checkpoints", published) if file is None else Path(file).expanduser()
-    if not path.is_file():
-        raise BadWeights(
-            f"LPIPS-{kind} needs torchvision's {published}, and {path} is not there. Put the file there or hand in its "
-            "path. Without it: pd_vgg and pd_eff, which need no such file."
-        )
-    begins = published.rpartition("-")[2].removesuffix(".pth")
-    digest = sha256_of(path)
-    if not digest.startswith(begins):
-        raise BadWeights(
-            f"{path} is not torchvision's {published}: its sha256 is {digest[:8]}..., expected {begins}.... Distances "
-            "from other weights are not LPIPS. Fetch torchvision's file, or use pd_vgg."
-        )
-    return Lpips(kind, _read(path), _read(Path(heads).expanduser() if heads else _heads_file(kind)))
-
-
-def _heads_file(kind: str) -> Path:
-    """The release's linear heads as torchmetrics brings them; torchmetrics itself is not imported."""
-    found = importlib.util.find_spec("torchmetrics")
-    for folder in (found and found.submodule_search_locations) or ():
-        path = Path(folder, "functional", "image", "lpips_models", f"{kind}.pth")
-        if path.is_file():
-            return path
-    raise BadWeights(
-        f"LPIPS needs its linear heads, {kind}.pth. They come with torchmetrics: pip install 'manyfill[evaluate]'; "
-        "or hand in the path of the lpips package's weights/v0.1 file."
-    )
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise BadWeights(f"there is no file {path}.") from None
-    except Exception as error:  # damaged pickles raise whatever comes up
-        raise BadWeights(f"{path} cannot be read ({type(error).__name__}). Fetch it again.") from error
-    if not isinstance(state, dict):
-        raise BadWeights(f"{path} holds a {type(state).__name__}, not a state dict.")
-    return state
+    tensors = imagenet.read(kind)
+    return Lpips(kind, tensors, tensors)
 
 
 def _tensor(state: Mapping[str, Tensor], name: str, shape: tuple[int, ...], origin: str) -> Tensor:

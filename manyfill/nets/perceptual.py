@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from manyfill.download import cache_folder
+from manyfill import imagenet
 from manyfill.errors import BadWeights, MissingExtra
 
 
@@ -98,14 +98,13 @@ class EfficientNetLite0Pooled(EfficientNetLite0):
 
 VGG16_INDICES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))  # torchvision's; conv1_1 ... conv5_3
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in [0,1], as torchvision's are fed
-CONVERTED_VGG16 = "vgg16-hed.safetensors"  # written by training/features.py
 
 
 def vgg16_file() -> Path:
     """The VGG16 weights to use, in torchvision's layout (`features.0.weight` ...): .pth or .safetensors.
 
-    $MANYFILL_VGG16; else the newest vgg16-*.pth in torchvision's own cache; else what `fetch_vgg16` converted. Raises
-    BadWeights, which says how to get one.
+    $MANYFILL_VGG16; else the newest vgg16-*.pth in torchvision's own cache; else what `manyfill fetch vgg16` brought.
+    All three hold the same numbers. Raises BadWeights, which says how to get one.
     """
     if own := os.environ.get("MANYFILL_VGG16"):
         path = Path(own).expanduser()
@@ -115,12 +114,12 @@ def vgg16_file() -> Path:
             )
         return path
     theirs = sorted(Path(torch.hub.get_dir(), "checkpoints").glob("vgg16-*.pth"))
-    converted = cache_folder() / CONVERTED_VGG16
-    if theirs or converted.is_file():
-        return theirs[-1] if theirs else converted
+    fetched = imagenet.kept("vgg")
+    if theirs or fetched.is_file():
+        return theirs[-1] if theirs else fetched
     raise BadWeights(
-        "there are no VGG16 weights for the perceptual and style terms. Fetch some once, 55 MB, with "
-        "`python -m manyfill.training.features`; or set MANYFILL_VGG16 to torchvision's vgg16 file, which is preferred."
+        "there are no VGG16 weights for the perceptual and style terms. Fetch them once, 64 MB: manyfill fetch vgg16; "
+        "or set MANYFILL_VGG16 to torchvision's vgg16 file."
     )
 
 
@@ -128,8 +127,8 @@ class VGG16(Features):
     """ImageNet's VGG16 (Simonyan and Zisserman 2015): relu1_2, relu2_2, relu3_3 and relu4_3, each brought to unit size.
 
     The picture is normalised as ImageNet's are. Every layer's output is scaled so that its root mean square on a fixed
-    random picture is 1 (see `unit_scale`): sets of weights differ by orders of magnitude, and deep maps are sparse and
-    small, so that without it one layer would be all of a sum over layers.
+    random picture is 1 (see `unit_scale`): the sizes of the maps differ by orders of magnitude, so that without it one
+    layer would be all of a sum over layers.
     """
 
     name = "vgg16"
@@ -142,7 +141,7 @@ class VGG16(Features):
     def __init__(self, path: Path | str | None = None) -> None:
         super().__init__()
         self.path = vgg16_file() if path is None else Path(path)
-        state = _read_vgg16(self.path)
+        state = imagenet.read("vgg") if self.path == imagenet.kept("vgg") else _read_vgg16(self.path)
         stages: list[list[nn.Conv2d]] = []
         channels = 3
         for indices in VGG16_INDICES[: self.count]:
@@ -177,8 +176,8 @@ class VGG16(Features):
 class VGG16Pools(VGG16):
     """VGG16 as DFNet's losses use it (Hong et al. 2019, release): pool1, pool2, pool3 of the picture, raw in [0,1].
 
-    Nothing is normalised, as in the release, and the published weights of the terms go with torchvision's file. The
-    file that `fetch_vgg16` converts holds other numbers, at unit scale.
+    Nothing is normalised, neither picture nor layers, as in the release: the published weights of the terms go with
+    these maps and no others.
     """
 
     name = "vgg16-pools"

@@ -101,7 +101,7 @@ def test_a_network_that_cannot_be_had_is_noted_with_what_to_do() -> None:
     ruler = Ruler(["l1_hole", "pd_vgg", "fid", "kid"])  # an empty cache folder: no VGG16, no Inception
     assert [metric.name for metric in ruler.metrics] == ["l1_hole"]
     assert list(ruler.left_out) == ["pd_vgg", "fid", "kid"]
-    assert "manyfill.training.features" in ruler.left_out["pd_vgg"] and "inception" in ruler.left_out["kid"]
+    assert "manyfill fetch vgg16" in ruler.left_out["pd_vgg"] and "inception" in ruler.left_out["kid"]
 
 
 def test_an_unknown_metric_is_an_error() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -12,12 +11,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.testing import assert_close
 from torchmetrics.functional.image import lpips as theirs
 
+from manyfill import imagenet
 from manyfill.errors import BadWeights
-from manyfill.metrics.perceptual import BACKBONES, Lpips, feature_distance, hole_crop, lpips, unit
+from manyfill.metrics.perceptual import Lpips, feature_distance, hole_crop, lpips, unit
 
 ALEX = [
     (0, 3, 64, 11, 4, 2),
@@ -128,34 +129,21 @@ def test_lpips_is_that_of_torchmetrics_on_the_same_random_backbone_and_its_heads
     assert not any(parameter.requires_grad for parameter in ours.parameters())
 
 
-def test_the_heads_that_come_with_torchmetrics_are_found_and_the_published_backbone_is_asked_for(
-    tmp_path: Path,
-) -> None:
-    with pytest.raises(
-        BadWeights, match=r"needs torchvision's alexnet-owt-7be5be79\.pth, and .*mine\.pth is not there"
-    ):
-        lpips("alex", tmp_path / "mine.pth")
-    torch.save(state_of(torchvisions("alex")), tmp_path / "mine.pth")
-    with pytest.raises(BadWeights, match=r"is not torchvision's alexnet-owt-7be5be79\.pth: its sha256 is .* not LPIPS"):
-        lpips("alex", tmp_path / "mine.pth")
-
-
-def test_a_backbone_with_the_published_digest_is_taken_with_its_heads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The published files are not at hand: here another file is declared to be the published one."""
-    state = state_of(torchvisions("alex"))
-    torch.save(state, tmp_path / "file.pth")
-    digest = hashlib.sha256((tmp_path / "file.pth").read_bytes()).hexdigest()
-    name = f"alexnet-owt-{digest[:8]}.pth"
-    monkeypatch.setitem(BACKBONES, "alex", BACKBONES["alex"]._replace(file=name))
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "file.pth").rename(tmp_path / "checkpoints" / name)
-    found = lpips("alex")
-    assert_close(found.layers[0].weight, state["features.0.weight"], rtol=0, atol=0)
-    with pytest.raises(BadWeights, match="there is no file"):
-        lpips("alex", heads=tmp_path / "heads.pth")
+def test_lpips_takes_the_published_numbers_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The published file is not at hand here: another one is declared to be it."""
+    with pytest.raises(BadWeights, match=r"lpips-alex\.safetensors, is not in the cache.*manyfill fetch lpips"):
+        lpips("alex")
+    heads = torch.load(Path(theirs.__file__).with_name("lpips_models") / "alex.pth", map_location="cpu")
+    state = state_of(torchvisions("alex")) | heads
+    save_file(state, imagenet.kept("alex"))
+    with pytest.raises(BadWeights, match="does not hold the published numbers"):
+        lpips("alex")
+    monkeypatch.setitem(imagenet.PUBLISHED, "alex", imagenet.fingerprint(state))
+    picture, other = rounded(1, 3, 70, 64), rounded(1, 3, 70, 64, seed=1)
+    assert torch.equal(lpips("alex")(picture, other), Lpips("alex", state, state)(picture, other))
+    imagenet.kept("alex").write_bytes(b"cut")
+    with pytest.raises(BadWeights, match=r"cannot be read \(.*\)\. Fetch it again"):
+        lpips("alex")
 
 
 def test_a_tensor_that_is_missing_or_misshapen_is_named() -> None:

@@ -12,10 +12,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.testing import assert_close
 
-from manyfill import losses
+from manyfill import imagenet, losses
 from manyfill.errors import BadWeights
 from manyfill.nets.perceptual import (
-    CONVERTED_VGG16,
     FEATURES,
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -114,15 +113,15 @@ def test_the_features_are_frozen_and_let_the_gradient_through(kind: type[VGG16],
     assert features.origin == f"{features.name} ({file.name})" and FEATURES[features.name] is kind
 
 
-def test_weights_of_the_users_own_come_first_then_torchvisions_then_the_converted(
+def test_weights_of_the_users_own_come_first_then_torchvisions_then_the_fetched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MANYFILL_VGG16", raising=False)
     monkeypatch.setenv("MANYFILL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    with pytest.raises(BadWeights, match=r"no VGG16 weights.*python -m manyfill\.training\.features.*MANYFILL_VGG16"):
+    with pytest.raises(BadWeights, match=r"no VGG16 weights.*manyfill fetch vgg16.*MANYFILL_VGG16"):
         VGG16()
-    paths = [tmp_path / "cache" / CONVERTED_VGG16, tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth"]
+    paths = [imagenet.kept("vgg"), tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth"]
     for path in [*paths, tmp_path / "mine.pth"]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -132,6 +131,17 @@ def test_weights_of_the_users_own_come_first_then_torchvisions_then_the_converte
     monkeypatch.setenv("MANYFILL_VGG16", str(tmp_path / "absent.pth"))
     with pytest.raises(BadWeights, match=r"absent\.pth, but there is no such file"):
         vgg16_file()
+
+
+def test_fetched_weights_are_the_published_ones_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: "absent")
+    save_file(state(), imagenet.kept("vgg"))
+    with pytest.raises(BadWeights, match=r"lpips-vgg\.safetensors does not hold the published numbers"):
+        VGG16Pools()
+    monkeypatch.setitem(imagenet.PUBLISHED, "vgg", imagenet.fingerprint(state()))
+    image = torch.rand(1, 3, 32, 40)
+    assert_close(VGG16Pools()(image)[0], by_hand(state(), image)["pool1"])
+    assert VGG16Pools().origin == "vgg16-pools (lpips-vgg.safetensors)"
 
 
 def test_a_file_that_is_no_vgg16_is_refused(tmp_path: Path) -> None:
