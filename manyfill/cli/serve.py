@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import socket
 from importlib.util import find_spec
 from typing import Annotated, Literal
 
@@ -60,9 +62,8 @@ def serve(
         typer.Option(
             "--allow-host",
             metavar="NAME",
-            help="A name that browsers may call the server by, such as that "
-            "of the proxy before it; may be repeated. Default: this machine's own when listening at "
-            "127.0.0.1, else any.",
+            help="A name that browsers may call the server by, such as that of the proxy before it; may be "
+            "repeated. This machine's own are always answered to, at 0.0.0.0 any address too; '*': every name.",
             show_default=False,
         ),
     ] = None,
@@ -99,15 +100,14 @@ def serve(
         from manyfill.server.settings import LOOPBACK, Limits, Settings
 
         local = host in LOOPBACK
-        hosts = tuple(allow_host or ())
-        if hosts or local:
-            hosts = (*hosts, *LOOPBACK, *(() if host in ANYWHERE else (host,)))
+        hosts = (*(allow_host or ()), *LOOPBACK, socket.gethostname() if host in ANYWHERE else host)
         settings = Settings(
             models=tuple(model or (zoo.DEFAULT,)),
             devices=tuple(device or ("auto",)),
             engine=engine,
             token=token,
             hosts=tuple(dict.fromkeys(name.lower() for name in hosts)),
+            by_address=host in ANYWHERE,
             limits=Limits(
                 body=parse_size(max_body, option="--max-body"),
                 pixels=max_pixels,
@@ -122,6 +122,9 @@ def serve(
     def announce(address: str) -> None:
         console.out(address)
         if not local and token is None:
-            console.say("note: everybody who reaches this machine may use the server. --token keeps others out.")
+            console.say(
+                "note: everybody who reaches this machine may use the server. To keep others out, start it with a "
+                f"token, such as this one: MANYFILL_TOKEN={secrets.token_urlsafe(18)}"
+            )
 
     return run(settings, host=host, port=port, trust_proxy=trust_proxy, announce=announce)

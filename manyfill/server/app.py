@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -74,13 +75,28 @@ class Health(BaseModel):
 class Page(StaticFiles):
     """The page's files: asked for again each time, answered with 304 where nothing changed."""
 
+    def __init__(self, routes: Sequence[Route], folder: Path | None) -> None:
+        super().__init__(directory=folder, html=True)
+        self.routes = routes  # that come first: what gets here is none of theirs, unless the method is wrong
+
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """A file, with its caching header; whatever else is sent to an address that is not there is not found."""
-        if scope["method"] not in ("GET", "HEAD"):
+        """A file, with its caching header. Raises HTTPException 405 where only another method would find something."""
+        allowed = set[str]().union(*(route.methods or () for route in self.routes if _is_at(route, scope["path"])))
+        if scope["method"] != "GET" and self.lookup_path(path)[1] is not None:
+            allowed.add("GET")
+        if "GET" in allowed:
+            allowed.add("HEAD")  # the guard makes it a GET
+        if allowed:
+            raise HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))})
+        if scope["method"] != "GET":
             raise HTTPException(404)
         response = await super().get_response(path, scope)
         response.headers["Cache-Control"] = "no-cache"
         return response
+
+
+def _is_at(route: Route, path: str) -> bool:
+    return route.path_regex.match(path) is not None
 
 
 def create_app(settings: Settings, *, load: Callable[[str], Models] | None = None) -> FastAPI:
@@ -120,14 +136,17 @@ def create_app(settings: Settings, *, load: Callable[[str], Models] | None = Non
     )
     app.add_middleware(Guard, settings=settings, uploads=service.uploads, metrics=service.metrics)
     _explain_errors(app)
-    app.include_router(openai.router(service))
-    app.include_router(iopaint.router(service))
+    interfaces = [openai.router(service), iopaint.router(service)]
+    for interface in interfaces:
+        app.include_router(interface)
     _add_operations(app, service)
     _add_docs(app)
     schema = _described(app)
     app.openapi = lambda: schema  # type: ignore[method-assign]  # as FastAPI's manual has it
-    if (PAGE / "index.html").is_file():
-        app.mount("/", Page(directory=PAGE, html=True), name="page")
+    routes = [*app.routes, *(route for interface in interfaces for route in interface.routes)]
+    ours = [route for route in routes if isinstance(route, Route)]
+    page = PAGE if (PAGE / "index.html").is_file() else None
+    app.mount("/", Page(ours, page), name="page")
     return app
 
 

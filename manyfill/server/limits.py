@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import ipaddress
 import logging
 import time
+from contextlib import suppress
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -18,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from manyfill.server import errors
 from manyfill.server.errors import Refusal
 from manyfill.server.metrics import Metrics
-from manyfill.server.settings import Settings
+from manyfill.server.settings import ANY_HOST, Settings
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +78,9 @@ class Guard:
             return
         began = time.monotonic()
         scope.setdefault("state", {})["deadline"] = began + self.settings.limits.seconds
+        method = scope["method"]
+        if method == "HEAD":  # whatever can be got; uvicorn leaves the body away
+            scope = {**scope, "method": "GET"}
         status = 499  # what nginx calls a client that left before it was answered
 
         async def send_guarded(message: Message) -> None:
@@ -104,26 +109,25 @@ class Guard:
             seconds = time.monotonic() - began
             self.metrics.answered(route, status, seconds)
             client = (scope.get("client") or ["-"])[0]
-            log.info("%s %s %d %.0f ms %s", scope["method"], route, status, 1000 * seconds, client)
+            log.info("%s %s %d %.0f ms %s", method, route, status, 1000 * seconds, client)
 
     def _refusal(self, scope: Scope) -> Refusal | None:
         """Why this request is not let in, by its headers alone."""
         headers = Headers(scope=scope)
-        if self.settings.hosts and _host(headers.get("host", "")) not in self.settings.hosts:
+        host = headers.get("host", "")
+        if not self._answers_to(host):
             return Refusal(
                 421,
-                f"This server does not answer to the name {headers.get('host', '')[:100]!r}. "
+                f"This server does not answer to the name {host[:100]!r}. "
                 f"Names that it answers to: {', '.join(self.settings.hosts)}; more with --allow-host.",
                 code="unknown_host",
             )
-        if headers.get("sec-fetch-site") == "cross-site" and scope["method"] not in ("GET", "HEAD"):
+        if scope["method"] not in ("GET", "HEAD") and _is_foreign(headers, host):
             return Refusal(403, "Other web sites may not call this server from a browser.", code="cross_site")
         if self.settings.token is not None and scope["path"].startswith(GUARDED):
-            scheme, _, given = headers.get("authorization", "").partition(" ")
-            expected = self.settings.token.encode()
-            same = hmac.compare_digest(given.strip().encode("utf-8", "replace"), expected)
-            if scheme.lower() != "bearer" or not same:
-                what = "Incorrect API key provided." if given else "No API key provided."
+            given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+            if not _is_bearer(given, self.settings.token):
+                what = "Incorrect API key provided." if given.partition(b" ")[2] else "No API key provided."
                 return Refusal(
                     401, f"{what} Send the server's token: Authorization: Bearer TOKEN.", code="invalid_api_key"
                 )
@@ -131,6 +135,11 @@ class Guard:
         if length.isdigit() and int(length) > self.settings.limits.body:
             return too_large(self.settings.limits.body)
         return None
+
+    def _answers_to(self, host: str) -> bool:
+        """Whether this Host header is one of ours. A site that has its name point here comes by that name."""
+        name, hosts = _host(host), self.settings.hosts
+        return ANY_HOST in hosts or name in hosts or (self.settings.by_address and _is_address(name))
 
 
 class Body:
@@ -196,6 +205,39 @@ def _host(header: str) -> str:
     if header.startswith("["):
         return header[1:].partition("]")[0].lower()
     return header.partition(":")[0].lower()
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_foreign(headers: Headers, host: str) -> bool:
+    """Whether a browser says that a page from elsewhere sends this; another port is elsewhere, too."""
+    if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        return True
+    origin = headers.get("origin")
+    return origin is not None and not _is_same(origin, host)
+
+
+def _is_same(origin: str, host: str) -> bool:
+    """Whether an Origin is of this Host; the scheme cannot be compared, because a proxy may speak TLS for us."""
+    scheme, _, place = origin.lower().partition("://")
+    port = {"http": ":80", "https": ":443"}.get(scheme)
+    return port is not None and place.removesuffix(port) == host.lower().removesuffix(port)
+
+
+def _is_bearer(header: bytes, token: str) -> bool:
+    """Whether an Authorization header brings the token: in UTF-8, or in Latin-1 as some clients write headers."""
+    scheme, _, given = header.partition(b" ")
+    spellings = [token.encode("utf-8", "surrogateescape")]
+    with suppress(UnicodeEncodeError):
+        spellings.append(token.encode("latin-1"))
+    same = [hmac.compare_digest(given.strip(), spelling) for spelling in spellings]
+    return scheme.lower() == b"bearer" and any(same)
 
 
 def _add_headers(headers: MutableHeaders, path: str) -> None:

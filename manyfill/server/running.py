@@ -12,9 +12,9 @@ from starlette.types import ASGIApp
 
 from manyfill.errors import ManyfillError
 from manyfill.server.app import create_app
+from manyfill.server.connections import connections
 from manyfill.server.settings import Settings
 
-CONNECTIONS = 1000  # open at once; more are answered with 503
 BACKLOG = 256
 
 
@@ -25,11 +25,16 @@ def run(
     listener = _listen(host, port)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("manyfill").setLevel(logging.INFO)
+    server = uvicorn.Server(configured(create_app(settings), settings, trust_proxy=trust_proxy))
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn has its own while it runs, and raises them again after
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, stop)
     name = f"[{host}]" if ":" in host else host
     announce(f"http://{name}:{listener.getsockname()[1]}")
-    uvicorn.Server(configured(create_app(settings), settings, trust_proxy=trust_proxy)).run(sockets=[listener])
+    server.run(sockets=[listener])
     return 0
 
 
@@ -37,12 +42,14 @@ def configured(app: ASGIApp, settings: Settings, *, trust_proxy: str | None = No
     """How uvicorn serves the app."""
     return uvicorn.Config(
         app,
+        http=connections(settings.limits, exempt=trust_proxy),
+        ws="none",
         log_config=None,
         access_log=False,  # the guard writes one line per request, without what could be in a URL
         server_header=False,
         proxy_headers=trust_proxy is not None,
         forwarded_allow_ips=trust_proxy,
-        limit_concurrency=CONNECTIONS,
+        limit_concurrency=settings.limits.connections,
         timeout_graceful_shutdown=int(settings.limits.seconds) + 5,
     )
 

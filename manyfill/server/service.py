@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import secrets
 import time
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from starlette.requests import Request
 
 from manyfill import memory
 from manyfill.completer import Completer
+from manyfill.server.connections import network_of
 from manyfill.server.errors import ClientLeft, Refusal
 from manyfill.server.limits import Uploads
 from manyfill.server.metrics import Metrics
@@ -138,13 +138,8 @@ def random_seed() -> int:
 
 
 def client_of(request: Request) -> str:
-    """Whose turn it is counted as: the address, and of IPv6 the network that one customer has."""
-    host = request.client.host if request.client else ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else host
+    """Whose turn it is counted as."""
+    return network_of(request.client.host if request.client else "")
 
 
 async def _disconnected(request: Request) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from manyfill.zoo import DEFAULT
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+ANY_HOST = "*"  # among a server's names: it answers to all
 MOST_FILLS = 10  # OpenAI's bound on n
 
 
@@ -22,11 +23,18 @@ class Limits:
     upload_seconds: float = 60.0  # for a request's body to arrive
     memory: int = 4 << 30  # bytes: a quarter each for uploads and results, the rest for the photos being filled
     result_seconds: float = 3600.0  # how long a result can be fetched by its URL
+    connections: int = 1000  # open at once; more are answered with 503
+    connections_per_client: int = 128  # of these, of one client
+    head_seconds: float = 10.0  # for a request's line and headers to arrive
+    stalled_seconds: float = 30.0  # a client that takes nothing of its answer for so long has left
+    parsing_seconds: float = 3.0  # of processor time for the HTTP of one request: usual pieces of 64 MiB take 0.1
 
     def __post_init__(self) -> None:
         """Asserts what the server relies on."""
         assert min(self.body, self.pixels, self.waiting, self.per_client, self.memory) >= 1, self
+        assert min(self.connections, self.connections_per_client) >= 1, self
         assert min(self.seconds, self.upload_seconds, self.result_seconds) > 0, self
+        assert min(self.head_seconds, self.stalled_seconds, self.parsing_seconds) > 0, self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +45,8 @@ class Settings:
     devices: tuple[str, ...] = ("auto",)  # one worker each
     engine: str = "auto"
     token: str | None = field(default=None, repr=False)
-    hosts: tuple[str, ...] = LOOPBACK  # names that a browser may call this server by; empty: any
+    hosts: tuple[str, ...] = LOOPBACK  # names that a browser may call this server by
+    by_address: bool = False  # or by any address: a web site of somebody else's has a name
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:

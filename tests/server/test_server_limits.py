@@ -8,6 +8,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -17,7 +18,8 @@ from serving import CLEAR, PHOTO_PNG, Running, Sketch, running
 
 from manyfill.photos.png import png_file
 from manyfill.server.errors import Refusal
-from manyfill.server.limits import Uploads
+from manyfill.server.limits import Guard, Uploads
+from manyfill.server.metrics import Metrics
 from manyfill.server.settings import Limits, Settings
 
 FORM: dict[str, Any] = {"files": {"image": PHOTO_PNG, "mask": CLEAR}, "data": {"texture": "net"}}
@@ -81,7 +83,7 @@ def test_a_name_that_is_not_ours_is_not_answered(server: Running, host: str) -> 
 
 
 def test_a_server_for_everybody_answers_to_every_name() -> None:
-    with running(Settings(models=("sketch",), hosts=()), Sketch()) as server:
+    with running(Settings(models=("sketch",), hosts=("*",)), Sketch()) as server:
         assert server.get("/v1/models", headers={"host": "fills.example"}).status_code == 200
 
 
@@ -93,6 +95,125 @@ def test_other_web_sites_cannot_use_a_visitors_server(server: Running) -> None:
                               "access-control-request-method": "POST"})  # fmt: skip
     for answer in (refused, preflight, server.get("/v1/models", headers={"origin": "https://evil.example"})):
         assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"sec-fetch-site": "same-site"}, 403),  # another port, another user's page on this machine
+        ({"sec-fetch-site": "same-site", "origin": "http://localhost:3000"}, 403),
+        ({"origin": "http://localhost:3000"}, 403),  # browsers before Sec-Fetch-Site
+        ({"origin": "null"}, 403),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "http://localhost.evil.example"}, 403),
+        ({"origin": "http://localhost"}, 400),
+        ({"origin": "https://localhost:443"}, 400),
+        ({"origin": "HTTP://LOCALHOST:80", "sec-fetch-site": "same-origin"}, 400),
+        ({"sec-fetch-site": "none"}, 400),
+        ({}, 400),
+    ],
+)
+def test_an_origin_is_compared_with_the_host(server: Running, headers: dict[str, str], status: int) -> None:
+    assert server.post("/api/v1/inpaint", headers={"host": "localhost", **headers}).status_code == status
+
+
+def test_a_server_for_a_network_answers_to_addresses_and_not_to_names() -> None:
+    settings = Settings(models=("sketch",), hosts=("localhost", "fills.example"), by_address=True)
+    with running(settings, Sketch()) as server:
+        for host, status in (
+            ("192.0.2.7:8765", 200), ("[2001:db8::1]:80", 200), ("localhost:9", 200), ("fills.example", 200),
+            ("evil.example", 421), ("192.0.2.7.evil.example", 421), ("", 421),
+        ):  # fmt: skip
+            assert server.get("/healthz", headers={"host": host}).status_code == status, host
+
+
+@pytest.mark.parametrize("token", ["schlüssel", "密钥", "s3cret"])
+def test_a_token_may_have_any_letters(token: str) -> None:
+    with running(Settings(models=("sketch",)), Sketch()) as server:
+        guard = Guard(server.app, settings=Settings(token=token), uploads=Uploads(1), metrics=Metrics())
+
+        def answer(given: bytes) -> Refusal | None:
+            headers = [(b"host", b"localhost"), (b"authorization", b"Bearer " + given)]
+            return guard._refusal({"type": "http", "method": "GET", "path": "/v1/models", "headers": headers})
+
+        assert answer(token.encode()) is None
+        for wrong in (token[:-1].encode(), token.encode() + b"x", b"\xff\xfe", b""):
+            refused = answer(wrong)
+            assert refused is not None and refused.status == 401
+
+
+# ── connections ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def ended(connection: socket.socket) -> bytes:
+    """What comes until the server closes."""
+    connection.settimeout(60)
+    found = b""
+    with suppress(ConnectionResetError):
+        while part := connection.recv(65536):
+            found += part
+    return found
+
+
+def connected(server: Running) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.listener.getsockname()[1]))
+
+
+@pytest.mark.parametrize("sent", [b"", b"G", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "])
+def test_who_sends_no_request_is_let_go(sent: bytes) -> None:
+    with running(Settings(models=("sketch",), limits=Limits(head_seconds=0.3)), Sketch()) as server, connected(server) as connection:
+        connection.sendall(sent)
+        assert ended(connection) == b""
+
+
+def test_half_a_second_request_on_a_connection_is_let_go_too() -> None:
+    with running(Settings(models=("sketch",), limits=Limits(head_seconds=0.3)), Sketch()) as server, connected(server) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(15) == b"HTTP/1.1 200 OK"
+        connection.sendall(b"GET /healthz HTTP/1.1\r\n")
+        assert ended(connection).count(b"HTTP/1.1 200 OK") == 0
+
+
+def test_one_address_cannot_hold_all_connections() -> None:
+    limits = Limits(connections_per_client=3)
+    with running(Settings(models=("sketch",), limits=limits), Sketch()) as server:
+        server.http.close()  # one of the three
+        held = [connected(server) for _ in range(3)]
+        try:
+            with connected(server) as fourth:
+                assert ended(fourth).startswith(b"HTTP/1.1 429")
+            held.pop().close()
+            until = time.monotonic() + 60
+            while True:
+                with connected(server) as again:
+                    again.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                    if ended(again).startswith(b"HTTP/1.1 200"):
+                        break
+                assert time.monotonic() < until, "a place was not given back"
+        finally:
+            for connection in held:
+                connection.close()
+
+
+def test_a_body_in_the_tiniest_pieces_is_cut_off() -> None:
+    with running(Settings(models=("sketch",), limits=Limits(parsing_seconds=0.1)), Sketch()) as server, connected(server) as connection:
+        with suppress(ConnectionError):
+            connection.sendall(b"POST /api/v1/inpaint HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+            connection.sendall(b"1\r\nx\r\n" * 500_000)
+        assert b" 200 " not in ended(connection)
+        assert server.get("/healthz").status_code == 200
+
+
+def test_who_does_not_read_an_answer_is_let_go() -> None:
+    limits = Limits(stalled_seconds=0.3)
+    with running(Settings(models=("sketch",), limits=limits), Sketch()) as server, connected(server) as connection:
+        one = b"GET /docs/files/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        connection.sendall(one * 20)  # 28 MB: more than any socket's buffer
+        until = time.monotonic() + 60
+        while any(one.transport.get_write_buffer_size() for one in server.server.server_state.connections):
+            assert time.monotonic() < until, "it waits for ever"
+            time.sleep(0.05)
+        assert len(ended(connection)) < 20_000_000
 
 
 # ── how much ──────────────────────────────────────────────────────────────────────────────────────────────────────────

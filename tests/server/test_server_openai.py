@@ -305,7 +305,36 @@ def test_other_bodies_than_forms_are_refused(server: Running) -> None:
 def test_what_is_not_there_says_so_in_openais_words(client: openai.OpenAI, server: Running) -> None:
     with pytest.raises(openai.NotFoundError, match="Unknown request URL"):
         client.images.generate(prompt="a dog")
-    assert server.get("/v1/images/edits").json()["error"]["code"] == "unknown_url"
+    assert server.get("/v1/images/nothing").json()["error"]["code"] == "unknown_url"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("GET", "/v1/images/edits", "POST"),
+        ("PUT", "/v1/images/edits", "POST"),
+        ("POST", "/v1/models", "GET, HEAD"),
+        ("DELETE", "/v1/models/tiny", "GET, HEAD"),
+        ("POST", "/healthz", "GET, HEAD"),
+        ("GET", "/api/v1/inpaint", "POST"),
+        ("POST", "/results/x", "GET, HEAD"),
+        ("POST", "/main.js", "GET, HEAD"),
+        ("POST", "/", "GET, HEAD"),
+    ],
+)
+def test_an_address_that_is_there_refuses_other_methods_with_405(
+    server: Running, method: str, path: str, allow: str
+) -> None:
+    answer = server.http.request(method, path)
+    assert answer.status_code == 405 and answer.headers["allow"] == allow
+    assert "Not allowed method" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/v1/models", "/api/v1/model", "/metrics", "/docs", "/"])
+def test_head_is_get_without_the_body(server: Running, path: str) -> None:
+    head, whole = server.http.head(path), server.get(path)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    assert head.headers["content-type"] == whole.headers["content-type"]
 
 
 # ── models and merging ────────────────────────────────────────────────────────────────────────────────────────────────

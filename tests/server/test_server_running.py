@@ -71,6 +71,28 @@ def test_it_prints_its_address_and_drains_when_it_is_told_to_stop(model: Path) -
         assert "POST /v1/images/edits 200" in errors and "Traceback" not in errors and "s3cret" not in errors
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_when_it_is_told_to_in_the_first_moment(model: Path, number: signal.Signals) -> None:
+    with process("--model", str(model)) as (started, url):
+        assert url.startswith("http://")
+        started.send_signal(number)
+        _, errors = started.communicate(timeout=60)
+        assert started.returncode == 0 and "Traceback" not in errors, errors
+
+
+def test_it_suggests_a_token_to_who_serves_others(model: Path) -> None:
+    with process("--model", str(model), "--host", "0.0.0.0") as (started, url):
+        port = url.rpartition(":")[2]
+        answers = {
+            host: httpx.get(f"http://127.0.0.1:{port}/healthz", headers={"host": host}).status_code != 421
+            for host in ("localhost", "192.0.2.7", socket.gethostname(), "evil.example")
+        }
+        assert answers == {"localhost": True, "192.0.2.7": True, socket.gethostname(): True, "evil.example": False}
+        started.terminate()
+        _, errors = started.communicate(timeout=60)
+        assert re.search(r"MANYFILL_TOKEN=[\w-]{24}", errors)
+
+
 def test_what_keeps_it_from_starting_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
