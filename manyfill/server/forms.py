@@ -167,9 +167,11 @@ async def read_parts(request: Request, limit: int) -> Parts:
     files: dict[str, list[bytes]] = {}
     for name, value in form.multi_items():
         if isinstance(value, UploadFile):
-            files.setdefault(name, []).append(await value.read())
+            data = await value.read()
+            if data or value.filename:  # browsers send a file input in which nothing was chosen without a name
+                files.setdefault(name, []).append(data)
             await value.close()
-        elif value != "":
+        elif value.strip():
             texts[name] = value
     return Parts(texts, files)
 

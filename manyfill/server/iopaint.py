@@ -30,7 +30,7 @@ class InpaintRequest(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     image: str = Field(description="The photo, base64, bare or as a data URL.")
-    mask: str = Field(description="The mask, likewise: white = fill, of the photo's size.")
+    mask: str = Field(description="The mask, likewise: bright = fill, whatever its alpha; of the photo's size.")
     sd_seed: int = Field(42, ge=-1, le=MOST_SEED, description="-1: a random one; `X-Seed` tells it.")
 
 
@@ -92,7 +92,7 @@ REFUSALS = described(
 def parsed(body: bytes) -> tuple[bytes, bytes, int]:
     """Photo, mask and seed. Raises Refusal 400."""
     try:
-        asked = InpaintRequest.model_validate(json.loads(body))
+        asked = InpaintRequest.model_validate(_present(json.loads(body)))
     except (ValueError, RecursionError) as error:
         if isinstance(error, ValidationError):
             problem = error.errors()[0]
@@ -100,6 +100,13 @@ def parsed(body: bytes) -> tuple[bytes, bytes, int]:
             raise Refusal(400, f"{where}: {problem['msg']}.") from None
         raise Refusal(400, 'The body is not JSON. Send {"image": ..., "mask": ...}, both base64.') from None
     return decoded(asked.image, "image"), decoded(asked.mask, "mask"), asked.sd_seed
+
+
+def _present(body: object) -> object:
+    """The body without options that hold nothing: they count as absent."""
+    if not isinstance(body, dict):
+        return body
+    return {name: value for name, value in body.items() if value not in (None, "") or name in ("image", "mask")}
 
 
 def decoded(text: str, name: str) -> bytes:
@@ -147,7 +154,7 @@ def router(service: Service) -> APIRouter:
 
         def work(models: Models, ticket: Ticket[Encoded]) -> Iterator[Encoded]:
             photo = photos.read(image, max_pixels=pixels)
-            marked = pictures.read_mask(mask, max_pixels=pixels)
+            marked = pictures.bright(photo, pictures.read_mask(mask, max_pixels=pixels))
             fills = models[model].stream(
                 photo, marked, seed=seed, max_memory=service.fill_memory, progress=ticket.check
             )

@@ -27,7 +27,8 @@ Item = TypeVar("Item")
 Models = Mapping[str, Completer]  # by the name that requests use
 
 FOREIGN_MODELS = ("gpt-image", "dall-e", "chatgpt-image")  # what programs written for OpenAI ask for
-MOST_SEED = 2**31 - 1  # what fits every language's int
+MOST_SEED = 2**63 - 1  # as in Python and on the command line
+MOST_DRAWN = 2**31 - 1  # what fits every language's int: of the seeds that we choose
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def load_models(settings: Settings, device: str) -> Models:
 
 def random_seed() -> int:
     """For a request that names none."""
-    return secrets.randbelow(MOST_SEED)
+    return secrets.randbelow(MOST_DRAWN)
 
 
 def client_of(request: Request) -> str:

@@ -67,6 +67,7 @@ def edit(form: EditForm, image: bytes, mask: bytes | None, seed: int, model: str
             preview=preview if form.stream and form.partial_images else None,
         )
         for fill in fills:
+            pictures.check_hole(fill)
             done = fill.photo if size is None else pictures.resized(fill.photo, *size)
             whole = pictures.encode(done, format=form.output_format, quality=form.quality)
             small = pictures.preview(done) if form.response_format == "url" else None

@@ -6,11 +6,15 @@ import base64
 import io
 from typing import Any
 
+import cv2
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
 from serving import HOLE, PHOTO, PHOTO_PNG, WHITE, Running, file_of, hole_of, pixels_of
+
+from manyfill import photos
+from manyfill.server import pictures
 
 
 def base64_of(data: bytes) -> str:
@@ -53,6 +57,50 @@ def test_data_urls_and_the_photos_own_format(server: Running) -> None:
     assert Image.open(io.BytesIO(answer.content)).format == "JPEG"
 
 
+def masks_of_clients() -> dict[str, bytes]:
+    """The same hole, as programs send it."""
+    hole, value = hole_of(), np.where(hole_of(), 255, 0).astype(np.uint8)
+    brush = np.zeros((40, 50, 4), np.uint8)
+    brush[hole] = (255, 255, 255, 100)
+    faint = brush.copy()
+    faint[hole] = (255, 255, 255, 1)
+    clear = np.dstack([value, value, value, np.zeros_like(value)])
+    green = np.zeros((40, 50, 3), np.uint8)
+    green[hole] = (0, 255, 0)
+    grey = np.where(hole, 128, 127).astype(np.uint8)
+    deep = cv2.imencode(".png", value.astype(np.uint16) * 257)[1].tobytes()
+    found = {"white": value, "brush of 40 %": brush, "brush of 1 in 255": faint, "all transparent": clear,
+             "bright green": green, "just bright enough": grey}  # fmt: skip
+    return {name: file_of(array) for name, array in found.items()} | {"16 bits": deep}
+
+
+@pytest.mark.parametrize("name", masks_of_clients())
+def test_a_mask_is_what_is_bright_in_it_whatever_its_alpha(server: Running, name: str) -> None:
+    answer = inpaint(server, mask=base64_of(masks_of_clients()[name]))
+    assert answer.status_code == 200
+    assert answer.content == inpaint(server).content
+    assert (pixels_of(answer.content)[HOLE] != PHOTO[HOLE]).any()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P", "1"])
+def test_brightness_is_pillows(mode: str) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).convert(mode)
+    hole = np.asarray(image.convert("L")) > 127
+    mask = photos.read(image)
+    assert (pictures.bright(mask, mask) == hole).all()
+
+
+@pytest.mark.parametrize("seed", [2**31, 3698135662, 2**32 - 1, 2**63 - 1])
+def test_any_seed_of_63_bits_is_taken(server: Running, seed: int) -> None:
+    answer = inpaint(server, sd_seed=seed)
+    assert (answer.status_code, answer.headers["x-seed"]) == (200, str(seed))
+
+
+def test_keys_that_hold_nothing_count_as_absent(server: Running) -> None:
+    assert inpaint(server, sd_seed=None, prompt=None).content == inpaint(server, sd_seed="").content
+    assert inpaint(server, mask=None).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
@@ -63,10 +111,13 @@ def test_data_urls_and_the_photos_own_format(server: Running) -> None:
         ({"image": 7}, "image: "),
         ({"image": "http://127.0.0.1:1/x.png"}, "not base64"),
         ({"image": "data:"}, "Image is empty"),
-        ({"mask": base64_of(file_of(np.zeros((50, 40), np.uint8)))}, "50x40"),
+        ({"mask": base64_of(file_of(np.zeros((50, 40), np.uint8)))}, "40x50 but the photo is 50x40 (width x height)"),
         ({"mask": "é"}, "Mask is not base64"),
         ({"sd_seed": "x"}, "sd_seed: "),
         ({"sd_seed": -2}, "sd_seed: "),
+        ({"sd_seed": 2**63}, "sd_seed: "),
+        ({"mask": base64_of(file_of(np.zeros((40, 50), np.uint8)))}, "marks nothing"),
+        ({"mask": base64_of(file_of(np.full((40, 50), 127, np.uint8)))}, "marks nothing"),
     ],
 )
 def test_errors_have_iopaints_shape(server: Running, keys: dict[str, Any], words: str) -> None:

@@ -214,6 +214,8 @@ def test_an_error_in_the_middle_of_a_stream_reaches_the_client() -> None:
 # ── errors ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 OTHER_SIZE = file_of(np.zeros((41, 50), np.uint8))
+FAINT = file_of(np.dstack([np.zeros((40, 50, 3), np.uint8), np.where(hole_of(), 150, 255).astype(np.uint8)]))
+OPAQUE = file_of(np.dstack([PHOTO, np.full((40, 50), 255, np.uint8)]))
 
 
 @pytest.mark.parametrize(
@@ -236,6 +238,11 @@ OTHER_SIZE = file_of(np.zeros((41, 50), np.uint8))
         ({"mask": OTHER_SIZE}, "invalid_mask", "mask", "41x50"),
         ({"mask": b"rubbish"}, "invalid_mask", "mask", "mask"),
         ({"mask": PHOTO_PNG}, "invalid_mask", "mask", ""),
+        ({"mask": file_of(np.zeros((40, 50), np.uint8))}, "invalid_mask", "mask", "marks nothing"),
+        ({"mask": FAINT}, "invalid_mask", "mask", "marks nothing"),
+        ({"image": OPAQUE, "mask": openai.omit}, "invalid_mask", "mask", "marks nothing"),
+        ({"mask": ("hole.png", b"")}, "invalid_mask", "mask", "empty"),
+        ({"extra": {"seed": 2**63}}, "integer_above_max_value", "seed", str(2**63 - 1)),
         ({"extra": {"seed": -1}}, "integer_below_min_value", "seed", ">= 0"),
         ({"extra": {"diversity": 3}}, "integer_above_max_value", "diversity", "2"),
         ({"extra": {"texture": "wood"}}, "invalid_value", "texture", "auto"),
@@ -288,6 +295,21 @@ def test_a_request_without_a_photo_names_what_is_missing(server: Running) -> Non
 def test_no_url_and_no_path_is_opened(server: Running, text: str) -> None:
     answer = server.post("/v1/images/edits", data={"image": text}, files={"mask": CLEAR})
     assert answer.status_code == 400 and answer.json()["error"]["param"] == "image"
+
+
+def test_fields_that_are_empty_count_as_absent(server: Running) -> None:
+    erased = file_of(np.dstack([PHOTO, np.where(hole_of(), 0, 255).astype(np.uint8)]))
+    empty = dict.fromkeys(["n", "seed", "size", "model", "stream", "diversity", "near", "output_compression"], "")
+    files = {"image": erased, "mask": ("", b"")}  # what a browser sends of a form in which no mask was chosen
+    answer = server.post("/v1/images/edits", data={**empty, "grow": " ", "texture": "net"}, files=files)
+    assert answer.status_code == 200 and len(answer.json()["data"]) == 1
+
+
+@pytest.mark.parametrize("seed", [2**31, 3698135662, 2**32 - 1, 2**63 - 1])
+def test_any_seed_of_63_bits_gives_its_fill_again(client: openai.OpenAI, seed: int) -> None:
+    first = edit(client, extra={"seed": seed}).data[0]
+    assert first.seed == seed
+    assert edit(client, extra={"seed": seed}).data[0].b64_json == first.b64_json != edit(client).data[0].b64_json
 
 
 def test_other_bodies_than_forms_are_refused(server: Running) -> None:
