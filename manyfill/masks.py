@@ -13,7 +13,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -28,6 +27,7 @@ from torch import Tensor
 
 from manyfill import photos
 from manyfill.errors import BadImage, BadMask
+from manyfill.options import parse_colour
 
 MaskFn = Callable[[int, int, np.random.Generator], Tensor]
 Canvas = NDArray[np.uint8]  # (H,W), 1 = hole
@@ -112,15 +112,6 @@ def read_marked(source: Any, *, polarity: str = "white", size: tuple[int, int] |
             "If that part is the hole, use polarity 'alpha'."
         )
     return hole
-
-
-def parse_colour(text: str) -> tuple[float, float, float]:
-    """`#ff00ff` or `#f0f` as RGB in [0,1]. Raises BadMask for anything else."""
-    if re.fullmatch(r"#([0-9a-fA-F]{3}){1,2}", text) is None:
-        raise BadMask(f"colour {text!r} is not one; expected six hexadecimal digits, such as '#ff00ff'.")
-    digits = text[1:] if len(text) == 7 else "".join(digit * 2 for digit in text[1:])
-    red, green, blue = (int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4))
-    return red, green, blue
 
 
 _Planes = tuple[NDArray[Any], NDArray[Any] | None, int]  # colours (H,W,C), alpha (H,W), the value that stands for 1

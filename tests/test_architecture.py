@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import os
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 import manyfill
+from manyfill.options import FillOptions
 from manyfill.zoo import DEFAULT
 
 REPOSITORY = Path(__file__).parent.parent
@@ -110,6 +112,7 @@ def test_the_short_way_takes_what_the_long_way_takes() -> None:
     short, long = options(manyfill.complete), options(manyfill.Completer.complete)
     assert {name: short[name] for name in long} == long
     assert set(short) - set(long) == {"model", "device"}
+    assert {**dataclasses.asdict(FillOptions()), "progress": None} == long
     assert short["model"] == DEFAULT
     assert inspect.signature(manyfill.load).parameters["name_or_path"].default == DEFAULT
     assert options(manyfill.load) == options(manyfill.Completer.from_pretrained)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -168,14 +169,14 @@ def test_json_prints_one_object_per_fill_and_nothing_else_on_stdout(here: Path, 
 def test_an_interrupt_leaves_no_half_file_and_exits_130(
     here: Path, fill: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replace = photos.os.replace
+    replace = os.replace
 
     def interrupted(source: str, target: str) -> None:
         if str(target).endswith("_2.png"):
             raise KeyboardInterrupt
         replace(source, target)
 
-    monkeypatch.setattr(photos.os, "replace", interrupted)
+    monkeypatch.setattr(os, "replace", interrupted)
     done = fill("photo.png", "--mask", "hole.png", "-n", 3, "-o", "out")
     assert (done.code, done.err.strip().splitlines()[-1]) == (130, "interrupted")
     assert names_in(here / "out") == {"photo_1.png"}

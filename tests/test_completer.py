@@ -26,6 +26,7 @@ from manyfill.nets import Prediction
 from manyfill.nets.dfnet import DFNet, DFNetConfig
 from manyfill.nets.discriminators import Critic, CriticConfig
 from manyfill.nets.picnet import PICNet, PICNetConfig
+from manyfill.options import FillOptions
 
 
 class Sketch(nn.Module):
@@ -260,7 +261,10 @@ def test_texture_is_drawn_again_by_its_seed() -> None:
 
 
 def test_one_fill_draws_from_exactly_its_seed() -> None:
-    assert [fill.seed for fill in complete(sketch(), photo_of(90, 120), HOLE, seed=-7)] == [-7]
+    for seed in (7, 2**63 - 1):
+        assert [fill.seed for fill in complete(sketch(), photo_of(90, 120), HOLE, seed=seed)] == [seed]
+    fills = complete(sketch(), photo_of(40, 50), SMALL, n=3, seed=2**63 - 1)  # counts on at 0, so that each replays
+    assert {fill.seed for fill in fills} <= {2**63 - 1, 0, 1, 2, 3, 4}
 
 
 def test_fills_of_different_seeds_differ() -> None:
@@ -354,7 +358,7 @@ def test_the_global_generator_is_neither_used_nor_moved() -> None:
 def test_fills_stream_in_the_order_that_complete_lists_them() -> None:
     photo, completer = photo_of(40, 50), sketch()
     listed = completer.complete(photo, SMALL, n=3, texture=0.7)
-    streamed = list(completer.stream(photo, SMALL, n=3, texture=0.7))
+    streamed = list(completer.stream(photo, SMALL, FillOptions(n=3, texture=0.7)))
     assert [fill.seed for fill in streamed] == [fill.seed for fill in listed]
     assert all(same(one, two) and one.score == two.score for one, two in zip(streamed, listed, strict=True))
 
@@ -403,7 +407,7 @@ def test_texture_is_given_to_as_many_fills_at_once_as_memory_allows(monkeypatch:
 def test_the_first_fill_is_there_before_the_second_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     stages: list[str] = []
-    fills = sketch().stream(photo_of(40, 50), SMALL, n=2, progress=lambda stage, *_: stages.append(stage))
+    fills = sketch().stream(photo_of(40, 50), SMALL, FillOptions(n=2), progress=lambda stage, *_: stages.append(stage))
     next(fills)
     first = stages.count("texture")
     next(fills)
@@ -417,8 +421,7 @@ def test_previews_go_from_coarse_to_what_was_drawn_before_texture(name: str) -> 
     stream = NETS[name].stream(
         pixels,
         HOLE,
-        n=2,
-        texture="net",
+        FillOptions(n=2, texture="net"),
         preview=lambda fill, step, steps: shown.setdefault(fill.seed, []).append((step, steps, fill)),
     )
     fills = list(stream)

@@ -193,7 +193,7 @@ def complete(
             " own transparency is the hole, or --mask-colour '#ff00ff' where it was painted over."
         )
     if mask_colour is not None:
-        from manyfill.masks import parse_colour
+        from manyfill.options import parse_colour
 
         parse_colour(mask_colour)
     from manyfill import stores

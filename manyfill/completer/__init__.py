@@ -15,6 +15,7 @@ texturing   the photo's own patches on top
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,10 @@ from manyfill.completer.drawing import Drawer, FillerDrawer, NetDrawer
 from manyfill.completer.joining import MARGIN
 from manyfill.completer.task import Noise, Preview, Progress, Task, as_float, see_through
 from manyfill.completer.texturing import Texturing
-from manyfill.errors import ManyfillError, TooLarge
+from manyfill.errors import ManyfillError
 from manyfill.fillers import FILLERS
 from manyfill.nets import CompletionNet
+from manyfill.options import MOST_SEED, FillOptions
 from manyfill.resolution import Box, Window
 from manyfill.zoo import DEFAULT, ZOO
 
@@ -41,9 +43,7 @@ __all__ = [
     "uncertainty",
 ]  # fmt: skip
 
-MOST = 64  # fills per call
 SCORED = 4  # windows, those with most of the hole, that a fill's score is the mean of
-TEXTURE = {"net": 0.0, "photo": 1.0, "auto": 1.0}
 
 
 class Completer:
@@ -112,16 +112,16 @@ class Completer:
         photo: Any,
         mask: Any,
         *,
-        n: int = 1,
-        seed: int = 0,
-        polarity: str = "white",
-        grow: int = 0,
-        band: int = 0,
-        diversity: float = 1.0,
-        near: int | None = None,
-        step: float = 0.5,
-        texture: str | float = "auto",
-        max_memory: int | None = None,
+        n: int = FillOptions.n,
+        seed: int = FillOptions.seed,
+        polarity: str = FillOptions.polarity,
+        grow: int = FillOptions.grow,
+        band: int = FillOptions.band,
+        diversity: float = FillOptions.diversity,
+        near: int | None = FillOptions.near,
+        step: float = FillOptions.step,
+        texture: str | float = FillOptions.texture,
+        max_memory: int | None = FillOptions.max_memory,
         progress: Progress | None = None,
     ) -> list[Completion]:
         """Fill the hole that the mask marks, n times, best first.
@@ -143,39 +143,26 @@ class Completer:
         Fully transparent pixels are not looked at and stay as they were, unless `polarity` is "alpha": then what was
         transparent is what is filled, and becomes opaque.
         """
-        return list(
-            self.stream(
-                photo,
-                mask,
-                n=n,
-                seed=seed,
-                polarity=polarity,
-                grow=grow,
-                band=band,
-                diversity=diversity,
-                near=near,
-                step=step,
-                texture=texture,
-                max_memory=max_memory,
-                progress=progress,
-            )
+        options = FillOptions(
+            n=n,
+            seed=seed,
+            polarity=polarity,
+            grow=grow,
+            band=band,
+            diversity=diversity,
+            near=near,
+            step=step,
+            texture=texture,
+            max_memory=max_memory,
         )
+        return list(self.stream(photo, mask, options, progress=progress))
 
     def stream(
         self,
         photo: Any,
         mask: Any,
+        options: FillOptions | None = None,
         *,
-        n: int = 1,
-        seed: int = 0,
-        polarity: str = "white",
-        grow: int = 0,
-        band: int = 0,
-        diversity: float = 1.0,
-        near: int | None = None,
-        step: float = 0.5,
-        texture: str | float = "auto",
-        max_memory: int | None = None,
         progress: Progress | None = None,
         preview: Preview | None = None,
     ) -> Iterator[Completion]:
@@ -184,25 +171,26 @@ class Completer:
         `preview(fill, step, steps)` is called with every fill drawn, also those that are not chosen in the end: first
         with the network's coarse pictures, small to large, at last with what it drew before texture; without score.
         """
-        strength = _strength(self.drawer.default_texture if texture == "auto" else texture)
-        _check(n=n, grow=grow, band=band, diversity=diversity, step=step)
-        if near is not None and step == 0:
-            n, seed, near = 1, near, None
-        source = read_photo(photo, max_memory)
-        hole = masks.read_marked(mask, polarity=polarity, size=(source.height, source.width))
-        hole = masks.grow_marked(hole, grow) if grow else hole
-        source, hole, blind = see_through(source, hole, fill_transparent=polarity == "alpha")
+        options = options or FillOptions()
+        strength = options.strength(self.drawer.default_texture)
+        if options.near is not None and options.step == 0:
+            options = replace(options, n=1, seed=options.near, near=None)
+        source = read_photo(photo, options.max_memory)
+        hole = masks.read_marked(mask, polarity=options.polarity, size=(source.height, source.width))
+        hole = masks.grow_marked(hole, options.grow) if options.grow else hole
+        source, hole, blind = see_through(source, hole, fill_transparent=options.polarity == "alpha")
         if not hole.any():
-            yield Completion(source, seed, None, hole)
+            yield Completion(source, options.seed, None, hole)
             return
-        count = n if diversity > 0 and self.varied else 1
+        count = options.n if options.diversity > 0 and self.varied else 1
         drawn = count + max(2, count // 2) if count > 1 else 1
-        task = Task(source, hole, blind, band, Noise(diversity, near, step))
+        seeds = [(options.seed + number) % (MOST_SEED + 1) for number in range(drawn)]
+        task = Task(source, hole, blind, options.band, Noise(options.diversity, options.near, options.step))
         windows = self.drawer.plan(hole)
         parts = resolution.plan(hole, working_size=texturing.SIDE, multiple=1) if strength > 0 else []
-        at_once = check_memory(task, windows, drawn=drawn, count=count, texture=parts, max_memory=max_memory)
+        at_once = check_memory(task, windows, drawn=drawn, count=count, texture=parts, max_memory=options.max_memory)
         with torch.inference_mode():
-            drafts = self.drawer.draw(task, windows, range(seed, seed + drawn), progress, preview)
+            drafts = self.drawer.draw(task, windows, seeds, progress, preview)
             scores, thumbnails = [], []
             for index, draft in enumerate(drafts):
                 scores.append(self._score(task, windows, draft))
@@ -236,29 +224,6 @@ class Completer:
                 score = ranking.seam_score(as_float(draft.look(task.photo.pixels, box)), task.hole[box.part])
             total += score * areas[index]
         return total / sum(areas[index] for index in largest)
-
-
-def _strength(texture: str | float) -> float:
-    if isinstance(texture, str):
-        if texture not in TEXTURE:
-            raise ManyfillError(f"texture is '{texture}'; expected 'auto', 'net', 'photo' or a number from 0 to 1.")
-        return TEXTURE[texture]
-    if not 0 <= texture <= 1:
-        raise ManyfillError(f"texture is {texture}; expected 'auto', 'net', 'photo' or a number from 0 to 1.")
-    return float(texture)
-
-
-def _check(*, n: int, grow: int, band: int, diversity: float, step: float) -> None:
-    if n < 1:
-        raise ManyfillError(f"n is {n}; ask for at least one fill.")
-    if n > MOST:
-        raise TooLarge(f"n is {n}; at most {MOST} fills per call. Call again with seed={MOST} for more.")
-    if grow < 0 or band < 0:
-        raise ManyfillError(f"grow is {grow} and band {band}; both are pixels and cannot be negative.")
-    if not 0 <= diversity <= 2:
-        raise ManyfillError(f"diversity is {diversity}; expected 0 (the most likely fill) to 2 (the wildest).")
-    if not 0 <= step <= 1:
-        raise ManyfillError(f"step is {step}; expected 0 (the same fill) to 1 (as different as any other).")
 
 
 def _device(name: str | None) -> torch.device:

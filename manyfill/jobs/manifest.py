@@ -21,7 +21,10 @@ MANIFEST = "manifest.jsonl"
 
 def fingerprint(options: Options, model_sha256: str) -> str:
     """Short name of everything besides photo and mask that decides the outputs."""
-    text = json.dumps({**asdict(options), "model": model_sha256}, sort_keys=True)
+    named = asdict(options)
+    if options.near is None:  # as before these two were options: folders begun then go on
+        del named["near"], named["step"]
+    text = json.dumps({**named, "model": model_sha256}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -70,9 +70,7 @@ def complete_photo(
     start = time.perf_counter()
     photo = read_photo(task.photo, options.max_memory)
     mask = task.photo if task.mask is None else task.mask
-    completions = completer.complete(
-        photo, mask, n=options.n, seed=options.seed, progress=progress, **options.complete()
-    )
+    completions = list(completer.stream(photo, mask, options, progress=progress))
     seconds = round(time.perf_counter() - start, 3)
     folder = task.target.folder
     sidecar = Sidecar(
@@ -117,12 +115,11 @@ def replay(
         )
     photo = photos.read(task.photo)
     mask = task.photo if task.mask is None else task.mask
-    options = sidecar.options.complete()
     completions = []
     for index, fill in enumerate(sidecar.fills):
         if progress is not None:
             progress("fill", index, len(sidecar.fills))
-        (completion,) = completer.complete(photo, mask, n=1, seed=fill.seed, **options)
+        (completion,) = completer.stream(photo, mask, replace(sidecar.options, n=1, seed=fill.seed))
         completions.append(replace(completion, score=fill.score))
     folder = task.target.folder
     again = replace(

@@ -6,33 +6,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from manyfill.errors import ManyfillError
+from manyfill.options import FillOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(FillOptions):
     """How photos are completed and written: all that changes an output's bytes, besides model, photo and mask."""
 
-    n: int = 1
-    seed: int = 0
-    polarity: str = "white"
-    grow: int = 0  # pixels
-    band: int = 0  # pixels
-    diversity: float = 1.0
-    texture: str | float = "auto"
-    max_memory: int | None = None  # bytes
     format: str = "same"
     quality: int | None = None
     sheet: bool = True
     uncertainty: bool = False
     explain: bool = False
-
-    def complete(self) -> dict[str, Any]:
-        """Those that `Completer.complete` takes, without `n` and `seed`."""
-        names = ("polarity", "grow", "band", "diversity", "texture", "max_memory")
-        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)

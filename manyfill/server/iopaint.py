@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from manyfill import photos
 from manyfill.errors import BadImage, BadMask
+from manyfill.options import FillOptions
 from manyfill.server import pictures
 from manyfill.server.errors import IOPaintError, Refusal, described
 from manyfill.server.pictures import Encoded
@@ -155,9 +156,8 @@ def router(service: Service) -> APIRouter:
         def work(models: Models, ticket: Ticket[Encoded]) -> Iterator[Encoded]:
             photo = photos.read(image, max_pixels=pixels)
             marked = pictures.bright(photo, pictures.read_mask(mask, max_pixels=pixels))
-            fills = models[model].stream(
-                photo, marked, seed=seed, max_memory=service.fill_memory, progress=ticket.check
-            )
+            options = FillOptions(seed=seed, max_memory=service.fill_memory)
+            fills = models[model].stream(photo, marked, options, progress=ticket.check)
             for fill in fills:
                 service.metrics.filled(model)
                 yield pictures.encode(fill.photo, format="same")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from manyfill import photos
 from manyfill.completer import Completion
+from manyfill.options import FillOptions
 from manyfill.server import pictures
 from manyfill.server.forms import EditForm
 from manyfill.server.pictures import Encoded
@@ -30,6 +31,16 @@ class Shown:
 def edit(form: EditForm, image: bytes, mask: bytes | None, seed: int, model: str, service: Service) -> Any:
     """The work of one edit, for the queue."""
     limits = service.settings.limits
+    options = FillOptions(
+        n=form.n,
+        seed=seed,
+        grow=form.grow,
+        band=form.band,
+        diversity=form.diversity,
+        near=form.near,
+        step=form.step,
+        texture=form.texture,
+    )
     size = None if form.size == "auto" else tuple(map(int, form.size.split("x")))
 
     def work(models: Models, ticket: Ticket[Shown]) -> Iterator[Shown]:
@@ -53,16 +64,7 @@ def edit(form: EditForm, image: bytes, mask: bytes | None, seed: int, model: str
         fills = models[model].stream(
             photo,
             marked,
-            n=form.n,
-            seed=seed,
-            polarity=polarity,
-            grow=form.grow,
-            band=form.band,
-            diversity=form.diversity,
-            near=form.near,
-            step=form.step,
-            texture=form.texture,
-            max_memory=service.fill_memory,
+            replace(options, polarity=polarity, max_memory=service.fill_memory),
             progress=ticket.check,
             preview=preview if form.stream and form.partial_images else None,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from filling import files_in, one
 
 from manyfill.completer import Completer
 from manyfill.errors import ManyfillError
-from manyfill.jobs.photo import complete_photo
+from manyfill.jobs.manifest import fingerprint
+from manyfill.jobs.photo import Target, complete_photo, replay
 from manyfill.jobs.records import Options, Sidecar
 
 
@@ -37,3 +39,27 @@ def test_what_is_not_a_sidecar_is_refused(tmp_path: Path, text: str) -> None:
         Sidecar.read(tmp_path / "x.json")
     with pytest.raises(ManyfillError, match="there is no sidecar"):
         Sidecar.read(tmp_path / "missing.json")
+
+
+def test_a_sidecar_of_before_nearness_was_an_option_reads_and_replays(completer: Completer, tmp_path: Path) -> None:
+    done = complete_photo(completer, one(tmp_path), Options(n=2, texture="net", sheet=False))
+    path = tmp_path / "out/photo.json"
+    raw = json.loads(path.read_text())
+    del raw["options"]["near"], raw["options"]["step"]
+    path.write_text(json.dumps(raw))
+    task = replace(one(tmp_path), target=Target(tmp_path / "again", "photo"))
+    again, differing = replay(completer, Sidecar.read(path), task)
+    assert not differing and [f.sha256 for f in again.sidecar.fills] == [f.sha256 for f in done.sidecar.fills]
+
+
+def test_fills_near_another_replay_too(completer: Completer, tmp_path: Path) -> None:
+    options = Options(n=2, texture="net", sheet=False, near=3, step=0.25)
+    complete_photo(completer, one(tmp_path), options)
+    task = replace(one(tmp_path), target=Target(tmp_path / "again", "photo"))
+    _, differing = replay(completer, Sidecar.read(tmp_path / "out/photo.json"), task)
+    assert not differing
+
+
+def test_a_folder_begun_before_nearness_was_an_option_goes_on() -> None:
+    assert fingerprint(Options(), "0" * 64) == "6959a30c7585dd13"
+    assert len({fingerprint(Options(near=near), "0" * 64) for near in (None, 0, 1)}) == 3
