@@ -9,8 +9,16 @@ class BadImage(ManyfillError):
     """The photo cannot be used (unreadable, truncated, animated, empty, of an unknown type) or not held by a format."""
 
 
+class CannotRead(ManyfillError):
+    """A file of ours cannot be read: no right to, not a regular file, a damaged disk."""
+
+
 class CannotWrite(ManyfillError):
     """A file cannot be written there: no such folder, a folder in its place, no right to write, a full disk."""
+
+
+class Busy(ManyfillError):
+    """Another process is at work on the same folder."""
 
 
 class BadMask(ManyfillError):

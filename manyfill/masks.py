@@ -27,6 +27,7 @@ from torch import Tensor
 
 from manyfill import photos
 from manyfill.errors import BadImage, BadMask
+from manyfill.files import Content
 from manyfill.options import parse_colour
 
 MaskFn = Callable[[int, int, np.random.Generator], Tensor]
@@ -66,7 +67,7 @@ def read_marked(source: Any, *, polarity: str = "white", size: tuple[int, int] |
             f"mask polarity is {polarity!r}; expected 'white', 'black', 'alpha' or a colour such as '#ff00ff'"
             " (what the hole looks like)."
         )
-    name = f"mask {source}" if isinstance(source, str | Path) else "mask"
+    name = f"mask {source}" if isinstance(source, str | Path | Content) else "mask"
     planes, alpha, top = _planes(source, name, polarity)
     height, width = planes.shape[:2]
     if size is not None and (height, width) != tuple(size):

@@ -30,6 +30,11 @@ class Found:
     token: str
 
 
+def _found(about: dict[str, Any]) -> Found:
+    token = next((str(about[key]) for key in _TOKENS if about.get(key) is not None), "")
+    return Found(int(about.get("size") or 0), token)
+
+
 @dataclass(frozen=True)
 class Store:
     """A folder, or a single file, behind an address; travels between processes as its address."""
@@ -66,9 +71,19 @@ class Store:
         listed = self._asked(lambda: system.find(root, detail=True) if system.exists(root) else {})
         found = {}
         for path, about in listed.items():
-            token = next((str(about[key]) for key in _TOKENS if about.get(key) is not None), "")
-            found[path.removeprefix(root).lstrip("/")] = Found(int(about.get("size") or 0), token)
+            found[path.removeprefix(root).lstrip("/")] = _found(about)
         return found
+
+    def some(self, names: list[str]) -> dict[str, Found]:
+        """Those of these files that are there."""
+        system, root = self._opened
+
+        def look() -> dict[str, Found]:
+            system.invalidate_cache()
+            paths = {name: f"{root}/{name}" for name in names}
+            return {name: _found(system.info(path)) for name, path in paths.items() if system.exists(path)}
+
+        return dict(self._asked(look))
 
     def read(self, name: str = "") -> bytes:
         """A file in it, or the file itself."""

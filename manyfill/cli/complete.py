@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from manyfill.completer import Completer
     from manyfill.jobs.addresses import Errand
     from manyfill.jobs.folder import Summary
-    from manyfill.jobs.photo import Target, Task
-    from manyfill.jobs.records import Done, Failed, Options, Skipped
+    from manyfill.jobs.records import Done, Failed, Options, Skipped, Target, Task
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -167,6 +166,10 @@ def complete(
             show_default=False,
         ),
     ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Replace files where the fills go that manyfill did not write."),
+    ] = False,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -181,7 +184,8 @@ def complete(
 
     One fill: PHOTO_filled beside the photo. More fills: the folder fills/ with PHOTO_1, PHOTO_2 ..., best first, a
     contact sheet and a JSON sidecar from which `manyfill replay` makes the same files again. A folder of photos is
-    resumed where an earlier run was interrupted. Photos and masks are never overwritten.
+    resumed where an earlier run was interrupted. Photos and masks are never overwritten, nor is any other file that
+    manyfill did not write, but for --force.
     """
     if uncertainty and fills < 2:
         raise ManyfillError("--uncertainty shows where fills disagree, so it needs at least -n 2.")
@@ -245,13 +249,19 @@ def complete(
         where = cluster.Model(model if model_file is None else str(model_file), device, engine, completer.sha256)
         if addresses:
             remote = remotes.Addresses(
-                _address(photo), None if mask is None else _address(mask), _address(out), options, model_file, globs
+                _address(photo),
+                None if mask is None else _address(mask),
+                _address(out),
+                options,
+                model_file,
+                globs,
+                force,
             )
             if dry_run:
                 return _preview(remotes.errands(remote, completer.sha256), show)
             work = partial(cluster.complete_addresses, where, remote, address=ray or "auto", workers=workers)
             return _folder(lambda name: remote.out.rstrip("/") + "/" + name, show, work)
-        job = Job(Path(photo), None if mask is None else Path(mask), Path(out), options, model_file, globs)
+        job = Job(Path(photo), None if mask is None else Path(mask), Path(out), options, model_file, globs, force)
         if job.out.exists() and not job.out.is_dir():
             raise ManyfillError(f"-o {job.out} is a file; the fills of a folder go to a folder.")
         if dry_run:
@@ -263,9 +273,10 @@ def complete(
             work = partial(folder.complete_folder, completer, job, workers=workers)
         return _folder(lambda name: str(job.out / name), show, work)
 
-    from manyfill.jobs.photo import Task, complete_photo
+    from manyfill.jobs.photo import complete_photo
+    from manyfill.jobs.records import Task
 
-    task = Task(photo, Path(photo), None if mask is None else Path(mask), target)
+    task = Task(photo, Path(photo), None if mask is None else Path(mask), target, force=force)
     with console.bar(task.photo.name) as progress:
         done = complete_photo(completer, task, options, model_file=model_file, progress=progress)
     show.done(done, lambda file: str(target.folder / file))
@@ -378,6 +389,8 @@ class Reporter:
         else:
             for path in done.files:
                 console.out(str(path))
+        for note in done.notes:
+            self._once(note)
         if any(Path(fill.file).suffix.lower() in (".jpg", ".jpeg") for fill in sidecar.fills):
             self._once(JPEG_NOTE)
         if sidecar.hole_ratio == 0:
@@ -395,7 +408,7 @@ class Reporter:
 
     def planned(self, task: Task | Errand) -> None:
         """Tell of a photo that would be filled, its mask and where its files would go."""
-        from manyfill.jobs.photo import Task
+        from manyfill.jobs.records import Task
 
         if isinstance(task, Task):
             photo, mask = str(task.photo), str(task.mask or task.photo)
@@ -463,7 +476,8 @@ def parse_texture(text: str) -> str | float:
 
 def _target(photo: Path, fills: int, out: Path | None, format: str) -> Target:
     """Where the fills of one photo go, as a Target."""
-    from manyfill.jobs.photo import FORMATS, Target
+    from manyfill.jobs.photo import FORMATS
+    from manyfill.jobs.records import Target
     from manyfill.photos import SUFFIXES
 
     if out is None:

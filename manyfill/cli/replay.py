@@ -29,6 +29,9 @@ def replay(
         Literal["auto", "cpu", "cuda", "mps"] | None,
         typer.Option("--device", help="Default: the one that made the fills.", show_default=False),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace files in the folder that manyfill did not write.")
+    ] = False,
 ) -> int:
     """Make the same files again, byte for byte, from a JSON sidecar.
 
@@ -37,7 +40,7 @@ def replay(
     """
     from manyfill.cli.complete import load
     from manyfill.jobs import photo as jobs
-    from manyfill.jobs.records import Sidecar
+    from manyfill.jobs.records import Sidecar, Target, Task
 
     record = Sidecar.read(sidecar)
     home = sidecar.parent
@@ -54,11 +57,13 @@ def replay(
         made = record.made_with
         engine = made.get("engine", "torch") if device in (None, made.get("device")) else "auto"
         completer, file = load(name, device=device or made.get("device", "auto"), engine=engine)
-    task = jobs.Task(photo.name, photo, mask if record.mask is not None else None, jobs.Target(out, sidecar.stem))
+    task = Task(photo.name, photo, mask if record.mask is not None else None, Target(out, sidecar.stem), force=force)
     with console.bar(photo.name) as progress:
         done, differing = jobs.replay(completer, record, task, model_file=file, progress=progress)
     for path in done.files:
         console.out(str(path))
+    for note in done.notes:
+        console.say(f"note: {note}")
     if not differing:
         console.say(f"{console.count(len(done.sidecar.fills), 'fill')}, byte for byte as recorded")
         return 0

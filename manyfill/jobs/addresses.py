@@ -1,25 +1,27 @@
 """Photos, masks and outputs behind addresses (`stores`): what a worker fetches, completes and puts there.
 
-A worker fetches its photo, completes it in a folder of its own, puts the outputs to their address, and last of all a
-note for that photo: object stores do not append.
+A worker fetches its photo, completes it in a folder of its own, puts the outputs to their address, and last of all says
+in a note for that photo that it is done: object stores do not append.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from manyfill import photos
 from manyfill.completer import Completer
-from manyfill.errors import ManyfillError
+from manyfill.errors import CannotWrite, ManyfillError
+from manyfill.files import Stamp
 from manyfill.jobs.manifest import fingerprint
 from manyfill.jobs.pairing import chosen, pairs
-from manyfill.jobs.photo import Target, Task, attempt
-from manyfill.jobs.records import Done, Failed, FileRecord, Options, Skipped
+from manyfill.jobs.photo import attempt
+from manyfill.jobs.records import Done, Failed, FileRecord, Options, Skipped, Target, Task, json_text
 from manyfill.stores import Found, Store
 
 NOTES = "manifest"  # folder of the outputs that has a note for each photo that is done
@@ -35,6 +37,7 @@ class Addresses:
     options: Options
     model_file: Path | None = None
     only: tuple[str, ...] = ()
+    force: bool = False  # replace also what we did not write
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,9 @@ class Errand:
     mask: str | None  # its path inside `masks`; "": `masks` is the mask itself
     out: Store
     stem: str
-    note: dict[str, Any]  # that says, once it is there, that this photo is done: with which options, of which files
+    note: dict[str, Any]  # what was asked: with which options, of which files
+    earlier: Mapping[str, int] = field(default_factory=dict)  # what we wrote for it: path in `out` -> size
+    force: bool = False
 
     @property
     def note_name(self) -> str:
@@ -81,10 +86,13 @@ def errands(job: Addresses, model_sha256: str) -> Iterator[Errand | Skipped | Fa
         note = {"photo": name, "key": key, "photo_is": asdict(inside[name])}
         if masks is not None:
             note["mask_is"] = {"of": masks.address} if one_mask else asdict(found[mask])
-        errand = Errand(name, source, masks, mask if masks is not None else None, out, pair.stem, note)
+        errand = Errand(name, source, masks, mask if masks is not None else None, out, pair.stem, note, force=job.force)
         known = _note(earlier.get(errand.note_name, b""))
-        files = known.pop("files", [""])
-        yield Skipped(name) if known == note and all(file in done for file in files) else errand
+        status, files = known.pop("status", "done"), _sizes(known.pop("files", None))
+        if status == "done" and known == note and files and all(_fits(done, *each) for each in files.items()):
+            yield Skipped(name)
+        else:
+            yield replace(errand, earlier=files)
 
 
 def _pictures(store: Store, *, without: tuple[str | None, ...]) -> dict[str, Found]:
@@ -107,6 +115,20 @@ def _note(data: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return said if isinstance(said, dict) else {}
+
+
+def _sizes(files: Any) -> dict[str, int]:
+    """The outputs that a note speaks of and their sizes; -1 where an earlier version noted names alone."""
+    if isinstance(files, list):
+        return {str(name): -1 for name in files}
+    try:
+        return {name: int(about["size"]) for name, about in files.items()}
+    except (AttributeError, TypeError, KeyError, ValueError):  # there is none, or somebody edited it
+        return {}
+
+
+def _fits(there: Mapping[str, Found], name: str, size: int) -> bool:
+    return name in there and size in (-1, there[name].size)
 
 
 def run_errand(completer: Completer, errand: Errand, options: Options, model_file: Path | None) -> Done | Failed:
@@ -139,11 +161,39 @@ def _put(errand: Errand, task: Task, done: Done, model_file: Path | None) -> Don
     address = errand.mask_address
     if sidecar.mask is not None and address is not None:
         sidecar = replace(sidecar, mask=FileRecord(address, sidecar.mask.sha256))
-    names = []
-    for path in map(Path, done.files):
-        data = sidecar.to_json().encode() if path == task.target.sidecar else path.read_bytes()
-        names.append((parent / path.name).as_posix())
-        errand.out.write(names[-1], data)
-    note = json.dumps({**errand.note, "files": names}, ensure_ascii=False)
-    errand.out.write(errand.note_name, note.encode())
-    return Done(done.name, sidecar, tuple(errand.out.place(name) for name in names))
+    data = {
+        (parent / path.name).as_posix(): sidecar.to_json().encode()
+        if path == task.target.sidecar
+        else path.read_bytes()
+        for path in map(Path, done.files)
+    }
+    stamps = {name: Stamp(len(part), 0, sha256(part).hexdigest()) for name, part in data.items()}
+    notes = list(done.notes)
+    for name, found in errand.out.some(list(data)).items():
+        known = errand.earlier.get(name)
+        if errand.force or not found.size or known in (-1, found.size):
+            continue
+        if known is None:
+            raise CannotWrite(
+                f"{errand.out.place(name)} is there already, and nothing says that manyfill wrote it. Say where else"
+                " to: -o ADDRESS; or replace it: --force."
+            )
+        kept = f"{Path(name).with_suffix('').as_posix()}_kept_{found.size}{Path(name).suffix}"
+        errand.out.write(kept, errand.out.read(name))
+        notes.append(f"{errand.out.place(name)} was not as it was written; what it was is now {kept}")
+    about = {name: {"size": stamp.size, "sha256": stamp.sha256} for name, stamp in stamps.items()}
+
+    def note(status: str, files: Any) -> None:
+        errand.out.write(errand.note_name, json_text({**errand.note, "status": status, "files": files}).encode())
+
+    note("begun", sorted({*about, *errand.earlier}))
+    for name, part in data.items():
+        errand.out.write(name, part)
+    note("done", about)
+    return replace(
+        done,
+        sidecar=sidecar,
+        files=tuple(errand.out.place(name) for name in data),
+        outputs={Path(name).name: stamp for name, stamp in stamps.items()},
+        notes=tuple(notes),
+    )

@@ -23,8 +23,8 @@ from manyfill.errors import ManyfillError, MissingExtra
 from manyfill.fillers import FILLERS
 from manyfill.jobs.addresses import Addresses, Errand, errands, run_errand
 from manyfill.jobs.folder import Job, Running, Summary, carry_out, see_through
-from manyfill.jobs.photo import Progress, Task, attempt
-from manyfill.jobs.records import Done, Failed, Fate, Options
+from manyfill.jobs.photo import Progress, attempt
+from manyfill.jobs.records import Done, Failed, Fate, Options, Task
 
 TRIES = 3  # workers that a photo may cost before it counts as failed
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -19,10 +19,10 @@ from typing import TypeVar
 from manyfill import files
 from manyfill.completer import Completer
 from manyfill.errors import ManyfillError
-from manyfill.jobs.manifest import Manifest, fingerprint
+from manyfill.jobs.manifest import MANIFEST, Manifest, fingerprint
 from manyfill.jobs.pairing import chosen, find_photos, pairs
-from manyfill.jobs.photo import Progress, Target, Task, attempt
-from manyfill.jobs.records import Done, Failed, Fate, Options, Skipped
+from manyfill.jobs.photo import Progress, attempt
+from manyfill.jobs.records import Done, Failed, Fate, Options, Skipped, Target, Task
 
 Running = Generator[tuple[Task, Done | Failed], None, None]
 
@@ -44,6 +44,7 @@ class Job:
     options: Options
     model_file: Path | None = None  # the weights, where the model is not an installed one
     only: tuple[str, ...] = ()
+    force: bool = False  # replace also files in `out` that we did not write
 
 
 @dataclass
@@ -68,7 +69,7 @@ def complete_folder(
 
     `workers` photos are in work at once; files and their bytes do not depend on how many. Each photo's fate is handed
     to `report` when it is known; `progress` is called with ("photos", done, total). Raises ManyfillError where the job
-    as a whole makes no sense: no photos, outputs amid inputs.
+    as a whole makes no sense: no photos, outputs amid inputs; Busy where another process works on the same outputs.
     """
 
     def work(task: Task) -> Done | Failed:
@@ -92,10 +93,21 @@ def carry_out(
     `report`, `progress` and errors as `complete_folder` has them. Only this process writes the manifest.
     """
     plan = list(tasks(job))
-    files.sweep(job.out)
-    manifest = Manifest(job.out, fingerprint(job.options, model_sha256))
-    checked = (Skipped(task.name) if isinstance(task, Task) and manifest.has(task) else task for task in plan)
-    return see_through(checked, run, finish=manifest.note, total=len(plan), report=report, progress=progress)
+    with files.lock(job.out / MANIFEST, f"the fills in {job.out}"):
+        files.sweep(job.out)
+        manifest = Manifest(job.out, fingerprint(job.options, model_sha256))
+
+        def checked() -> Iterator[Task | Skipped | Failed]:
+            for task in plan:
+                if isinstance(task, Failed):
+                    yield task
+                elif manifest.has(task):
+                    yield Skipped(task.name)
+                else:
+                    manifest.begin(task)
+                    yield replace(task, earlier=manifest.earlier(task))
+
+        return see_through(checked(), run, finish=manifest.note, total=len(plan), report=report, progress=progress)
 
 
 Each = TypeVar("Each")  # what a worker is handed: a Task, or a photo behind an address
@@ -212,4 +224,4 @@ def tasks(job: Job) -> Iterator[Task | Failed]:
             continue
         mask = job.masks if pair.mask is None or job.masks is None else job.masks / pair.mask
         target = Target(job.out / pair.photo.parent, pair.stem)
-        yield Task(pair.photo.as_posix(), job.photos / pair.photo, mask, target)
+        yield Task(pair.photo.as_posix(), job.photos / pair.photo, mask, target, force=job.force)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from manyfill.jobs.photo import Task, sha256_of
-from manyfill.jobs.records import Done, Failed, FileRecord, Options
+from manyfill import files
+from manyfill.errors import CannotRead
+from manyfill.files import Stamp
+from manyfill.jobs.records import Done, Failed, Options, Task, json_text
 
 log = logging.getLogger(__name__)
 
@@ -29,81 +30,81 @@ def fingerprint(options: Options, model_sha256: str) -> str:
 
 
 class Manifest:
-    """What earlier runs finished: its last word on a photo counts; a line torn by a crash is passed over."""
+    """What earlier runs did: the last word on a photo counts; a line torn by a crash is passed over.
+
+    A photo is "begun" before its first file, then "done" with the size, time and checksum of each file, or "failed".
+    """
 
     def __init__(self, out: Path, key: str) -> None:
         self.out, self.key, self.path = out, key, out / MANIFEST
-        self.finished: dict[str, dict[str, Any]] = {}
-        self.torn = False
-        if self.path.is_file():
-            text = self.path.read_text(encoding="utf-8", errors="replace")
-            self.torn = bool(text) and not text.endswith("\n")
-            for line in text.splitlines():
-                try:
-                    entry = json.loads(line)
-                    self.finished[entry["photo"]] = entry
-                except (ValueError, TypeError, KeyError):
-                    log.debug("passed over a damaged line of %s", self.path)
+        self.last: dict[str, dict[str, Any]] = {}  # by photo
+        self.wrote: dict[str, dict[str, Stamp]] = {}  # by photo: path inside `out` -> the file as it was written
+        try:
+            lines = files.read(self.path).data.decode("utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            lines = []
+        except OSError as error:
+            raise CannotRead(f"{self.path} cannot be read: {error.strerror or error}.") from None
+        for line in lines:
+            try:
+                self._learn(json.loads(line))
+            except (ValueError, TypeError, KeyError, AttributeError):
+                log.debug("passed over a damaged line of %s", self.path)
 
     def has(self, task: Task) -> bool:
-        """Whether this very photo with this very mask was done with the same options, and its files are still there."""
-        entry = self.finished.get(task.name)
+        """Whether this very photo with this very mask was done with the same options, and its files are as written."""
+        entry = self.last.get(task.name)
         if entry is None or entry.get("status") != "done" or entry.get("key") != self.key:
             return False
         try:
-            here = all((self.out / name).is_file() for name in entry["files"])
+            stamps = self.wrote.get(task.name)
+            if stamps is None:  # earlier versions noted names alone
+                whole = all((self.out / name).is_file() for name in entry["files"])
+            else:
+                whole = all(stamp.fits(self.out / name) for name, stamp in stamps.items())
             pairs = ((task.photo, entry["photo_is"]), (task.mask, entry["mask_is"]))
-            return here and all(_unchanged(path, record) for path, record in pairs)
+            return whole and all(_unchanged(path, record) for path, record in pairs)
         except (KeyError, TypeError):  # a line that somebody edited
             return False
+
+    def earlier(self, task: Task) -> dict[str, Stamp]:
+        """The files that were written for a photo when it was last done, by their names."""
+        return {Path(name).name: stamp for name, stamp in self.wrote.get(task.name, {}).items()}
+
+    def begin(self, task: Task) -> None:
+        """Note that a photo is handed out."""
+        self._append({"photo": task.name, "status": "begun", "key": self.key})
 
     def note(self, task: Task | None, fate: Done | Failed) -> None:
         """Note what came of a photo."""
         if isinstance(fate, Failed):
-            self.add_failure(fate)
+            self._append({"photo": fate.name, "status": "failed", "error": fate.error})
         elif task is not None:
-            self.add(task, fate)
-
-    def add(self, task: Task, done: Done) -> None:
-        """Note a photo that is done."""
-        self._append(
-            {
-                "photo": task.name,
-                "status": "done",
-                "key": self.key,
-                "files": [Path(path).relative_to(self.out).as_posix() for path in done.files],
-                "seconds": done.sidecar.seconds,
-                "photo_is": _identity(task.photo, done.sidecar.photo),
-                "mask_is": _identity(task.mask, done.sidecar.mask),
-            }
-        )
-
-    def add_failure(self, failed: Failed) -> None:
-        """Note a photo that failed."""
-        self._append({"photo": failed.name, "status": "failed", "error": failed.error})
+            folder = task.target.folder.relative_to(self.out)
+            self._append(
+                {
+                    "photo": task.name,
+                    "status": "done",
+                    "key": self.key,
+                    "files": {(folder / name).as_posix(): asdict(stamp) for name, stamp in fate.outputs.items()},
+                    "seconds": fate.sidecar.seconds,
+                    "photo_is": asdict(fate.photo_is),
+                    "mask_is": None if fate.mask_is is None else asdict(fate.mask_is),
+                }
+            )
 
     def _append(self, entry: dict[str, Any]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        line = "\n" * self.torn + json.dumps(entry, ensure_ascii=False) + "\n"
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-        self.torn = False
+        files.append(self.path, json_text(entry))
+        self._learn(entry)
 
-
-def _identity(path: Path | None, record: FileRecord | None) -> dict[str, Any] | None:
-    if path is None or record is None:
-        return None
-    stat = path.stat()
-    return {"size": stat.st_size, "changed_ns": stat.st_mtime_ns, "sha256": record.sha256}
+    def _learn(self, entry: dict[str, Any]) -> None:
+        self.last[entry["photo"]] = entry
+        if entry.get("status") == "done" and isinstance(entry["files"], dict):
+            self.wrote[entry["photo"]] = {name: Stamp(**stamp) for name, stamp in entry["files"].items()}
 
 
 def _unchanged(path: Path | None, known: Mapping[str, Any] | None) -> bool:
-    """By size and time of change; where only the time differs, by content."""
     if path is None or known is None:
         return path is None and known is None
-    stat = path.stat()
-    if stat.st_size != known["size"]:
-        return False
-    return bool(stat.st_mtime_ns == known["changed_ns"] or sha256_of(path) == known["sha256"])
+    stamp = Stamp(**known)
+    return stamp.fits(path.resolve())  # a link to a photo is as good as the photo

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
@@ -15,47 +14,16 @@ from typing import Literal
 from manyfill import __version__, files, photos
 from manyfill.completer import Completer, Completion, read_photo
 from manyfill.errors import BadImage, BadMask, ManyfillError
+from manyfill.files import Content, Stamp
 from manyfill.jobs import gallery
-from manyfill.jobs.records import Done, Failed, FileRecord, FillRecord, ModelRecord, Options, Sidecar
+from manyfill.jobs.outputs import Outputs
+from manyfill.jobs.records import Done, Failed, FileRecord, FillRecord, ModelRecord, Options, Sidecar, Target, Task
 
 log = logging.getLogger(__name__)
 
 FORMATS = {"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tiff"}  # what --format offers, beside "same"
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where the files of one photo go: `stem_1.jpg` … with sheet and sidecar, or one plain file."""
-
-    folder: Path
-    stem: str
-    numbered: bool = True  # False: one fill, called stem + suffix, and no sidecar
-    suffix: str | None = None  # None: as the format says
-
-    def fill(self, rank: int, suffix: str) -> Path:
-        """Path of the fill of this rank (1 = best)."""
-        return self.folder / f"{self.stem}{f'_{rank}' if self.numbered else ''}{self.suffix or suffix}"
-
-    def extra(self, name: str) -> Path:
-        """Path of the sheet, the uncertainty map or the explanation."""
-        return self.folder / f"{self.stem}_{name}.png"
-
-    @property
-    def sidecar(self) -> Path:
-        """Path of the JSON sidecar."""
-        return self.folder / f"{self.stem}.json"
-
-
-@dataclass(frozen=True)
-class Task:
-    """One photo to do. `mask` None: the photo's own transparency is the hole."""
-
-    name: str  # how the job calls it: its path inside the folder
-    photo: Path
-    mask: Path | None
-    target: Target
 
 
 def complete_photo(
@@ -68,16 +36,20 @@ def complete_photo(
 ) -> Done:
     """Complete one photo and write its files, each atomically, the sidecar last."""
     start = time.perf_counter()
-    photo = read_photo(task.photo, options.max_memory)
-    mask = task.photo if task.mask is None else task.mask
-    completions = list(completer.stream(photo, mask, options, progress=progress))
+    content = photos.load(task.photo)
+    photo_is, photo = content.stamp, read_photo(content, options.max_memory)
+    del content  # a photo's file can be as large as its pixels
+    mask = None if task.mask is None else _load_mask(task.mask)
+    outputs = Outputs(task)
+    outputs.check(_expected(task.target, options, photo))
+    completions = list(completer.stream(photo, photo if mask is None else mask, options, progress=progress))
     seconds = round(time.perf_counter() - start, 3)
     folder = task.target.folder
     sidecar = Sidecar(
         version=__version__,
         made_with=made_with(completer),
-        photo=_record(task.photo, folder),
-        mask=None if task.mask is None else _record(task.mask, folder),
+        photo=FileRecord(_relative(task.photo, folder), photo_is.sha256),
+        mask=None if mask is None else FileRecord(_relative(mask.path, folder), mask.stamp.sha256),
         height=photo.height,
         width=photo.width,
         hole_ratio=float(completions[0].hole.mean()),
@@ -88,7 +60,7 @@ def complete_photo(
         seconds=seconds,
         fills=(),
     )
-    return _write(task, photo, completions, sidecar)
+    return _write(outputs, photo, completions, sidecar, photo_is, None if mask is None else mask.stamp)
 
 
 def replay(
@@ -104,32 +76,33 @@ def replay(
     Returns what was written, and the names of the fills whose bytes differ from those recorded (another version or
     device). Raises ManyfillError where photo, mask or model are not those recorded.
     """
-    _same(task.photo, sidecar.photo, "photo", BadImage)
-    if task.mask is not None and sidecar.mask is not None:
-        _same(task.mask, sidecar.mask, "mask", BadMask)
+    photo_file = _same(task.photo, sidecar.photo, "photo", BadImage)
+    mask = None if task.mask is None or sidecar.mask is None else _same(task.mask, sidecar.mask, "mask", BadMask)
     if completer.sha256 != sidecar.model.sha256:
         raise ManyfillError(
             f"model '{completer.name}' has changed since the fills were made: sha256 {completer.sha256[:12]}…,"
             f" recorded {sidecar.model.sha256[:12]}…. Install the version that made the fills,"
             " or name its weights: --model FILE."
         )
-    photo = photos.read(task.photo)
-    mask = task.photo if task.mask is None else task.mask
+    photo = photos.read(photo_file)
+    outputs = Outputs(task)
+    outputs.check(_expected(task.target, sidecar.options, photo))
     completions = []
     for index, fill in enumerate(sidecar.fills):
         if progress is not None:
             progress("fill", index, len(sidecar.fills))
-        (completion,) = completer.stream(photo, mask, replace(sidecar.options, n=1, seed=fill.seed))
+        options = replace(sidecar.options, n=1, seed=fill.seed)
+        (completion,) = completer.stream(photo, photo if mask is None else mask, options)
         completions.append(replace(completion, score=fill.score))
     folder = task.target.folder
     again = replace(
         sidecar,
         photo=replace(sidecar.photo, file=_relative(task.photo, folder)),
-        mask=None if task.mask is None or sidecar.mask is None
-        else replace(sidecar.mask, file=_relative(task.mask, folder)),
+        mask=None if mask is None or sidecar.mask is None
+        else replace(sidecar.mask, file=_relative(mask.path, folder)),
         model=replace(sidecar.model, file=None if model_file is None else _relative(model_file, folder)),
     )  # fmt: skip
-    done = _write(task, photo, completions, again)
+    done = _write(outputs, photo, completions, again, photo_file.stamp, None if mask is None else mask.stamp)
     pairs = zip(sidecar.fills, done.sidecar.fills, strict=True)
     return done, [new.file for old, new in pairs if old.sha256 != new.sha256]
 
@@ -160,56 +133,68 @@ def attempt(completer: Completer, task: Task, options: Options, *, model_file: P
         return Failed(task.name, f"{type(error).__name__}: {' '.join(str(error).split())}")
 
 
-def _write(task: Task, photo: photos.Photo, completions: Sequence[Completion], sidecar: Sidecar) -> Done:
-    options, target = sidecar.options, task.target
-    inputs = {path.resolve() for path in (task.photo, task.mask) if path is not None}
-    suffix = photo.suffix if options.format == "same" else FORMATS[options.format]
+def _load_mask(path: Path) -> Content:
+    try:
+        return photos.load(path)
+    except BadImage as error:
+        raise BadMask(f"mask {path} cannot be read: {error}") from error
+
+
+def _suffix(options: Options, photo: photos.Photo) -> str:
+    return photo.suffix if options.format == "same" else FORMATS[options.format]
+
+
+def _expected(target: Target, options: Options, photo: photos.Photo) -> list[Path]:
+    """The files that will be written, or more of them where fewer fills come out."""
+    fills = range(1, options.n + 1 if target.numbered else 2)
+    extras = {"uncertainty": options.uncertainty, "explain": options.explain, "sheet": options.sheet}
+    return [
+        *(target.fill(rank, _suffix(options, photo)) for rank in fills),
+        *(target.extra(name) for name, wanted in extras.items() if wanted),
+        *([target.sidecar] if target.numbered else []),
+    ]
+
+
+def _write(
+    outputs: Outputs,
+    photo: photos.Photo,
+    completions: Sequence[Completion],
+    sidecar: Sidecar,
+    photo_is: Stamp,
+    mask_is: Stamp | None,
+) -> Done:
+    """Write fills, pictures and, last, the sidecar, and put them in place together."""
+    options, target = sidecar.options, outputs.task.target
     target.folder.mkdir(parents=True, exist_ok=True)
-    written: list[Path] = []
     fills: list[FillRecord] = []
+    pictures: dict[str, str] = {}
 
-    def keep(path: Path, data: Iterable[bytes | memoryview]) -> str:
-        """Write a file, and tell its sha256."""
-        if path.resolve() in inputs:
-            raise ManyfillError(
-                f"{path} is the photo or the mask itself, which is never overwritten. Say where to: -o PATH."
-            )
-        digest = hashlib.sha256()
+    def draw(name: str, data: Iterable[bytes | memoryview]) -> str:
+        path = target.extra(name)
+        pictures[path.name] = outputs.add(path, data)
+        return path.name
 
-        def passing() -> Iterator[bytes | memoryview]:
-            for part in data:
-                digest.update(part)
-                yield part
-
-        files.write_atomic(path, passing())
-        written.append(path)
-        return digest.hexdigest()
-
-    for rank, completion in enumerate(completions, start=1):
-        path = target.fill(rank, suffix)
-        format = photos.SUFFIXES[path.suffix.lower()]
-        parts = photos.encode_parts(completion.source, format=format, quality=options.quality, lay=completion.lay)
-        fills.append(FillRecord(path.name, completion.seed, completion.score, keep(path, parts)))
-    if options.uncertainty:
-        path = target.extra("uncertainty")
-        keep(path, gallery.heat_map(photo, completions))
-        sidecar = replace(sidecar, uncertainty=path.name)
-    sidecar = replace(sidecar, fills=tuple(fills))
-    if options.explain:
-        path = target.extra("explain")
-        keep(path, [gallery.explanation(photo, completions)])
-        sidecar = replace(sidecar, explain=path.name)
-    if options.sheet:
-        path = target.extra("sheet")
-        keep(path, [gallery.contact_sheet(photo, completions, sidecar)])
-        sidecar = replace(sidecar, sheet=path.name)
-    if target.numbered:
-        keep(target.sidecar, [sidecar.to_json().encode()])
-    return Done(task.name, sidecar, tuple(written))
-
-
-def _record(path: Path, folder: Path) -> FileRecord:
-    return FileRecord(_relative(path, folder), sha256_of(path))
+    with outputs:
+        for rank, completion in enumerate(completions, start=1):
+            path = target.fill(rank, _suffix(options, photo))
+            format = photos.SUFFIXES[path.suffix.lower()]
+            parts = photos.encode_parts(completion.source, format=format, quality=options.quality, lay=completion.lay)
+            fills.append(FillRecord(path.name, completion.seed, completion.score, outputs.add(path, parts)))
+        if options.uncertainty:
+            sidecar = replace(sidecar, uncertainty=draw("uncertainty", gallery.heat_map(photo, completions)))
+        sidecar = replace(sidecar, fills=tuple(fills))
+        if options.explain:
+            sidecar = replace(sidecar, explain=draw("explain", [gallery.explanation(photo, completions)]))
+        if options.sheet:
+            sidecar = replace(sidecar, sheet=draw("sheet", [gallery.contact_sheet(photo, completions, sidecar)]))
+        sidecar = replace(sidecar, pictures=pictures)
+        if target.numbered:
+            outputs.add(target.sidecar, [sidecar.to_json().encode()])
+        outputs.put()
+    written = tuple(target.folder / name for name in outputs.stamps)
+    return Done(
+        outputs.task.name, sidecar, written, photo_is, mask_is, dict(outputs.stamps), notes=tuple(outputs.notes)
+    )
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -219,19 +204,16 @@ def _relative(path: Path, folder: Path) -> str:
         return path.resolve().as_posix()
 
 
-def sha256_of(path: Path) -> str:
-    """Of a file's bytes, in hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _same(path: Path, record: FileRecord, what: Literal["photo", "mask"], kind: type[ManyfillError]) -> None:
-    if not path.is_file():
-        raise kind(f"the {what} {path} is not there any more. Say where it is now: --{what} PATH.")
-    if sha256_of(path) != record.sha256:
+def _same(path: Path, record: FileRecord, what: Literal["photo", "mask"], kind: type[ManyfillError]) -> Content:
+    """The file, if it is the one recorded."""
+    try:
+        content = files.read(path)
+    except FileNotFoundError:
+        raise kind(f"the {what} {path} is not there any more. Say where it is now: --{what} PATH.") from None
+    except OSError as error:
+        raise kind(f"the {what} {path} cannot be read: {error.strerror or error}.") from None
+    if content.stamp.sha256 != record.sha256:
         raise kind(
             f"the {what} {path} has changed since the fills were made. Put the old one back, or name it: --{what} PATH."
         )
+    return content

@@ -1,13 +1,17 @@
-"""What is asked of a job and what came of it: options, the sidecar beside the fills, the fate of a photo."""
+"""What is asked of a job and what came of it: options, tasks, the sidecar beside the fills, the fate of a photo."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+from manyfill import files
 from manyfill.errors import ManyfillError
+from manyfill.files import Stamp
 from manyfill.options import FillOptions
 
 
@@ -20,6 +24,41 @@ class Options(FillOptions):
     sheet: bool = True
     uncertainty: bool = False
     explain: bool = False
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the files of one photo go: `stem_1.jpg` … with sheet and sidecar, or one plain file."""
+
+    folder: Path
+    stem: str
+    numbered: bool = True  # False: one fill, called stem + suffix, and no sidecar
+    suffix: str | None = None  # None: as the format says
+
+    def fill(self, rank: int, suffix: str) -> Path:
+        """Path of the fill of this rank (1 = best)."""
+        return self.folder / f"{self.stem}{f'_{rank}' if self.numbered else ''}{self.suffix or suffix}"
+
+    def extra(self, name: str) -> Path:
+        """Path of the sheet, the uncertainty map or the explanation."""
+        return self.folder / f"{self.stem}_{name}.png"
+
+    @property
+    def sidecar(self) -> Path:
+        """Path of the JSON sidecar."""
+        return self.folder / f"{self.stem}.json"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One photo to do. `mask` None: the photo's own transparency is the hole."""
+
+    name: str  # how the job calls it: its path inside the folder
+    photo: Path
+    mask: Path | None
+    target: Target
+    earlier: Mapping[str, Stamp] | None = None  # of a job that can go on: what it wrote for this photo, by file name
+    force: bool = False  # replace also what we did not write
 
 
 @dataclass(frozen=True)
@@ -67,16 +106,22 @@ class Sidecar:
     sheet: str | None = None
     uncertainty: str | None = None
     explain: str | None = None
+    pictures: Mapping[str, str] = field(default_factory=dict)  # sheet, heat map, explanation: file name -> sha256
 
     def to_json(self) -> str:
         """Readable JSON, keys in the order of the fields."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        return json_text(asdict(self), indent=2) + "\n"
+
+    def written(self) -> dict[str, str | None]:
+        """The files that it speaks of, by name, and their sha256; None where an earlier version did not note it."""
+        pictures = {name: None for name in (self.sheet, self.uncertainty, self.explain) if name is not None}
+        return {**pictures, **self.pictures, **{fill.file: fill.sha256 for fill in self.fills}}
 
     @classmethod
     def read(cls, path: Path) -> Sidecar:
         """Raises ManyfillError where the file is missing or not a sidecar."""
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
+            raw = json.loads(files.read(path).data)
             return cls(
                 **{
                     **raw,
@@ -89,6 +134,8 @@ class Sidecar:
             )
         except FileNotFoundError:
             raise ManyfillError(f"there is no sidecar {path}.") from None
+        except OSError as error:
+            raise ManyfillError(f"the sidecar {path} cannot be read: {error.strerror or error}.") from None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             what = f"no entry {error}" if isinstance(error, KeyError) else str(error)
             raise ManyfillError(f"{path} is not a sidecar that this version can read: {what}.") from error
@@ -101,6 +148,10 @@ class Done:
     name: str
     sidecar: Sidecar
     files: tuple[Path | str, ...]  # all that was written, fills first; addresses where that is not a folder
+    photo_is: Stamp  # of the bytes that were decoded
+    mask_is: Stamp | None
+    outputs: Mapping[str, Stamp]  # by file name
+    notes: tuple[str, ...] = ()  # what a person should know of the files
 
 
 @dataclass(frozen=True)
@@ -119,3 +170,9 @@ class Failed:
 
 
 Fate = Done | Skipped | Failed
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """Readable JSON in valid UTF-8: bytes of a file name that is not UTF-8 (lone surrogates in Python) are escaped."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found.group()):04x}", text)

@@ -23,7 +23,7 @@ from manyfill.photos.photo import (
     Pixels,
     is_lossless,
 )
-from manyfill.photos.reading import read, reading_cost
+from manyfill.photos.reading import load, read, reading_cost
 from manyfill.photos.writing import encode, encode_parts, write
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "encode",
     "encode_parts",
     "is_lossless",
+    "load",
     "paste",
     "read",
     "reading_cost",

@@ -13,6 +13,8 @@ import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin
 
 from manyfill.errors import BadImage, TooLarge
+from manyfill.files import Content, open_regular
+from manyfill.files import read as read_file
 from manyfill.photos.arrays import array_of_tensor, from_array
 from manyfill.photos.bmp import read_bmp, read_gif
 from manyfill.photos.decoded import Decoded, check_size, upright_photo
@@ -40,16 +42,18 @@ _READERS: Mapping[str, Callable[[bytes, str, int], Decoded]] = {
 def read(source: Any, *, max_pixels: int = MAX_PIXELS) -> Photo:
     """Decodes a photo, upright and at its own depth.
 
-    `source`: a path; a file's bytes, or an open binary file; a PIL image; an array (H,W), (H,W,1|2|3|4) of uint8,
-    uint16, bool, or float in [0,1] (which becomes 8 bits); a torch tensor (H,W), (C,H,W), (1,C,H,W); or a Photo.
+    `source`: a path, or a file that was read (`load`); its bytes, or an open binary file; a PIL image; an array (H,W),
+    (H,W,1|2|3|4) of uint8, uint16, bool, or float in [0,1] (which becomes 8 bits); a torch tensor (H,W), (C,H,W),
+    (1,C,H,W); or a Photo.
     Raises BadImage for whatever is not one still photo, TooLarge (before decoding) over `max_pixels`.
     """
     if isinstance(source, Photo):
         check_size("the photo", source.width, source.height, max_pixels)
         return source
     if isinstance(source, (str, os.PathLike)):
-        path = Path(os.fspath(source))
-        return _decode(_load(path), str(path), max_pixels, path)
+        source = load(Path(os.fspath(source)))
+    if isinstance(source, Content):
+        return _decode(source.data, str(source.path), max_pixels, source.path)
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _decode(bytes(source), "the photo", max_pixels, None)
     if isinstance(source, Image.Image):
@@ -71,10 +75,12 @@ def reading_cost(source: Any) -> int:
     head = b""
     if isinstance(source, (str, os.PathLike)):
         try:
-            with open(source, "rb") as file:
+            with open_regular(Path(os.fspath(source))) as file:
                 head = file.read(256)
         except (OSError, ValueError):  # reading will say so
             head = b""
+    elif isinstance(source, Content):
+        head = source.data[:256]
     elif isinstance(source, (bytes, bytearray, memoryview)):
         head = bytes(source[:256])
     format = _sniff(head)
@@ -83,15 +89,18 @@ def reading_cost(source: Any) -> int:
     return READING_IN_STRIPS if format == "jpeg" else READING_AT_ONCE
 
 
-def _load(path: Path) -> bytes:
-    """A file's bytes; BadImage in words for whatever the system says."""
-    if path.is_dir():
-        raise BadImage(f"{path} is a folder, not a photo. Give one file in it.")
+def load(path: Path) -> Content:
+    """A regular file's bytes, and what tells later whether it is still the same.
+
+    Raises BadImage in words for whatever the system says, and for a pipe, socket, device or folder.
+    """
     try:
-        return path.read_bytes()
+        return read_file(path)
     except FileNotFoundError:
         raise BadImage(f"there is no file {path}. Check the spelling.") from None
     except (OSError, ValueError) as error:
+        if path.is_dir():
+            raise BadImage(f"{path} is a folder, not a photo. Give one file in it.") from None
         raise BadImage(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
 
 

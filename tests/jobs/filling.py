@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from manyfill.completer import Completer
 from manyfill.jobs.folder import Job, complete_folder
-from manyfill.jobs.photo import Target, Task
-from manyfill.jobs.records import Done, Failed, Options, Skipped
+from manyfill.jobs.records import Done, Failed, Options, Skipped, Target, Task
 from manyfill.nets.picnet import PICNetConfig
 
 TINY = PICNetConfig(size=32, width=8, max_width=8, latent=4, levels=4, scales=2, infer_blocks=1)
@@ -53,3 +54,15 @@ def fates(completer: Completer, job: Job) -> list[Done | Skipped | Failed]:
 def one(folder: Path, name: str = "photo.png", mask: str = "hole.png", stem: str | None = None) -> Task:
     photo, hole = write_photo(folder / name), write_mask(folder / mask)
     return Task(name, photo, hole, Target(folder / "out", stem or photo.stem))
+
+
+class Watched(Completer):
+    """The same completer, which calls somebody before it begins with a photo that was read."""
+
+    def __init__(self, completer: Completer, look: Callable[[], None]) -> None:
+        self.__dict__.update(completer.__dict__)
+        self.look = look
+
+    def stream(self, *args: Any, **options: Any) -> Any:
+        self.look()
+        return super().stream(*args, **options)

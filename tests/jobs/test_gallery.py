@@ -13,8 +13,8 @@ from PIL import Image
 from manyfill import photos, sheet
 from manyfill.completer import Completer, Completion, uncertainty
 from manyfill.jobs import gallery
-from manyfill.jobs.photo import Target, Task, complete_photo, replay
-from manyfill.jobs.records import Options, Sidecar
+from manyfill.jobs.photo import complete_photo, replay
+from manyfill.jobs.records import Options, Sidecar, Target, Task
 
 
 @pytest.mark.parametrize(("texture", "words"), [("photo", "blue"), ("net", "orange")])

@@ -14,8 +14,7 @@ from manyfill.completer import Completer
 from manyfill.errors import ManyfillError
 from manyfill.jobs.folder import Job, tasks
 from manyfill.jobs.pairing import output_stems
-from manyfill.jobs.photo import Task
-from manyfill.jobs.records import Failed, Options
+from manyfill.jobs.records import Failed, Options, Task
 
 
 @given(
