@@ -21,7 +21,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from manyfill import photos, zoo
+from manyfill import fetchables, photos, zoo
+from manyfill.download import sha256_of
 from manyfill.errors import BadWeights
 from manyfill.nets import CompletionNet, families
 from manyfill.nets.blocks import fold_spectral_norm
@@ -88,6 +89,25 @@ def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Wei
         critic = cast(Critic, _filled(lambda: Critic(critic_config), tensors, "critic.", path, device))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Weights(cast(CompletionNet, net), critic, metadata, digest, path)
+
+
+def trunk_of(metadata: Mapping[str, str], path: Path) -> Path | None:
+    """The fetched file that these weights stand on: metadata `trunk` (a name of `fetchables`) and `trunk_sha256`.
+
+    None where they stand alone. Raises BadWeights where it was not fetched, or is another file than at training.
+    """
+    name = metadata.get("trunk")
+    if name is None:
+        return None
+    trunk = fetchables.fetched_path(name)
+    if trunk is None:
+        raise BadWeights(
+            f"{path.name} needs the weights of '{name}', which are not in the cache."
+            f" Fetch them once: manyfill fetch {name}"
+        )
+    if (digest := sha256_of(trunk)) != metadata.get("trunk_sha256", digest):
+        raise BadWeights(f"{trunk} is not the file that {path.name} was trained on: sha256 {digest}.")
+    return trunk
 
 
 def import_picnet(

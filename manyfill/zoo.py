@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import fetchables
 from .errors import UnknownModel
 
 MODELS = Path(__file__).parent / "models"
 
-DEFAULT = "pluralistic-fusion"
+DEFAULT = "pluralistic-fusion"  # of those that come with the package
+AUTO = "auto"  # stands for the best that is installed: `default()`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +31,18 @@ class Pretrained:
     trained_on: str  # the photos, in words
     images_seen: int  # the training clock
     size: int  # of the file, bytes
+    trunk: str | None = None  # one of `fetchables.FETCHABLES` that the file cannot do without
     measured: Mapping[str, float] = field(default_factory=dict)  # network alone on the val photos; docs/weights.md
 
     @property
     def path(self) -> Path:
         """Where the weights lie in this installation."""
         return MODELS / self.file
+
+    @property
+    def installed(self) -> bool:
+        """Whether the file is there, and its trunk was fetched where it has one."""
+        return self.path.is_file() and (self.trunk is None or fetchables.find(self.trunk).fetched)
 
 
 _DATA = "931 photos and textures of Debian packages, each under a free licence (docs/data/manifest.csv)"
@@ -78,11 +86,21 @@ _MODELS = (
 ZOO: dict[str, Pretrained] = {model.name: model for model in _MODELS}
 
 
+PREFERRED = ("pluralistic-migan", DEFAULT)  # what "auto" takes: the first that is installed
+
+
+def default() -> str:
+    """The name of the model that "auto" stands for on this machine."""
+    return next((name for name in PREFERRED if name in ZOO and ZOO[name].installed), DEFAULT)
+
+
 def find(name: str) -> Pretrained:
-    """Look a model up by its name.
+    """Look a model up by its name; "auto" is `default()`.
 
     Raises UnknownModel, with the nearest name where one is near.
     """
+    if name == AUTO:
+        name = default()
     if name in ZOO:
         return ZOO[name]
     near = difflib.get_close_matches(name.lower(), ZOO, n=1)

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from manyfill import weights
+from manyfill import fetchables, weights
 from manyfill.errors import BadWeights, UnknownModel
 from manyfill.nets.blocks import settle
 from manyfill.nets.dfnet import DFNet, DFNetConfig
@@ -328,3 +328,17 @@ def test_loading_a_model_does_not_start_the_compiler() -> None:
     code = "import sys; from manyfill import weights, zoo; weights.load(zoo.DEFAULT); print(list(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert "'torch.nn'" in done.stdout and "'torch._dynamo'" not in done.stdout
+
+
+def test_weights_that_stand_on_a_trunk_say_how_to_fetch_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MANYFILL_CACHE", str(tmp_path))
+    mine = tmp_path / "mine.safetensors"
+    assert weights.trunk_of({"family": "picnet"}, mine) is None
+    with pytest.raises(BadWeights, match=r"mine.safetensors needs the weights of 'migan'.*manyfill fetch migan"):
+        weights.trunk_of({"trunk": "migan"}, mine)
+    (trunk,) = fetchables.find("migan").paths
+    trunk.write_bytes(b"trunk")
+    digest = hashlib.sha256(b"trunk").hexdigest()
+    assert weights.trunk_of({"trunk": "migan", "trunk_sha256": digest}, mine) == trunk
+    with pytest.raises(BadWeights, match="not the file that mine"):
+        weights.trunk_of({"trunk": "migan", "trunk_sha256": "0" * 64}, mine)

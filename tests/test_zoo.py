@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
+from pathlib import Path
 
 import pytest
 
-from manyfill import zoo
+from manyfill import fetchables, zoo
 from manyfill.errors import UnknownModel
 from manyfill.zoo import DEFAULT, ZOO, Pretrained, find
 
@@ -74,3 +76,16 @@ def test_every_entry_describes_the_file_that_is_there(entry: Pretrained) -> None
 
 def test_all_weights_together_stay_small_enough_for_a_repository() -> None:
     assert sum(entry.size for entry in ZOO.values()) <= 90_000_000
+
+
+def test_auto_is_the_first_preferred_model_that_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MANYFILL_CACHE", str(tmp_path))
+    monkeypatch.setattr(zoo, "MODELS", tmp_path)
+    best = dataclasses.replace(pretrained("pluralistic-migan"), trunk="migan")
+    monkeypatch.setattr(zoo, "ZOO", {name: pretrained(name) for name in (DEFAULT,)} | {best.name: best})
+    assert zoo.default() == DEFAULT  # nothing is installed: the error will name this one
+    best.path.write_bytes(b"")
+    assert zoo.default() == find("auto").name == DEFAULT  # its trunk was not fetched
+    for path in fetchables.find("migan").paths:
+        path.write_bytes(b"")
+    assert zoo.default() == find("auto").name == best.name

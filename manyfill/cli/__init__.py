@@ -23,6 +23,7 @@ from ..errors import ManyfillError
 COMMANDS: dict[str, tuple[str, str]] = {
     "complete": ("complete", "Fill the hole in a photo, or in every photo of a folder."),
     "models": ("models", "List the installed models: size, licence, results, path."),
+    "fetch": ("fetch", "Fetch weights that others publish, such as MI-GAN's, once."),
     "import": ("import_", "Turn the authors' PICNet or DFNet checkpoints into a model file."),
     "masks": ("masks", "Write random masks: PNG, white = fill, with a manifest."),
     "replay": ("replay", "Make the same files again, byte for byte, from a JSON sidecar."),

