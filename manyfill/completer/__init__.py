@@ -1,12 +1,13 @@
 """The one way from a photo with a hole to finished fills; the command line, the server and batches all go through here.
 
-photo, mask -> windows around the hole -> draw once per fill -> seam -> rank, pick -> texture -> paste.
+photo, mask -> plain answers -> windows around the hole -> draw once per fill -> seam -> rank, pick -> texture -> paste.
 Known pixels are copied at source depth and never touched; what changes lives in patches the size of the hole until
 the end.
 
 task        what to fill: photo, hole, seeds
 budget      memory, estimated beforehand; sizes above which work goes on in parts
 completion  a fill as patches: Draft, Completion
+mending     what has one plain answer: thin holes, smooth ground
 joining     what was drawn, joined to the photo: seams
 drawing     who draws: Drawer, and one class for networks, one for fillers without weights
 texturing   the photo's own patches on top
@@ -25,17 +26,19 @@ from torch import nn
 
 from manyfill import engines, masks, ranking, resolution, weights
 from manyfill.completer import texturing
-from manyfill.completer.budget import check_memory, read_photo
-from manyfill.completer.completion import Completion, Draft, spread, thumbnail, uncertainty
+from manyfill.completer.budget import check_memory, check_mending, read_photo
+from manyfill.completer.completion import Completion, Draft, Patch, spread, thumbnail, uncertainty
 from manyfill.completer.drawing import Drawer, FillerDrawer, NetDrawer
 from manyfill.completer.joining import MARGIN
+from manyfill.completer.mending import mend
 from manyfill.completer.task import Noise, Preview, Progress, Task, as_float, see_through
 from manyfill.completer.texturing import Texturing
 from manyfill.errors import ManyfillError
 from manyfill.fillers import FILLERS
 from manyfill.nets import CompletionNet
 from manyfill.options import MOST_SEED, FillOptions
-from manyfill.resolution import Box, Window
+from manyfill.photos import Photo
+from manyfill.resolution import Bools, Box, Window
 from manyfill.zoo import DEFAULT, ZOO
 
 __all__ = [
@@ -129,7 +132,8 @@ class Completer:
         `photo`, `mask`: path, bytes, PIL image, array or tensor. Fill i draws from seed + i alone, whatever n is; for
         n > 1 n + max(2, n // 2) fills are drawn, near-twins of better ones are passed over, and the best n are kept:
         a fill's own seed stands in the result. A network without noise, or `diversity` 0, has one fill to give: then
-        the list has one element. So it has for an empty hole: the photo itself.
+        the list has one element. So it has for an empty hole, the photo itself, and where the hole has one plain answer
+        (specks, hair-lines, a flat colour, a clear sky) and `texture` is "auto" or "photo"; such a fill has no score.
 
         `polarity`: where the mask means "fill": "white", "black" or "alpha" (transparent). `grow`: pixels to dilate
         the hole by. `band`: the blend may change known pixels this near the hole; 0 keeps all of them exact.
@@ -186,8 +190,15 @@ class Completer:
         drawn = count + max(2, count // 2) if count > 1 else 1
         seeds = [(options.seed + number) % (MOST_SEED + 1) for number in range(drawn)]
         task = Task(source, hole, blind, options.band, Noise(options.diversity, options.near, options.step))
-        windows = self.drawer.plan(hole)
-        parts = resolution.plan(hole, working_size=texturing.SIDE, multiple=1) if strength > 0 else []
+        mended: list[Patch] = []
+        if strength == 1 and not options.band:
+            check_mending(task, options.max_memory)
+            task, mended = mend(task)
+            if not task.hole.any():
+                yield from self._mended(source, hole, options.seed, mended, progress, preview)
+                return
+        windows = self.drawer.plan(task.hole)
+        parts = resolution.plan(task.hole, working_size=texturing.SIDE, multiple=1) if strength > 0 else []
         at_once = check_memory(task, windows, drawn=drawn, count=count, texture=parts, max_memory=options.max_memory)
         with torch.inference_mode():
             drafts = self.drawer.draw(task, windows, seeds, progress, preview)
@@ -206,7 +217,24 @@ class Completer:
             if texture_of is not None:
                 texture_of.add([draft for draft, _ in finished])
             for draft, score in finished:
-                yield Completion(source, draft.seed, score, hole, tuple(draft.patches))
+                yield Completion(source, draft.seed, score, hole, (*mended, *draft.patches))
+
+    def _mended(
+        self,
+        source: Photo,
+        hole: Bools,
+        seed: int,
+        mended: Sequence[Patch],
+        progress: Progress | None,
+        preview: Preview | None,
+    ) -> Iterator[Completion]:
+        """The one fill of a hole that has a plain answer everywhere."""
+        fill = Completion(source, seed, None, hole, tuple(mended))
+        if progress is not None:
+            progress("fill", 1, 1)
+        if preview is not None:
+            preview(fill, 1, 1)
+        yield fill
 
     def _score(self, task: Task, windows: Sequence[Window], draft: Draft) -> float:
         """Mean over the windows with most of the hole: the critic's view of each, or how well its seam is closed."""

@@ -14,6 +14,8 @@ from manyfill.errors import TooLarge
 from manyfill.photos import Photo
 from manyfill.resolution import Box, Window
 
+MENDING = 12  # bytes a pixel of the photo to find and fill what has a plain answer, beside its pixels
+MENDING_TABLES = 48 << 20  # and bytes that do not go with its size: tiles, machine code
 PLANNING = 3  # bytes a pixel of the photo to find windows for its hole
 SEAM_BYTES, TEXTURE_BYTES = 160, 215  # a pixel of what these stages work on, measured
 WRITING = {"jpeg": 0.0, "png": 0.0, "tiff": 0.0, "bmp": 10.0, "webp": 18.0, "heic": 14.0, "avif": 14.0}
@@ -56,6 +58,19 @@ def _ceiling(max_memory: int | None) -> int | None:
         return max_memory
     free = memory.available()
     return None if free is None else memory.resident() + free // 2
+
+
+def check_mending(task: Task, max_memory: int | None) -> None:
+    """Raises TooLarge where plain answers alone would take more than allowed."""
+    ceiling = _ceiling(max_memory)
+    pixels = task.hole.size
+    needed = memory.resident() + pixels * (MENDING + 3 * task.photo.pixels.itemsize) + MENDING_TABLES
+    if ceiling is not None and needed > ceiling:
+        raise TooLarge(
+            f"a fill of a photo of {task.photo.width}x{task.photo.height} would take {_mib(needed)} MiB of memory;"
+            f" {'allowed' if max_memory is not None else 'half of what is free'} are {_mib(ceiling)} MiB. Allow more"
+            f" (--max-memory {_mib(needed * 1.05)}M), or make the photo smaller."
+        )
 
 
 def check_memory(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 
-Code = TypeVar("Code", bound=Callable[..., Any])
+from manyfill.compiled import compiled
 
 RADIUS = 3  # patches are 7x7 at every scale: at 1/8 they see 56 pixels of the photo
 PATCH = 2 * RADIUS + 1
@@ -17,15 +15,7 @@ CHANNELS = 5  # colours and slopes
 SPAN = PATCH * CHANNELS
 
 
-def _compiled(code: Code) -> Code:
-    """Machine code, kept on disk where there is a folder that can be written to."""
-    try:
-        return cast(Code, numba.njit(cache=True, fastmath=True, nogil=True)(code))
-    except RuntimeError:
-        return cast(Code, numba.njit(fastmath=True, nogil=True)(code))
-
-
-@_compiled
+@compiled
 def _price(here: Any, there: Any, settings: Any, ty: int, tx: int, sy: int, sx: int, limit: float) -> Any:
     """Of copying the patch at (sy, sx) to (ty, tx); some price above the limit where it is dearer than that."""
     now, now_mean, leeway, told, say = here
@@ -50,7 +40,7 @@ def _price(here: Any, there: Any, settings: Any, ty: int, tx: int, sy: int, sx: 
     return total
 
 
-@_compiled
+@compiled
 def sweep(
     here: Any, there: Any, settings: Any, source: Any, cost: Any, valid: Any, targets: Any,
     stride: int, reach: int, sweeps: int, state: int,
@@ -95,7 +85,7 @@ def sweep(
             source[t], cost[t] = best, least
 
 
-@_compiled
+@compiled
 def gather(
     image: Any,
     missing: Any,
