@@ -11,9 +11,11 @@ import cv2
 import numpy as np
 
 from manyfill.errors import BadImage, TooLarge
-from manyfill.photos.metadata import upright_exif, upright_xmp
+from manyfill.photos.metadata import orientation, upright_exif
 from manyfill.photos.photo import MODES, JpegCoding, Photo, Pixels
+from manyfill.photos.xmp import upright_xmp, without_stale
 
+ONE_BIT = "Its 1 bit a pixel was read as 8 bits, and is written so."
 PREMULTIPLIED = "Premultiplied alpha was made straight; dark, nearly transparent colours are rounded."
 
 
@@ -23,7 +25,7 @@ class Decoded:
 
     array: Pixels
     format: str
-    orientation: int = 1
+    orientation: int | None = None  # 1 to 8; None: as EXIF, or XMP, says
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
@@ -31,31 +33,42 @@ class Decoded:
     lossy: bool = False
     jpeg: JpegCoding | None = None
     png_extras: tuple[tuple[bytes, bytes], ...] = ()
+    tiff_extras: bytes | None = None
+    beside: list[str] = field(default_factory=list)  # what else lay in the file and is not kept: video, depth map
+    cut_off: bool = False  # whether a small part of the file is missing
     notes: list[str] = field(default_factory=list)
 
 
 def upright_photo(decoded: Decoded, path: Path | None = None) -> Photo:
     """Applies the orientation once, to pixels and to whatever names a width or an orientation."""
-    turned = decoded.orientation >= 5
-    array = _turn(decoded.array, decoded.orientation)
-    pixels, alpha, mode = _split(array)
+    turn = decoded.orientation or orientation(decoded.exif, decoded.xmp)
+    turned = turn >= 5
+    pixels, alpha, mode = _split(_turn(decoded.array, turn))
     jpeg = decoded.jpeg
     if turned and jpeg is not None:  # the blocks are turned, and so are the frequencies in them
         tables = tuple(tuple(np.reshape(table, (8, 8)).T.ravel().tolist()) for table in jpeg.tables)
         jpeg = replace(jpeg, tables=tables, subsampling=0 if jpeg.subsampling == 1 else jpeg.subsampling)
+    exif = upright_exif(decoded.exif, turned=turned) if decoded.exif else None
+    if decoded.exif and exif is None:
+        decoded.notes.append("Its EXIF block is damaged and was not kept.")
+    xmp, marked = without_stale(upright_xmp(decoded.xmp)) if decoded.xmp else (None, ())
+    beside = dict.fromkeys((*decoded.beside, *marked))
+    if beside:
+        decoded.notes.append(f"Not kept, because it belongs to the photo as it was: its {', '.join(beside)}.")
     return Photo(
         pixels=pixels,
         alpha=alpha,
         format=decoded.format,
         mode=mode,
         icc=decoded.icc or None,
-        exif=upright_exif(decoded.exif, turned=turned) if decoded.exif else None,
-        xmp=upright_xmp(decoded.xmp) if decoded.xmp else None,
+        exif=exif,
+        xmp=xmp or None,
         dpi=decoded.dpi[::-1] if turned and decoded.dpi else decoded.dpi,
         path=path,
         lossy=decoded.lossy,
         jpeg=jpeg,
         png_extras=decoded.png_extras,
+        tiff_extras=decoded.tiff_extras,
         notes=tuple(decoded.notes),
     )
 

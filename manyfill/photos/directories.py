@@ -1,6 +1,8 @@
 """TIFF directories, which EXIF blocks are made of, too: tags with their values. Bytes in, bytes out.
 
-Whatever is damaged raises ValueError or struct.error; `reading` turns those into words for the user.
+Whatever is damaged raises ValueError or struct.error; `reading` turns those into words for the user. Values are views
+of the file's bytes, and what a hostile file may ask for is bounded: a directory's values together are hardly longer
+than the file, however they overlap, and only so many directories and tags of a chain are looked at.
 """
 
 from __future__ import annotations
@@ -12,7 +14,10 @@ from typing import Literal, NamedTuple, TypeAlias
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 Order: TypeAlias = Literal["<", ">"]  # little or big end first, as struct and numpy write it
-Value: TypeAlias = "bytes | Mapping[int, Entry]"
+Value: TypeAlias = "bytes | memoryview | Mapping[int, Entry]"
+MAX_TAGS = 65_535  # in a directory, and in all that are looked at in a chain
+MAX_NUMBERS = 1 << 20  # under one tag: strips, tiles
+SHARED = 1 << 16  # bytes by which a directory's values may be longer together than the file: some writers share values
 
 
 class Entry(NamedTuple):
@@ -37,8 +42,10 @@ class Directory(NamedTuple):
         entry = self.entries.get(tag)
         if entry is None:
             return default
-        if entry.kind not in INTEGERS or not isinstance(entry.value, bytes):
+        if entry.kind not in INTEGERS or not isinstance(entry.value, (bytes, memoryview)):
             raise ValueError(f"tag {tag} is not a number")
+        if entry.length > MAX_NUMBERS:
+            raise ValueError(f"tag {tag} holds {entry.length:,} numbers")
         return struct.unpack(f"{self.order}{entry.length}{INTEGERS[entry.kind]}", entry.value)
 
     def number(self, tag: int, default: int) -> int:
@@ -48,7 +55,7 @@ class Directory(NamedTuple):
     def ratio(self, tag: int) -> float | None:
         """The first fraction under a tag; None where it is absent or over zero."""
         entry = self.entries.get(tag)
-        if entry is None or entry.kind != 5 or entry.length < 1 or not isinstance(entry.value, bytes):
+        if entry is None or entry.kind != 5 or entry.length < 1 or isinstance(entry.value, Mapping):
             return None
         above, below = struct.unpack(self.order + "II", entry.value[:8])
         return above / below if below else None
@@ -56,7 +63,7 @@ class Directory(NamedTuple):
     def raw(self, tag: int) -> bytes | None:
         """The bytes under a tag (ICC, XMP)."""
         entry = self.entries.get(tag)
-        return entry.value if entry is not None and isinstance(entry.value, bytes) else None
+        return None if entry is None or isinstance(entry.value, Mapping) else bytes(entry.value)
 
 
 def _header(data: bytes | bytearray) -> tuple[Order, bool, int]:
@@ -84,52 +91,66 @@ def directory(data: bytes | bytearray, at: int | None = None) -> Directory:
     at += struct.calcsize(head)
     if at + count * step > len(data):  # the pointer to the next one may be missing
         raise ValueError("its directory is cut off")
+    if count > MAX_TAGS:
+        raise ValueError(f"its directory holds {count:,} tags")
     entries: dict[int, Entry] = {}
+    view, left = memoryview(data), len(data) + SHARED
     for _ in range(count):
         tag, kind, number = struct.unpack_from(order + entry, data, at)
         size = SIZES.get(kind, 0) * number
         place = at + step - room
         if size > room:
             (place,) = struct.unpack_from(order + ("Q" if big else "I"), data, place)
-        value = bytes(data[place : place + size])
-        if len(value) == size and size:
-            entries.setdefault(tag, Entry(kind, number, value, place))
+        if size and place + size <= len(data) and tag not in entries:
+            entries[tag] = Entry(kind, number, view[place : place + size], place)
+            left -= size
+            if left < 0:
+                raise ValueError("the values of its tags overlap")
         at += step
     end = bytes(data[at : at + room]).ljust(room, b"\0")
     return Directory(order, entries, struct.unpack(order + ("Q" if big else "I"), end)[0], at)
 
 
 def directories(data: bytes) -> Iterator[Directory]:
-    """Every directory in the chain, each once; a pointer to an earlier one or to nowhere ends it."""
+    """Every directory in the chain, each once; a pointer to an earlier one or to nowhere ends it.
+
+    Ends, too, after MAX_TAGS tags: a chain may be as long as the file.
+    """
     page = directory(data)
     seen = {_header(data)[2]}
-    yield page
-    while page.next and page.next not in seen:
+    tags_seen = 0
+    while True:
+        yield page
+        tags_seen += 8 + len(page.entries)  # eight for the directory itself: it may be empty
+        if not page.next or page.next in seen or tags_seen > MAX_TAGS:
+            return
         seen.add(page.next)
         try:
             page = directory(data, page.next)
         except (ValueError, struct.error):
             return
-        yield page
 
 
 def pack_directory(order: Order, entries: Mapping[int, Entry], at: int) -> bytes:
     """A directory with everything that it points to, to be put `at` this (even) offset; no next directory."""
-    head = struct.pack(order + "H", len(entries))
-    tail = b""
-    behind = at + 2 + 12 * len(entries) + 4
+    head = [struct.pack(order + "H", len(entries))]
+    tail: list[bytes | memoryview] = []
+    place = at + 2 + 12 * len(entries) + 4
     for tag in sorted(entries):
         kind, count, value, _ = entries[tag]
-        place = behind + len(tail)
-        if not isinstance(value, bytes):
+        if isinstance(value, Mapping):
             kind, count = 4, 1
-            tail += pack_directory(order, value, place)
+            inner = pack_directory(order, value, place)
             value = struct.pack(order + "I", place)
+            tail.append(inner)
+            place += len(inner)
         elif len(value) > 4:
-            tail += value + b"\0" * (len(value) % 2)
+            padded = len(value) + len(value) % 2
+            tail += [value, b"\0" * (len(value) % 2)]
             value = struct.pack(order + "I", place)
-        head += struct.pack(order + "HHI", tag, kind, count) + value.ljust(4, b"\0")
-    return head + b"\0\0\0\0" + tail
+            place += padded
+        head.append(struct.pack(order + "HHI", tag, kind, count) + bytes(value).ljust(4, b"\0"))
+    return b"".join((*head, b"\0\0\0\0", *tail))
 
 
 def pack_header(order: Order, first: int) -> bytes:

@@ -12,44 +12,131 @@ from PIL import JpegImagePlugin
 from manyfill.photos import strips
 from manyfill.photos.decoded import Decoded, check_size
 from manyfill.photos.laying import laid_rows
-from manyfill.photos.metadata import iptc_only
-from manyfill.photos.photo import QUALITY, JpegCoding, Lay, Photo
-from manyfill.photos.pillow import decoded_of_pil, save_with_pillow, saved_by_pillow
+from manyfill.photos.metadata import iptc_only, resolution
+from manyfill.photos.photo import QUALITY, JpegCoding, Lay, Photo, Pixels
+from manyfill.photos.pillow import decoded_of_pil, finite_dpi, save_with_pillow, saved_by_pillow
+from manyfill.photos.segments import (
+    ADOBE,
+    APP0,
+    APP1,
+    APP2,
+    APP13,
+    COMMENT,
+    EXIF,
+    EXTENDED_XMP,
+    GAIN_MAP,
+    ICC,
+    JFIF,
+    MULTIPLE,
+    XMP,
+    Jpeg,
+    all_begun,
+    jpeg_coding,
+    jpeg_head,
+    jpeg_parts,
+    taken_apart,
+)
 
-SIZES_OF_JPEG = (0xC0, 0xC1, 0xC2)  # frames: baseline, extended, progressive
-CODING = (0xC4, 0xDB, 0xDA)  # Huffman and quantisation tables, scan: what entropy-coded bits are read with
+PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
+MAX_MISSING = 1 / 8  # of the rows of a file that was cut off; one that lacks more is refused
+KNOWN = (EXIF, XMP, EXTENDED_XMP, ICC, MULTIPLE, GAIN_MAP, ADOBE, b"Ducky")
 JPEG_CODING = ("quality", "qtables", "subsampling")  # of the encoder's options: those that say how pixels are coded
 
 
 def read_jpeg(data: bytes, name: str, max_pixels: int) -> Decoded:
-    """A JPEG's bytes, decoded whole."""
+    """A JPEG's bytes, decoded whole; Pillow sees the picture alone and never what is told about it."""
+    found = taken_apart(data)
+    if not found.scans or not found.frame[1]:
+        raise ValueError("the file is cut off")
+    check_size(name, *found.size(), max_pixels)
     # JpegImageFile, not Image.open: phones append gain maps and depth, which Pillow would take for frames (MPO)
-    image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
-    check_size(name, image.width, image.height, max_pixels)
-    return decoded_of_pil(image, name, "jpeg", lossy=True, jpeg=coding_of_pil(image))
+    image = JpegImagePlugin.JpegImageFile(io.BytesIO(found.picture))
+    exif = b"".join(found.contents(APP1, EXIF)) or None
+    profile = b"".join(part[2:] for part in sorted(found.contents(APP2, ICC)))  # each begins with its number
+    image.info["icc_profile"] = profile or None
+    decoded = decoded_of_pil(image, name, "jpeg", lossy=True, jpeg=coding_of_pil(image, found.told))
+    decoded.exif, decoded.xmp = exif, next(found.contents(APP1, XMP), None)
+    decoded.dpi = _density(next(found.contents(APP0, JFIF), b"")) or (resolution(exif) if exif else None)
+    decoded.beside = list(_beside(found))
+    if not found.ended:
+        decoded.cut_off = True
+        decoded.notes.append(_missing(found, decoded.array))
+    return decoded
 
 
-def coding_of_pil(image: JpegImagePlugin.JpegImageFile) -> JpegCoding | None:
-    """The coding that `quality=None` repeats; None for CMYK and the like, which are written in other colours."""
+def _density(jfif: bytes) -> tuple[float, float] | None:
+    """(horizontal, vertical) dots per inch of a JFIF segment."""
+    unit, across, down = struct.unpack(">BHH", jfif[2:7]) if len(jfif) >= 7 else (0, 0, 0)
+    scale = {1: 1.0, 2: 2.54}.get(unit, 0.0)
+    return finite_dpi((across * scale, down * scale))
+
+
+def _beside(found: Jpeg) -> Iterator[str]:
+    """What the file holds beside its picture and its metadata, which shows the photo as it was, in words."""
+    behind = bytes(found.behind)
+    if b"ftyp" in behind:
+        yield "motion-photo video"
+    if any(found.contents(APP2, GAIN_MAP)):
+        yield "HDR gain map"
+    if b"\xff\xd8\xff" in behind:
+        yield "further pictures (gain map, depth or preview)"
+    elif behind.strip(b"\0") and b"ftyp" not in behind:
+        yield f"{len(behind):,} bytes behind the picture"
+    if any(found.contents(APP1, EXTENDED_XMP)):
+        yield "extended XMP"
+    private = {
+        marker - APP0
+        for marker, content in found.told
+        if marker != COMMENT and not content.startswith(KNOWN) and marker not in (APP0, APP13)
+    }
+    if private:
+        yield f"private segments ({', '.join(f'APP{number}' for number in sorted(private))})"
+
+
+def _missing(found: Jpeg, array: Pixels) -> str:
+    """What a JPEG without its end mark lacks, in words; ValueError where that is more than a small part."""
+    height = len(array)
+    if found.frame[0] in PROGRESSIVE or len(found.scans) > 1:
+        if not all_begun(found):
+            raise ValueError("the file is cut off")
+        return "The file ends too early: fine detail may be missing at its bottom."
+    rows = array.reshape(height, -1)
+    lost = 0
+    while lost < height and (rows[height - 1 - lost] == 128).all():  # what decoders put where nothing is left
+        lost += 1
+    if lost > height * MAX_MISSING:
+        raise ValueError("the file is cut off")
+    return "The file ends too early" + (
+        f": its last {lost} rows are missing, and grey." if lost else " by a few bytes."
+    )
+
+
+def coding_of_pil(
+    image: JpegImagePlugin.JpegImageFile, told: Iterable[tuple[int, bytes]] | None = None
+) -> JpegCoding | None:
+    """The coding that `quality=None` repeats; None for CMYK and the like, which are written in other colours.
+
+    `told`: the file's APPn and comment segments, by default those that Pillow found.
+    """
     if image.layers not in (1, 3) or (image.layers == 3 and image.info.get("adobe_transform") == 0):
         return None
     tables = tuple(tuple(image.quantization[key]) for key in sorted(image.quantization))
     if not tables or any(len(table) != 64 for table in tables):
         return None
+    if told is None:
+        markers = {"APP13": APP13, "COM": COMMENT}
+        told = [(markers[name], content) for name, content in image.applist if name in markers]
+    segments = []
+    for marker, content in told:
+        content = iptc_only(content) if marker == APP13 else content
+        if marker in (APP13, COMMENT) and content:
+            segments.append(struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content)
     sampling = JpegImagePlugin.get_sampling(image)
-    segments = b""
-    for marker, content in image.applist:
-        if marker == "APP13":
-            content = iptc_only(content)
-        if marker in ("APP13", "COM") and content:
-            segments += (
-                (b"\xff\xed" if marker == "APP13" else b"\xff\xfe") + struct.pack(">H", len(content) + 2) + content
-            )
     return JpegCoding(
         tables=tables,
         subsampling=sampling if sampling >= 0 else 0,
         progressive=bool(image.info.get("progressive") or image.info.get("progression")),
-        segments=segments,
+        segments=b"".join(segments),
     )
 
 
@@ -101,35 +188,3 @@ def _jpeg_in_strips(photo: Photo, lay: Lay | None, options: dict[str, Any]) -> I
             yield bytes((0xFF, 0xD0 + (number - 1) % 8))
         yield bits
     yield b"\xff\xd9"
-
-
-def jpeg_parts(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
-    """(marker, content) of each segment up to the scan's, and the entropy-coded rest of a JPEG of one scan."""
-    if data[:2] != b"\xff\xd8" or data[-2:] != b"\xff\xd9":
-        raise ValueError("it is not a whole JPEG")
-    segments, place, marker = [], 2, 0
-    while marker != 0xDA:
-        sign, marker, size = struct.unpack_from(">BBH", data, place)
-        if sign != 0xFF:
-            raise ValueError("its segments are damaged")
-        segments.append((marker, data[place + 4 : place + 2 + size]))
-        place += 2 + size
-    return segments, data[place:-2]
-
-
-def jpeg_coding(segments: Iterable[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
-    """What two JPEGs must have in common for one's entropy-coded bits to be read with the other's tables."""
-    same = [(marker, content) for marker, content in segments if marker in CODING]
-    return same + [(marker, content[:1] + content[3:]) for marker, content in segments if marker in SIZES_OF_JPEG]
-
-
-def jpeg_head(segments: Iterable[tuple[int, bytes]], *, height: int, restart: int) -> bytes:
-    """A JPEG's bytes up to its scan: of this height, and with a restart marker after every `restart` blocks."""
-    parts = [b"\xff\xd8"]
-    for marker, content in segments:
-        if marker in SIZES_OF_JPEG:
-            content = content[:1] + struct.pack(">H", height) + content[3:]
-        if marker == 0xDA:
-            parts.append(b"\xff\xdd" + struct.pack(">HH", 4, restart))
-        parts.append(struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content)
-    return b"".join(parts)

@@ -1,9 +1,10 @@
-"""EXIF, XMP and IPTC made to agree with upright pixels that a fill has changed. Bytes in, bytes out."""
+"""EXIF and IPTC made to agree with upright pixels that a fill has changed. Bytes in, bytes out."""
 
 from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterator, Mapping
 
 from manyfill.photos import tags
 from manyfill.photos.directories import (
@@ -17,6 +18,9 @@ from manyfill.photos.directories import (
     shorts,
 )
 
+PHOTOSHOP = b"Photoshop 3.0\0"
+MAX_DPI = 1e6  # no more is believed
+
 
 def exif_order(exif: bytes | None) -> Order:
     """The byte order of an EXIF block; little-endian where there is none."""
@@ -25,7 +29,7 @@ def exif_order(exif: bytes | None) -> Order:
 
 def descriptive_entries(data: bytes, page: Directory) -> dict[int, Entry]:
     """What a main directory tells about the photo, with its EXIF and GPS directories, free of any offset."""
-    found = {tag: page.entries[tag] for tag in tags.DESCRIPTIVE if tag in page.entries}
+    found = {tag: _copied(page.entries[tag]) for tag in tags.DESCRIPTIVE if tag in page.entries}
     for tag in (tags.EXIF_DIRECTORY, tags.GPS_DIRECTORY):
         if tag in page.entries:
             try:
@@ -35,10 +39,15 @@ def descriptive_entries(data: bytes, page: Directory) -> dict[int, Entry]:
     return found
 
 
+def _copied(entry: Entry) -> Entry:
+    """The entry with its own bytes, so that it does not hold on to the file's."""
+    return entry if isinstance(entry.value, Mapping) else entry._replace(value=bytes(entry.value))
+
+
 def _nested(data: bytes, at: int, depth: int) -> dict[int, Entry]:
     """A directory inside a directory. Not a function inside a function: that would hold on to the file's bytes."""
     inner = directory(data, at)
-    found = {tag: entry for tag, entry in inner.entries.items() if tag not in tags.DIRECTORIES}
+    found = {tag: _copied(entry) for tag, entry in inner.entries.items() if tag not in tags.DIRECTORIES}
     if depth and tags.INTEROP_DIRECTORY in inner.entries:
         found[tags.INTEROP_DIRECTORY] = Entry(4, 1, _nested(data, inner.number(tags.INTEROP_DIRECTORY, 0), depth - 1))
     return found
@@ -75,15 +84,11 @@ def upright_exif(exif: bytes, *, turned: bool) -> bytes | None:
             inner = directory(exif, page.number(tags.EXIF_DIRECTORY, 0)).entries
             width, height = inner.get(tags.EXIF_WIDTH), inner.get(tags.EXIF_HEIGHT)
             if width and height and width.kind == height.kind:
-                assert isinstance(width.value, bytes) and isinstance(height.value, bytes)
+                assert not isinstance(width.value, Mapping) and not isinstance(height.value, Mapping)
                 out[width.place : width.place + len(height.value)] = height.value
                 out[height.place : height.place + len(width.value)] = width.value
-        if page.next:
-            small = directory(exif, page.next)
-            for where, size in ((tags.THUMBNAIL_OFFSET, tags.THUMBNAIL_SIZE), (tags.STRIP_OFFSETS, tags.STRIP_SIZES)):
-                for start, length in zip(small.numbers(where), small.numbers(size), strict=False):
-                    end = min(start + length, len(out))
-                    out[start:end] = bytes(max(0, end - start))
+        for start, end in _thumbnail(exif, page):
+            out[start:end] = bytes(end - start)
     except (ValueError, struct.error):
         pass  # a damaged inner directory: the orientation and the cut below are what matters
     if page.next:
@@ -91,25 +96,86 @@ def upright_exif(exif: bytes, *, turned: bool) -> bytes | None:
     return bytes(out)
 
 
-def upright_xmp(xmp: bytes) -> bytes:
-    """The XMP packet for pixels that were already turned upright, without the thumbnails of the old photo."""
-    xmp = re.sub(rb'(tiff:Orientation\s*(?:=\s*["\']|>)\s*)[2-8]', rb"\g<1>1", xmp)
-    for tag in (b"xmp", b"xap"):
-        xmp = re.sub(rb"<%s:Thumbnails\b.*?</%s:Thumbnails>" % (tag, tag), b"", xmp, flags=re.DOTALL)
-    return xmp
+def further_tags(page: Directory, *, upright: bool) -> tuple[bytes | None, list[str]]:
+    """A TIFF's other tags in a block like EXIF's (GeoTIFF, private ones), and in words what of it is not kept.
+
+    Not kept are pictures beside the picture, and directories of unknown meaning, whose offsets would be wrong; where
+    the picture was not stored `upright`, nor is what says which pixel lies where on Earth.
+    """
+    kept: dict[int, Entry] = {}
+    gone: list[str] = []
+    for tag, entry in page.entries.items():
+        if tag == tags.PHOTOSHOP and (captions := iptc_only(PHOTOSHOP + (page.raw(tag) or b""))):
+            kept[tag] = Entry(7, len(captions) - len(PHOTOSHOP), captions[len(PHOTOSHOP) :])
+        elif tag == tags.PHOTOSHOP_LAYERS:
+            gone.append("Photoshop layers")
+        elif tag == tags.SUB_DIRECTORIES:
+            gone.append("further pictures (previews)")
+        elif tag in tags.NOT_KEPT:
+            continue
+        elif entry.kind in (13, 16, 17, 18):  # offsets, or numbers of a BigTIFF that a classic one cannot hold
+            gone.append(f"private tag {tag}")
+        elif tag in tags.GEOGRAPHIC and not upright:
+            gone.append(f"geographic tag {tag}")
+        else:
+            kept[tag] = _copied(entry)
+    return (pack_header(page.order, 8) + pack_directory(page.order, kept, 8)) if kept else None, gone
+
+
+def _thumbnail(exif: bytes, page: Directory) -> Iterator[tuple[int, int]]:
+    """(start, end) of the bytes of an EXIF block's thumbnail, each byte once however the pieces overlap."""
+    if not page.next:
+        return
+    small = directory(exif, page.next)
+    pieces: list[tuple[int, int]] = []
+    for where, size in ((tags.THUMBNAIL_OFFSET, tags.THUMBNAIL_SIZE), (tags.STRIP_OFFSETS, tags.STRIP_SIZES)):
+        pieces += zip(small.numbers(where), small.numbers(size), strict=False)
+    done = 0
+    for start, length in sorted(pieces):
+        end = min(start + length, len(exif))
+        if end > max(start, done):
+            yield max(start, done), end
+            done = end
+
+
+def orientation(exif: bytes | None, xmp: bytes | None) -> int:
+    """1 to 8 as EXIF has it, or XMP where EXIF is silent; 1 for anything else."""
+    try:
+        found = 0 if exif is None else directory(exif).number(tags.ORIENTATION, 0)
+    except (ValueError, struct.error):  # damaged EXIF: browsers show such a photo as it is stored
+        return 1
+    if not found and xmp is not None and (said := re.search(rb"tiff:Orientation\s*(?:=\s*[\"']|>)\s*([1-8])", xmp)):
+        found = int(said[1])
+    return found if 1 <= found <= 8 else 1
+
+
+def resolution(exif: bytes) -> tuple[float, float] | None:
+    """(horizontal, vertical) dots per inch as EXIF has it; None where it says nothing."""
+    try:
+        return resolution_of(directory(exif))
+    except (ValueError, struct.error):
+        return None
+
+
+def resolution_of(page: Directory) -> tuple[float, float] | None:
+    """(horizontal, vertical) dots per inch of a TIFF's main directory; None where it says nothing."""
+    across, down = page.ratio(tags.X_RESOLUTION), page.ratio(tags.Y_RESOLUTION)
+    unit = {2: 1.0, 3: 2.54}.get(page.number(tags.RESOLUTION_UNIT, 2), 0.0)
+    fine = across and down and 0 < across * unit < MAX_DPI and 0 < down * unit < MAX_DPI
+    return (across * unit, down * unit) if across and down and fine else None
 
 
 def iptc_only(photoshop: bytes) -> bytes:
     """From a JPEG's Photoshop segment only the IPTC captions: the other resources hold a thumbnail of the old photo."""
-    signature = b"Photoshop 3.0\0"
-    if not photoshop.startswith(signature):
+    if not photoshop.startswith(PHOTOSHOP):
         return b""
-    place, kept = len(signature), b""
+    place = len(PHOTOSHOP)
+    kept: list[bytes] = []
     while photoshop[place : place + 4] == b"8BIM" and place + 12 <= len(photoshop):
         named = place + 6 + (photoshop[place + 6] + 2) // 2 * 2
         size = int.from_bytes(photoshop[named : named + 4], "big")
         end = named + 4 + (size + 1) // 2 * 2
         if photoshop[place + 4 : place + 6] == b"\x04\x04":
-            kept += photoshop[place:end]
+            kept.append(photoshop[place:end])
         place = end
-    return signature + kept if kept else b""
+    return b"".join((PHOTOSHOP, *kept)) if kept else b""

@@ -68,6 +68,7 @@ class Photo:
     lossy: bool = False  # whether the file that it was read from had been compressed with loss
     jpeg: JpegCoding | None = None
     png_extras: tuple[tuple[bytes, bytes], ...] = ()  # (name, content): gamma, text and the like
+    tiff_extras: bytes | None = None  # a TIFF's further tags (GeoTIFF, private ones) in a block like EXIF's
     notes: tuple[str, ...] = field(default=())  # what reading could not keep, for people
 
     def __post_init__(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +11,8 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from manyfill.errors import BadImage
-from manyfill.photos import strips, tags
-from manyfill.photos.decoded import PREMULTIPLIED, Decoded
+from manyfill.photos import strips
+from manyfill.photos.decoded import ONE_BIT, PREMULTIPLIED, Decoded
 from manyfill.photos.laying import laid_rows
 from manyfill.photos.photo import MODES, Lay, Photo, Pixels
 
@@ -28,6 +27,7 @@ def array_of_pil(image: Image.Image, name: str, notes: list[str]) -> Pixels:
             image = image.convert("L")
         image = image.convert({"L": "LA", "La": "LA"}.get(image.mode, "RGBA" if clear else "RGB"))
     elif image.mode == "1":
+        notes.append(ONE_BIT)
         image = image.convert("L")
     elif image.mode == "CMYK":
         image = _rgb_of_cmyk(image, notes)
@@ -85,25 +85,8 @@ def as_bytes(found: object) -> bytes | None:
     return found.encode() if isinstance(found, str) else bytes(found) if isinstance(found, (bytes, bytearray)) else None
 
 
-def _exif_of_pil(image: Image.Image) -> bytes | None:
-    """EXIF as Pillow holds it, raw where it can be."""
-    raw = as_bytes(image.info.get("exif"))
-    if raw is None and "Raw profile type exif" in image.info:
-        raw = image.getexif().tobytes()
-    return raw.removeprefix(b"Exif\0\0") if raw else None
-
-
-def _orientation(image: Image.Image) -> int:
-    """1 to 8 as EXIF (or XMP, where EXIF is silent) has it; 1 for anything else."""
-    try:
-        found = int(image.getexif().get(tags.ORIENTATION, 1))
-    except (ValueError, TypeError, KeyError, SyntaxError, struct.error, OSError):
-        return 1  # damaged EXIF: browsers show such a photo as it is stored
-    return found if 1 <= found <= 8 else 1
-
-
 def decoded_of_pil(image: Image.Image, name: str, format: str, **more: Any) -> Decoded:
-    """A PIL image, loaded here, with Pillow's view of its metadata."""
+    """A PIL image, loaded here, with the metadata that Pillow holds as bytes; EXIF is parsed by `metadata` alone."""
     image.load()
     notes: list[str] = []
     info = image.info
@@ -111,9 +94,8 @@ def decoded_of_pil(image: Image.Image, name: str, format: str, **more: Any) -> D
     return Decoded(
         array=array,
         format=format,
-        orientation=_orientation(image),
         icc=as_bytes(info.get("icc_profile")),
-        exif=_exif_of_pil(image),
+        exif=(as_bytes(info.get("exif")) or b"").removeprefix(b"Exif\0\0") or None,
         xmp=as_bytes(info.get("xmp")),
         dpi=finite_dpi(info.get("dpi")),
         notes=notes,

@@ -29,54 +29,118 @@ PNG_PROFILES = (
     b"XML:com.adobe.xmp\0",
     b"Raw profile type ",
 )  # texts that hold XMP, EXIF or ICC: fields of their own
+PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS")  # and IDAT: what pixels are decoded from
+MAX_CHUNKS, BYTES_A_CHUNK = 10_000, 256  # more than so many, and of fewer bytes each: no encoder writes such a file
+MAX_INFLATED = 16 << 20  # bytes of a colour profile, of XMP, of EXIF
+PART = 1 << 16
 PNG_SAMPLES = {0: 1, 2: 3, 4: 2, 6: 4}  # kind of PNG to samples a pixel; palettes are not among them
-PNG_PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"bKGD", b"hIST", b"sBIT")
 
 
 def read_png(data: bytes, name: str, max_pixels: int) -> Decoded:
-    """A PNG's bytes, decoded strip by strip where its layout allows."""
+    """A PNG's bytes, decoded strip by strip where its layout allows; decoders see its pixels and no metadata."""
     width, height, bits, kind = struct.unpack(">IIBB", data[16:26])
     interlaced = data[28]
     check_size(name, width, height, max_pixels)
-    chunks = list(png_chunks(memoryview(data)))
-    if any(chunk == b"acTL" for chunk, _ in chunks):
-        frames = sum(chunk == b"fcTL" for chunk, _ in chunks)
-        refuse_several(name, frames)
-    around = [(chunk, bytes(content)) for chunk, content in chunks if chunk not in PNG_PIXELS]
-    extras = tuple(
+    view = memoryview(data)
+    around: list[tuple[bytes, bytes]] = []
+    frames = 0
+    for chunk, content in png_chunks(view):  # and every checksum is right
+        if chunk == b"fcTL":
+            frames += 1
+        elif chunk not in (b"IDAT", b"fdAT", b"IEND"):
+            around.append((chunk, bytes(content)))
+    refuse_several(name, frames)
+    pixels = [(chunk, content) for chunk, content in around if chunk in PNG_PIXELS]
+    key = next((content for chunk, content in pixels if chunk == b"tRNS"), None)
+    if bits in (8, 16) and kind in PNG_SAMPLES and interlaced == 0 and key is None:
+        decoded = Decoded(array=_png_in_strips(_packed(view), data[16:26]), format="png")
+    else:
+        alone = b"".join(_png_of(pixels, (content for chunk, content in png_chunks(view) if chunk == b"IDAT")))
+        if bits != 16:
+            decoded = decoded_of_pil(PngImagePlugin.PngImageFile(io.BytesIO(alone)), name, "png")
+        else:
+            decoded = Decoded(array=_png16(alone, kind, key), format="png")
+    if decoded.array.shape[:2] != (height, width) or (bits == 16 and decoded.array.dtype != np.uint16):
+        raise ValueError("it was not decoded at its size and depth")
+    _tell(decoded, around)
+    return decoded
+
+
+def _tell(decoded: Decoded, around: Sequence[tuple[bytes, bytes]]) -> None:
+    """Puts what the chunks around the pixels say into the photo's fields; what cannot be read is noted."""
+    first = {chunk: content for chunk, content in reversed(around)}
+    decoded.png_extras = tuple(
         (chunk, content) for chunk, content in around if chunk in PNG_KEPT and not content.startswith(PNG_PROFILES)
     )
-    key = next((bytes(content) for chunk, content in chunks if chunk == b"tRNS"), None)
-    in_strips = bits in (8, 16) and kind in PNG_SAMPLES and interlaced == 0 and key is None
-    if bits != 16 and not in_strips:
-        return decoded_of_pil(PngImagePlugin.PngImageFile(io.BytesIO(data)), name, "png", png_extras=extras)
-    # Pillow tells the metadata, from the same file around a single pixel.
-    stub = png_file(
-        [
-            (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)),
-            *around,
-            (b"IDAT", zlib.compress(b"\0\0")),
-            (b"IEND", b""),
-        ]
-    )
-    decoded = decoded_of_pil(PngImagePlugin.PngImageFile(io.BytesIO(stub)), name, "png", png_extras=extras)
-    if in_strips:
-        decoded.array = _png_in_strips([content for chunk, content in chunks if chunk == b"IDAT"], data[16:26])
-        return decoded
-    array = decode_with_opencv(png_file([(chunk, content) for chunk, content in chunks if chunk in PNG_PIXELS[:5]]))
+    across, down, unit = struct.unpack(">IIB", first.get(b"pHYs", bytes(9))[:9].ljust(9, b"\0"))
+    decoded.dpi = (across * METRE, down * METRE) if unit == 1 and across and down else None
+    decoded.exif = first.get(b"eXIf")
+    if b"iCCP" in first:
+        decoded.icc = _inflated(first[b"iCCP"].partition(b"\0")[2][1:])
+        if decoded.icc is None:
+            decoded.notes.append("Its colour profile is damaged and was not kept.")
+    for chunk, content in around:
+        if chunk == b"iTXt" and content.startswith(PNG_PROFILES[0]) and decoded.xmp is None:
+            body = content[len(PNG_PROFILES[0]) :]
+            text = body[2:].split(b"\0", 2)[-1]
+            decoded.xmp = _inflated(text) if body[:1] == b"\1" else text
+        elif chunk in (b"zTXt", b"tEXt") and content.startswith(PNG_PROFILES[1]) and decoded.exif is None:
+            kind, _, text = content[len(PNG_PROFILES[1]) :].partition(b"\0")
+            if kind in (b"exif", b"APP1"):
+                decoded.exif = _hexadecimal(text if chunk == b"tEXt" else _inflated(text[1:]) or b"")
+
+
+def _hexadecimal(text: bytes) -> bytes | None:
+    """EXIF as ImageMagick wrote it into texts: a name, a length, lines of hexadecimal digits."""
+    try:
+        raw = bytes.fromhex(b"".join(text.split(b"\n")[3:]).decode("ascii"))
+    except ValueError:
+        return None
+    return raw.removeprefix(b"Exif\0\0") or None
+
+
+def _inflated(packed: bytes) -> bytes | None:
+    """A compressed text or profile, as far as MAX_INFLATED allows; None where it is damaged or longer."""
+    stream = zlib.decompressobj()
+    try:
+        raw = stream.decompress(packed, MAX_INFLATED)
+    except zlib.error:
+        return None
+    return raw if stream.eof else None
+
+
+def _png_of(around: Iterable[tuple[bytes, bytes]], packed: Iterable[memoryview]) -> Iterator[bytes]:
+    """A PNG of these chunks and pixels, part by part; empty chunks of pixels are left out."""
+    yield PNG_SIGNATURE
+    for chunk, content in around:
+        yield png_chunk(chunk, content)
+    for part in packed:
+        if part:
+            yield png_chunk(b"IDAT", part)
+    yield png_chunk(b"IEND", b"")
+
+
+def _png16(alone: bytes, kind: int, key: bytes | None) -> Pixels:
+    """16 bits that are interlaced or have a transparent colour, through OpenCV."""
+    array: Pixels = decode_with_opencv(alone)
     if kind == 4 and array.ndim == 3:  # OpenCV repeats the grey
         array = np.ascontiguousarray(array[..., [0, 3]])
     if kind == 0 and key is not None:  # OpenCV forgets a transparent grey
         grey = array if array.ndim == 2 else array[..., 0]
         array = np.dstack([grey, np.where(grey == int.from_bytes(key[:2], "big"), 0, 0xFFFF).astype(np.uint16)])
-    if array.dtype != np.uint16 or array.shape[:2] != (height, width):
-        raise ValueError("it was not decoded at 16 bits")
-    decoded.array = array
-    return decoded
+    return array
 
 
-def _png_in_strips(packed: Sequence[memoryview], header: bytes) -> Pixels:
-    """The pixels of a PNG (`header`: its size, depth and kind) that is not interlaced, from its IDAT chunks.
+def _packed(view: memoryview) -> Iterator[memoryview]:
+    """The compressed pixels, a little at a time: what zlib leaves over is copied each time it is asked for more."""
+    for chunk, content in png_chunks(view):
+        if chunk == b"IDAT":
+            for start in range(0, len(content), PART):
+                yield content[start : start + PART]
+
+
+def _png_in_strips(packed: Iterator[memoryview], header: bytes) -> Pixels:
+    """The pixels of a PNG (`header`: its size, depth and kind) that is not interlaced, from parts of its stream.
 
     Each strip is shown to the decoder as a small PNG of its own, below the row above it.
     """
@@ -86,18 +150,19 @@ def _png_in_strips(packed: Sequence[memoryview], header: bytes) -> Pixels:
     length = 1 + array[0].nbytes  # of a packed row: its filter, its samples
     rows = max(1, strips.STRIP_BYTES // length)
     above = bytes(length)
-    stream, left = zlib.decompressobj(), iter(packed)
+    stream = zlib.decompressobj()
     waiting, top = bytearray(), 0
     source: bytes | memoryview = b""
     while top < height:
         wanted = min(rows, height - top) * length
         while len(waiting) < wanted:
-            source = source or next(left, b"")
-            more = stream.decompress(source, wanted - len(waiting))
-            if not more and not source:
+            part = source or next(packed, None)
+            if part is None:
                 raise ValueError("the file is cut off")
-            waiting += more
+            waiting += stream.decompress(part, wanted - len(waiting))
             source = stream.unconsumed_tail
+            if stream.eof and len(waiting) < wanted:
+                raise ValueError("the file is cut off")
         strip = _decode_png_rows(b"".join((above, waiting)), width, bits, kind)[1:]
         array[top : top + len(strip)] = strip
         above = b"\0" + strip[-1].astype(">u2" if bits == 16 else np.uint8).tobytes()
@@ -180,8 +245,11 @@ def png_chunks(data: Bytes) -> Iterator[tuple[bytes, Bytes]]:
     Of a memoryview, contents are views into it.
     """
     place = len(PNG_SIGNATURE)
-    name = b""
+    name, number = b"", 0
     while name != b"IEND":
+        number += 1
+        if number > MAX_CHUNKS and number * BYTES_A_CHUNK > len(data):
+            raise ValueError(f"it has more than {number - 1:,} chunks")
         head = data[place : place + 8]
         if len(head) < 8:
             raise ValueError("the file is cut off")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from PIL import Image, ImageFile, JpegImagePlugin
 from manyfill.errors import BadImage, TooLarge
 from manyfill.files import Content, open_regular
 from manyfill.files import read as read_file
+from manyfill.photos import tags
 from manyfill.photos.arrays import array_of_tensor, from_array
 from manyfill.photos.bmp import read_bmp, read_gif
 from manyfill.photos.decoded import Decoded, check_size, upright_photo
@@ -27,6 +29,7 @@ from manyfill.photos.tiff import read_tiff
 from manyfill.photos.webp import read_webp
 
 READING_IN_STRIPS, READING_AT_ONCE = 8, 14  # bytes a pixel of photo and mask, and of what decoding them takes
+MAX_FILE = 8 << 30  # bytes: twice what the largest photo takes without compression
 _READERS: Mapping[str, Callable[[bytes, str, int], Decoded]] = {
     "jpeg": read_jpeg,
     "png": read_png,
@@ -39,13 +42,14 @@ _READERS: Mapping[str, Callable[[bytes, str, int], Decoded]] = {
 }
 
 
-def read(source: Any, *, max_pixels: int = MAX_PIXELS) -> Photo:
+def read(source: Any, *, max_pixels: int = MAX_PIXELS, strict: bool = False) -> Photo:
     """Decodes a photo, upright and at its own depth.
 
     `source`: a path, or a file that was read (`load`); its bytes, or an open binary file; a PIL image; an array (H,W),
     (H,W,1|2|3|4) of uint8, uint16, bool, or float in [0,1] (which becomes 8 bits); a torch tensor (H,W), (C,H,W),
     (1,C,H,W); or a Photo.
-    Raises BadImage for whatever is not one still photo, TooLarge (before decoding) over `max_pixels`.
+    Raises BadImage for whatever is not one still photo, TooLarge (before decoding) over `max_pixels`. A JPEG that lacks
+    no more than an eighth at its end is read, with a note; `strict` refuses it.
     """
     if isinstance(source, Photo):
         check_size("the photo", source.width, source.height, max_pixels)
@@ -53,18 +57,18 @@ def read(source: Any, *, max_pixels: int = MAX_PIXELS) -> Photo:
     if isinstance(source, (str, os.PathLike)):
         source = load(Path(os.fspath(source)))
     if isinstance(source, Content):
-        return _decode(source.data, str(source.path), max_pixels, source.path)
+        return _decode(source.data, str(source.path), max_pixels, source.path, strict)
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _decode(bytes(source), "the photo", max_pixels, None)
+        return _decode(bytes(source), "the photo", max_pixels, None, strict)
     if isinstance(source, Image.Image):
-        return _from_pil(source, max_pixels)
+        return _from_pil(source, max_pixels, strict)
     if isinstance(source, np.ndarray):
         return from_array(source, max_pixels)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(source, torch.Tensor):
         return from_array(array_of_tensor(source), max_pixels)
     if hasattr(source, "read"):
-        return _decode(bytes(source.read()), "the photo", max_pixels, None)
+        return _decode(bytes(source.read()), "the photo", max_pixels, None, strict)
     raise BadImage(
         f"a photo cannot be read from {type(source).__name__}. Give a path, bytes, a PIL image, an array or a tensor."
     )
@@ -95,9 +99,13 @@ def load(path: Path) -> Content:
     Raises BadImage in words for whatever the system says, and for a pipe, socket, device or folder.
     """
     try:
+        if (size := os.stat(path).st_size) > MAX_FILE:
+            raise TooLarge(f"{path} has {size >> 30:,} GiB, more than the largest photo. Is it one?")
         return read_file(path)
     except FileNotFoundError:
         raise BadImage(f"there is no file {path}. Check the spelling.") from None
+    except MemoryError:
+        raise TooLarge(f"{path} does not fit into this machine's memory. Make it smaller.") from None
     except (OSError, ValueError) as error:
         if path.is_dir():
             raise BadImage(f"{path} is a folder, not a photo. Give one file in it.") from None
@@ -127,7 +135,7 @@ def _sniff(data: bytes) -> str | None:
     return None
 
 
-def _decode(data: bytes, name: str, max_pixels: int, path: Path | None) -> Photo:
+def _decode(data: bytes, name: str, max_pixels: int, path: Path | None, strict: bool) -> Photo:
     """A file's bytes to a Photo; every decoder's complaint becomes one line."""
     if not data:
         raise BadImage(f"{name} is empty (0 bytes).")
@@ -138,7 +146,9 @@ def _decode(data: bytes, name: str, max_pixels: int, path: Path | None) -> Photo
         )
     with _in_words(name, f"a damaged or cut off {format.upper()} file"):
         decoded = _READERS[format](data, name, max_pixels)
-    return upright_photo(decoded, path)
+        if strict and decoded.cut_off:
+            raise ValueError("the file is cut off")
+        return upright_photo(decoded, path)
 
 
 @contextmanager
@@ -158,7 +168,7 @@ def _in_words(name: str, what: str) -> Iterator[None]:
         raise BadImage(f"{name} is {what} ({why}). Save or download it again.") from error
 
 
-def _from_pil(image: Image.Image, max_pixels: int) -> Photo:
+def _from_pil(image: Image.Image, max_pixels: int, strict: bool) -> Photo:
     """A PIL image of the user's; one that is still unread is read here, so that 16 bits stay 16."""
     check_size("the photo", image.width, image.height, max_pixels)
     format = {"MPO": "JPEG", "DIB": "BMP", "HEIF": "HEIC"}.get(image.format or "", image.format or "").lower()
@@ -167,9 +177,24 @@ def _from_pil(image: Image.Image, max_pixels: int) -> Photo:
         image.fp.seek(0)
         data = image.fp.read()
         image.fp.seek(place)
-        return _decode(data, "the photo", max_pixels, None)
+        return _decode(data, "the photo", max_pixels, None, strict)
     with _in_words("the photo", "damaged or cut off"):
         decoded = decoded_of_pil(image, "the photo", format if format in FORMATS else "png", lossy=format in QUALITY)
+        decoded.orientation, decoded.exif = _orientation(image), decoded.exif or _text_exif(image)
         if isinstance(image, JpegImagePlugin.JpegImageFile):
             decoded.jpeg = coding_of_pil(image)
-    return upright_photo(decoded)
+        return upright_photo(decoded)
+
+
+def _text_exif(image: Image.Image) -> bytes | None:
+    """EXIF that a PNG holds as text."""
+    return image.getexif().tobytes().removeprefix(b"Exif\0\0") if "Raw profile type exif" in image.info else None
+
+
+def _orientation(image: Image.Image) -> int:
+    """1 to 8 as Pillow has it, for the user may have changed it there; 1 for anything else."""
+    try:
+        found = int(image.getexif().get(tags.ORIENTATION, 1))
+    except (ValueError, TypeError, KeyError, SyntaxError, struct.error, OSError):
+        return 1  # damaged EXIF: browsers show such a photo as it is stored
+    return found if 1 <= found <= 8 else 1

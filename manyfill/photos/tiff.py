@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +14,7 @@ from PIL import ImageFile, TiffImagePlugin
 
 from manyfill.errors import BadImage, TooLarge
 from manyfill.photos import strips, tags
-from manyfill.photos.decoded import PREMULTIPLIED, Decoded, check_size, refuse_several
+from manyfill.photos.decoded import ONE_BIT, PREMULTIPLIED, Decoded, check_size
 from manyfill.photos.directories import (
     Directory,
     Entry,
@@ -28,10 +27,10 @@ from manyfill.photos.directories import (
     shorts,
 )
 from manyfill.photos.laying import laid_strips, rows_of_strip
-from manyfill.photos.metadata import descriptive_entries, exif_of_tiff, exif_order
+from manyfill.photos.metadata import descriptive_entries, exif_of_tiff, exif_order, further_tags, resolution_of
 from manyfill.photos.opencv import decode_with_opencv
 from manyfill.photos.photo import Lay, Photo, Pixels
-from manyfill.photos.pillow import array_of_pil, as_bytes, finite_dpi
+from manyfill.photos.pillow import array_of_pil, as_bytes
 
 TIFF_LEVEL = 4
 TIFF_COMPRESSIONS = (1, 5, 8, 32773, 32946)  # none, LZW, Deflate, PackBits, old Deflate
@@ -50,23 +49,33 @@ TIFF_DECODED = (  # tags that say how pixels are stored
     tags.JPEG_TABLES,
     *tags.YCBCR,
 )
+TIFF_PLACES = (  # and where they lie
+    tags.IMAGE_LENGTH,
+    tags.STRIP_OFFSETS,
+    tags.STRIP_SIZES,
+    tags.ROWS_PER_STRIP,
+    tags.TILE_WIDTH,
+    tags.TILE_LENGTH,
+    tags.TILE_OFFSETS,
+    tags.TILE_SIZES,
+    *tags.OLD_JPEG,
+)
+SLACK = 1 << 20
 SPOOLED = 16 << 20  # bytes of a TIFF's strips that are held in memory
 
 
 def read_tiff(data: bytes, name: str, max_pixels: int) -> Decoded:
-    """A TIFF's bytes, decoded strip by strip where its layout allows."""
-    pages = list(directories(data))
-    page = pages[0]
+    """A TIFF's bytes, decoded strip by strip where its layout allows; decoders see no more than they need."""
+    page = directory(data)
     if tags.DNG_VERSION in page.entries or page.number(tags.SUBFILE_TYPE, 0) & 1:
         raise BadImage(f"{name} is a camera's raw file. Develop it to TIFF, PNG or JPEG first.")
     width, height = page.number(tags.IMAGE_WIDTH, 0), page.number(tags.IMAGE_LENGTH, 0)
     check_size(name, width, height, max_pixels)
-    whole = sum(not other.number(tags.SUBFILE_TYPE, 0) & 1 for other in pages)
-    refuse_several(name, whole, "pages")
     bits, kinds = page.numbers(tags.BITS_PER_SAMPLE, (1,)), page.numbers(tags.SAMPLE_FORMAT, (1,))
     if len({*bits}) > 1 or bits[0] not in (1, 2, 4, 8, 16) or any(kind not in (1, 4) for kind in kinds):
         sort = {2: "signed", 3: "floating-point"}.get(kinds[0], "integer")
         raise BadImage(f"{name} holds {bits[0]}-bit {sort} samples. Convert it to 8 or 16 bits per channel.")
+    _check_packed(data, page)
     notes: list[str] = []
     extra, samples = page.number(tags.EXTRA_SAMPLES, 2), page.number(tags.SAMPLES_PER_PIXEL, 1)
     unexplained = extra == 0 and samples == 4 and page.number(tags.PHOTOMETRIC, 1) == 2
@@ -74,29 +83,30 @@ def read_tiff(data: bytes, name: str, max_pixels: int) -> Decoded:
     if bits[0] == 16:
         array: Pixels = _tiff16(data, page, name)
     else:
-        straight = {tags.EXTRA_SAMPLES: shorts(page.order, 2)}  # as other programs take it
-        found = _tiff_in_strips(data, page, lambda part: _pil_tiff(part, name), straight if unexplained else {})
-        if found is not None:
-            array = found
-        else:
-            known = _patched(data, page, tags.ORIENTATION, 1)  # Pillow would turn it, we turn everything alike
-            if unexplained:
-                known = _patched(known, page, tags.EXTRA_SAMPLES, 2)
-            image = _Tiff(io.BytesIO(known))
+        straight = {tags.EXTRA_SAMPLES: shorts(page.order, 2)} if unexplained else {}  # as other programs take it
+        found = _tiff_in_strips(data, page, lambda part: _pil_tiff(part, name), straight)
+        if found is None:
+            image = _Tiff(io.BytesIO(_told_only_pixels(data, page, straight)))
             image.load()
-            array = array_of_pil(image, name, notes)
+            image.info["icc_profile"] = icc
+            found = array_of_pil(image, name, notes)
             icc = as_bytes(image.info.get("icc_profile"))  # CMYK's is gone by now
+        array = found
     if unexplained and not array[..., -1].any():
         array = array[..., :-1]  # no alpha after all: the photo would be invisible
     if extra == 1:
         notes.append(PREMULTIPLIED)
+    if bits[0] == 1:
+        notes.append(ONE_BIT)
     if array.shape[:2] != (height, width):
         raise ValueError("its size and its pixels disagree")
-    across, down = page.ratio(tags.X_RESOLUTION), page.ratio(tags.Y_RESOLUTION)
-    unit = {2: 1.0, 3: 2.54}.get(page.number(tags.RESOLUTION_UNIT, 2), 0.0)
+    pages = sum(not other.number(tags.SUBFILE_TYPE, 0) & 1 for other in directories(data))
+    if pages > 1:
+        notes.append(f"Only the first of its {pages} pages was read; the others are not written.")
     turn = page.number(tags.ORIENTATION, 1)
     turn = turn if 1 <= turn <= 8 else 1
     xmp = page.raw(tags.XMP)
+    extras, beside = further_tags(page, upright=turn == 1)
     return Decoded(
         array=array,
         format="tiff",
@@ -104,10 +114,32 @@ def read_tiff(data: bytes, name: str, max_pixels: int) -> Decoded:
         icc=icc,
         exif=exif_of_tiff(data, page),
         xmp=xmp.rstrip(b"\0") if xmp else None,
-        dpi=finite_dpi((across * unit, down * unit)) if across and down else None,
+        dpi=resolution_of(page),
         lossy=page.number(tags.COMPRESSION, 1) in (6, 7, 34892, 50001),
-        notes=notes,
+        tiff_extras=extras,
+        beside=beside,
+        notes=list(dict.fromkeys(notes)),
     )
+
+
+def _check_packed(data: bytes, page: Directory) -> None:
+    """ValueError where strips or tiles overlap so much that reading them costs more than the file or the picture."""
+    counts = page.numbers(tags.TILE_SIZES) or page.numbers(tags.STRIP_SIZES)
+    pixels = page.number(tags.IMAGE_WIDTH, 0) * page.number(tags.IMAGE_LENGTH, 0)
+    picture = pixels * page.number(tags.SAMPLES_PER_PIXEL, 1) * page.number(tags.BITS_PER_SAMPLE, 1) // 8
+    if sum(counts) > 2 * max(len(data), picture) + SLACK:
+        raise ValueError("its strips overlap")
+
+
+def _told_only_pixels(data: bytes, page: Directory, replaced: Mapping[int, Entry]) -> bytes:
+    """The file behind a directory of what decoding needs alone: no orientation, no metadata, no further pages."""
+    shown = {tag: page.entries[tag] for tag in (*TIFF_DECODED, *TIFF_PLACES) if tag in page.entries}
+    for tag, entry in shown.items():
+        if entry.kind in (16, 18):  # of a BigTIFF
+            shown[tag] = longs(page.order, *page.numbers(tag))
+    at = len(data) + len(data) % 2
+    directory = pack_directory(page.order, shown | dict(replaced), at)
+    return b"".join((pack_header(page.order, at), memoryview(data)[8:], b"\0" * (len(data) % 2), directory))
 
 
 class _Tiff(TiffImagePlugin.TiffImageFile):
@@ -159,9 +191,14 @@ def _tiff_in_strips(
         raise ValueError("the file is cut off")
     shown = {tag: page.entries[tag] for tag in TIFF_DECODED if tag in page.entries} | dict(replaced)
     together = max(1, 4 * strips.STRIP_BYTES // (rows * length))
-    view, array, top = memoryview(data), None, 0
-    for first in range(0, len(offsets), together):
-        packed = [view[offsets[k] : offsets[k] + counts[k]] for k in range(first, min(first + together, len(offsets)))]
+    view, array, top, first = memoryview(data), None, 0, 0
+    while first < len(offsets):
+        packed: list[memoryview] = []
+        size = 0
+        while first < len(offsets) and len(packed) < together and (not packed or size < 4 * strips.STRIP_BYTES):
+            packed.append(view[offsets[first] : offsets[first] + counts[first]])
+            size += counts[first]
+            first += 1
         places = [8, *(8 + int(end) for end in np.cumsum([len(strip) for strip in packed]))]
         at = places.pop()
         here = min(len(packed) * rows, height - top)
@@ -181,14 +218,6 @@ def _tiff_in_strips(
         array[top : top + here] = part
         top += here
     return array
-
-
-def _patched(data: bytes, page: Directory, tag: int, number: int) -> bytes:
-    """The file with another 16-bit number under a tag, where it has that tag."""
-    entry = page.entries.get(tag)
-    if entry is None or entry.kind != 3:
-        return data
-    return data[: entry.place] + struct.pack(page.order + "H", number) + data[entry.place + 2 :]
 
 
 def _tiff16(data: bytes, page: Directory, name: str) -> NDArray[np.uint16]:
@@ -293,7 +322,7 @@ def write_tiff(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[b
 
 def _tiff_parts(photo: Photo, lay: Lay | None, packed: IO[bytes]) -> Iterator[bytes]:
     height, width, samples = photo.height, photo.width, len(photo.mode)
-    order = exif_order(photo.exif)
+    order = exif_order(photo.exif or photo.tiff_extras)
     rows = rows_of_strip(photo)
     counts: list[int] = []
     for _, strip in laid_strips(photo, lay):
@@ -309,6 +338,8 @@ def _tiff_parts(photo: Photo, lay: Lay | None, packed: IO[bytes]) -> Iterator[by
     entries: dict[int, Entry] = {}
     if photo.exif is not None:
         entries |= descriptive_entries(photo.exif, directory(photo.exif))
+    if photo.tiff_extras is not None and exif_order(photo.tiff_extras) == order:
+        entries |= directory(photo.tiff_extras).entries
     entries |= {
         tags.IMAGE_WIDTH: longs(order, width),
         tags.IMAGE_LENGTH: longs(order, height),

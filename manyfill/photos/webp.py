@@ -13,6 +13,8 @@ from manyfill.photos.decoded import Decoded, check_size, refuse_several
 from manyfill.photos.photo import QUALITY, Lay, Photo, is_lossless
 from manyfill.photos.pillow import decoded_of_pil, icc_for_rgb, save_with_pillow
 
+MAX_CHUNKS = 1000
+
 
 def read_webp(data: bytes, name: str, max_pixels: int) -> Decoded:
     """A WebP's bytes, decoded whole."""
@@ -33,9 +35,11 @@ def write_webp(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[b
 
 
 def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, int]]:
-    """(name, where the content lies)."""
+    """(name, where the content lies) of the first MAX_CHUNKS; a photo has some five."""
     place = 12
-    while place + 8 <= len(data):
+    for _ in range(MAX_CHUNKS):
+        if place + 8 > len(data):
+            return
         name, size = struct.unpack_from("<4sI", data, place)
         yield name, place + 8
         place += 8 + size + size % 2

@@ -23,9 +23,10 @@ from manyfill.photos.directories import (
     pack_header,
     shorts,
 )
-from manyfill.photos.metadata import descriptive_entries, exif_of_tiff, iptc_only, upright_exif, upright_xmp
+from manyfill.photos.metadata import descriptive_entries, exif_of_tiff, iptc_only, upright_exif
 from manyfill.photos.png import png_chunks, png_file
 from manyfill.photos.webp import webp_is_lossless, webp_size
+from manyfill.photos.xmp import upright_xmp
 
 ORDERS = st.sampled_from(["<", ">"])
 
@@ -40,7 +41,7 @@ def plain(entries: object) -> object:
     """A directory without the places of its values."""
     assert isinstance(entries, dict)
     return {
-        tag: (kind, n, value if isinstance(value, bytes) else plain(value))
+        tag: (kind, n, plain(value) if isinstance(value, dict) else bytes(value))
         for tag, (kind, n, value, _) in entries.items()
     }
 
