@@ -13,6 +13,11 @@ def resident() -> int:
     return _kilobytes(STATUS, "VmRSS") or 0
 
 
+def virtual() -> int | None:
+    """Bytes of addresses that this process has mapped, what RLIMIT_AS counts; None where the system does not say."""
+    return _kilobytes(STATUS, "VmSize")
+
+
 def available() -> int | None:
     """Bytes that can still be had without swapping, in a container no more than its limit leaves; None: unknown."""
     free = _kilobytes(SYSTEM, "MemAvailable")

@@ -1,0 +1,237 @@
+"""Photos opened in processes of their own: what comes back, and what a file that is the end of a decoder costs."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pytest
+from serving import PHOTO_PNG, file_of, photo_of
+
+from manyfill import memory, photos
+from manyfill.errors import BadImage, BadMask, TooLarge
+from manyfill.server.decoding import Decoders, program
+from manyfill.server.queue import Cancelled
+
+ROOM = 1 << 30
+
+
+def nobody_left() -> None:
+    """A check that lets everything go on."""
+
+
+@contextmanager
+def decoders(count: int = 1, *, seconds: float = 20.0, hostile: str | None = None) -> Iterator[Decoders]:
+    """`hostile`: Python that a decoder runs with `data`, instead of opening it, where it begins with "bomb"."""
+    command = None
+    if hostile is not None:
+        lines = "\n".join(f"        {line}" for line in hostile.splitlines())
+        code = (
+            "import sys, os, time; sys.path[:] = sys.argv[1:]\nfrom manyfill.server import decoder\n"
+            "opened = decoder._KINDS['photo']\ndef photo(data, order):\n"
+            f"    if data.startswith(b'bomb'):\n{lines}\n    return opened(data, order)\n"
+            "decoder._KINDS['photo'] = photo\ndecoder.main()\n"
+        )
+        command = [sys.executable, "-c", code, *program()[3:]]
+    pool = Decoders(count, pixels=50_000_000, seconds=seconds, command=command)
+    pool.start()
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+def opened(pool: Decoders, data: bytes = PHOTO_PNG, check: Callable[[], None] = nobody_left, **more: Any) -> Any:
+    return pool.photo(data, **{"memory": ROOM, "check": check, **more})
+
+
+def kinds() -> dict[str, bytes]:
+    grey, deep = photo_of(channels=1).reshape(40, 50), photo_of(dtype=np.uint16)
+    found = {format: file_of(photo_of(), format) for format in ("PNG", "JPEG", "WEBP", "TIFF", "BMP")}
+    found |= {"grey": file_of(grey), "RGBA": file_of(photo_of(channels=4))}
+    found |= {"grey alpha": photos.encode(photos.read(np.dstack([grey, grey])), format="png")}
+    found |= {"16 bits": photos.encode(photos.read(deep), format="tiff")}
+    with_more = photos.read(file_of(photo_of(), "JPEG", dpi=(72, 72), comment=b"a comment", quality=77))
+    return found | {"JPEG with more": photos.encode(with_more)}
+
+
+def test_a_photo_is_what_it_is_when_it_is_read_here() -> None:
+    with decoders() as pool:
+        for name, data in kinds().items():
+            here, there = photos.read(data), opened(pool, data)
+            for each in fields(here):
+                one, other = getattr(here, each.name), getattr(there, each.name)
+                same = np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other
+                assert same, (name, each.name)
+        assert opened(pool, kinds()["grey"]).pixels.strides[-1] == 0, "grey is held three times"
+
+
+def test_what_is_wrong_with_a_file_is_said_as_it_is_said_here() -> None:
+    with decoders() as pool:
+        (pid,) = pool.pids
+        for data in (b"", b"rubbish", PHOTO_PNG[:200], kinds()["JPEG"][:50]):
+            with pytest.raises(BadImage) as here:
+                photos.read(data)
+            with pytest.raises(BadImage) as there:
+                opened(pool, data)
+            assert str(there.value) == str(here.value)
+        with pytest.raises(BadMask, match="the mask"):
+            opened(pool, b"rubbish", mask=True)
+        with pytest.raises(TooLarge, match="million pixels"):
+            opened(pool, file_of(np.zeros((8000, 8000), np.uint8)))
+        assert pool.pids == [pid], "a bad file cost a process"
+
+
+def test_memory_is_bounded_and_the_process_goes_on() -> None:
+    with decoders() as pool:
+        data = file_of(np.zeros((5000, 6000, 3), np.uint8), "JPEG")
+        with pytest.raises(TooLarge, match="more memory than the 64 MiB"):
+            opened(pool, data, memory=64 << 20)
+        assert opened(pool, data).width == 6000
+
+
+def test_a_decoder_that_has_grown_gives_its_place_to_a_fresh_one() -> None:
+    hostile = "decoder.kept = bytearray(150_000_000)\nfor at in range(0, len(decoder.kept), 4096): decoder.kept[at] = 1"
+    with decoders(hostile=hostile + "\nraise decoder.BadImage('it was a bomb')") as pool:
+        (pid,) = pool.pids
+        with pytest.raises(BadImage, match="it was a bomb"):
+            opened(pool, b"bomb")
+        assert pool.pids != [pid]
+        assert opened(pool).width == 50
+
+
+@pytest.mark.parametrize(
+    ("hostile", "error", "words"),
+    [
+        ("while True: pass", BadImage, "more than 1 seconds of processor time"),
+        ("import re; re.match('(a*)*b', 'a' * 60)", BadImage, "processor time"),  # holds the interpreter
+        ("os.kill(os.getpid(), 11)", BadImage, "broke down"),
+        ("os.abort()", BadImage, "broke down"),
+        ("os._exit(0)", BadImage, "broke down"),
+        ("held = bytearray(2 << 30)", TooLarge, "more memory than"),
+        ("held = []\nwhile True: held.append(bytes(1 << 20))", TooLarge, "more memory than"),
+        ("return photo(data, order)", BadImage, "nested too deeply"),
+        ("os.write(1, b'printed by a library\\n'); return opened(b'', order)", BadImage, "empty"),
+        ("return [b'no answer at all']", BadImage, "broke down"),
+        ("return [b'{}\\n']", BadImage, "broke down"),
+        ("return [b'[' * 5000 + b'\\n']", BadImage, "broke down"),
+        ("return [b'{\"photos\": [{\"height\": 99999, \"width\": 99999}]}\\n']", BadImage, "broke down"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_the_end_of_a_decoder_costs_itself_alone(hostile: str, error: type, words: str) -> None:
+    with decoders(seconds=1.0, hostile=hostile) as pool:
+        with pytest.raises(error, match=words):
+            opened(pool, b"bomb")
+        assert opened(pool).width == 50
+        assert opened(pool).width == 50, "the pool lost a process"
+
+
+def test_nothing_but_a_photos_parts_comes_out_of_an_answer() -> None:
+    hostile = (
+        "import pickle, json\n"
+        "class Evil:\n"
+        "    def __reduce__(self): return (os.system, ('exit 1',))\n"
+        "state = pickle.dumps({'icc': Evil()})\n"
+        "one = {'state': len(state), 'height': 1, 'width': 1, 'depth': 8, 'grey': True, 'alpha': False}\n"
+        "return [json.dumps({'photos': [one]}).encode() + b'\\n', state, b'x']"
+    )
+    with decoders(hostile=hostile) as pool:
+        with pytest.raises(BadImage, match="broke down"):
+            opened(pool, b"bomb")
+        assert opened(pool).width == 50
+
+
+@pytest.mark.parametrize("hostile", ["while True: pass", "time.sleep(600)"])
+def test_who_leaves_ends_the_decoding(hostile: str) -> None:
+    with decoders(hostile=hostile) as pool:
+        gone = threading.Event()
+
+        def check() -> None:
+            if gone.is_set():
+                raise Cancelled
+
+        threading.Timer(0.5, gone.set).start()
+        with pytest.raises(Cancelled):
+            opened(pool, b"bomb", check)
+        assert opened(pool).width == 50
+
+
+def test_who_leaves_while_all_decoders_are_busy_does_not_wait_for_one() -> None:
+    with decoders(hostile="time.sleep(600)") as pool:
+        gone = threading.Event()
+
+        def check() -> None:
+            if gone.is_set():
+                raise Cancelled
+
+        threads = [threading.Thread(target=pytest.raises, args=(Cancelled, opened, pool, b"bomb", check)) for _ in "ab"]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.2)
+        gone.set()
+        for thread in threads:
+            thread.join(60)
+        assert not any(thread.is_alive() for thread in threads)
+        assert opened(pool).width == 50
+
+
+def test_one_that_died_while_it_was_idle_is_replaced() -> None:
+    with decoders() as pool:
+        opened(pool)
+        os.kill(pool.pids[0], signal.SIGKILL)
+        os.waitid(os.P_PID, pool.pids[0], os.WEXITED | os.WNOWAIT)
+        assert opened(pool).width == 50
+
+
+def test_ctrl_c_and_sigterm_are_the_servers_to_handle() -> None:
+    with decoders() as pool:
+        opened(pool)
+        (pid,) = pool.pids
+        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGINT)
+        assert opened(pool).width == 50 and pool.pids == [pid]
+
+
+def test_they_end_with_the_pool() -> None:
+    with decoders(2) as pool:
+        pids = pool.pids
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def base64_of(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def test_a_json_body_is_taken_apart_out_there() -> None:
+    with decoders() as pool:
+        picture = base64_of(PHOTO_PNG)
+        body = {"image": picture, "mask": f"data:image/png;base64,{picture}", "sd_seed": 2**40,
+                "prompt": "x" * 5000, "nested": [[{}]], "flag": True, "nothing": None}  # fmt: skip
+        found = pool.iopaint(json.dumps(body).encode(), memory=ROOM, check=nobody_left)
+        assert [photo.width for photo in found.photos if photo] == [50, 50]
+        assert found.fields == {"image": "", "mask": "", "sd_seed": 2**40, "prompt": "x" * 1000, "flag": True,
+                                "nothing": None}  # fmt: skip
+        for text in (b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"a": 1e400' + b"0" * 5000):
+            assert pool.iopaint(text, memory=ROOM, check=nobody_left).fields is None
+
+
+@pytest.mark.parametrize("body", [b"[" + b"{}," * 20_000_000 + b"{}]", b'{"a":[' + b"[]," * 20_000_000 + b"1]}"])
+def test_a_json_body_that_swells_is_refused_and_swells_nothing_here(body: bytes) -> None:
+    with decoders() as pool:
+        before = memory.resident()
+        with pytest.raises(TooLarge, match="more memory"):
+            pool.iopaint(body, memory=300 << 20, check=nobody_left)
+        assert memory.resident() < before + (50 << 20)
+        assert opened(pool).width == 50
