@@ -80,8 +80,14 @@ def serve(
         int, typer.Option("--max-per-client", min=1, help="Requests that one client may have waiting.")
     ] = 32,
     max_memory: Annotated[
-        str, typer.Option("--max-memory", metavar="SIZE", help="For uploads, results and photos, beside the models.")
-    ] = "4G",
+        str | None,
+        typer.Option(
+            "--max-memory",
+            metavar="SIZE",
+            help="Of the whole server, with program and models.  [default: 3.5G more than these hold]",
+            show_default=False,
+        ),
+    ] = None,
     timeout: Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds for one request.")] = 300.0,
     keep: Annotated[float, typer.Option("--keep", min=0.001, help="Minutes that results by URL are kept.")] = 60.0,
 ) -> int:
@@ -114,7 +120,7 @@ def serve(
                 waiting=max_queue,
                 per_client=max_per_client,
                 seconds=timeout,
-                memory=parse_size(max_memory),
+                memory=None if max_memory is None else parse_size(max_memory),
                 result_seconds=60 * keep,
             ),
         )

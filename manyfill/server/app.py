@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import fastapi_offline
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
@@ -24,15 +26,22 @@ from starlette.types import Scope
 from manyfill import __version__
 from manyfill.errors import ManyfillError
 from manyfill.server import errors, iopaint, openai
+from manyfill.server.decoding import Decoders
 from manyfill.server.errors import ClientLeft, OpenAIError, Refusal, described
+from manyfill.server.forms import ResultForm
 from manyfill.server.iopaint import TAG as IOPAINT
 from manyfill.server.limits import GUARDED, Guard, Uploads
 from manyfill.server.metrics import Metrics
 from manyfill.server.openai import TAG as OPENAI
+from manyfill.server.pictures import Encoded
 from manyfill.server.queue import WorkQueue
+from manyfill.server.replies import sent
 from manyfill.server.results import Results
 from manyfill.server.service import Models, Service, load_models
 from manyfill.server.settings import MOST_FILLS, Settings
+from manyfill.server.shares import Shares
+from manyfill.server.spool import Spools
+from manyfill.server.work import writing
 
 PAGE = Path(__file__).parent / "page"
 
@@ -99,25 +108,39 @@ def _is_at(route: Route, path: str) -> bool:
     return route.path_regex.match(path) is not None
 
 
-def create_app(settings: Settings, *, load: Callable[[str], Models] | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, *, load: Callable[[str], Models] | None = None, decoders: Decoders | None = None
+) -> FastAPI:
     """The ASGI application; its workers load the models when it starts up.
 
     `load`: gives the models, under the names of `settings.models`, for a device; default: as the settings say.
+    `decoders`: open photos; default: one process for each worker, and one for the desk.
     """
     limits = settings.limits
     load = load or partial(load_models, settings)
+
+    def loaded(device: str) -> Models:
+        models = load(device)
+        shares.settle()
+        return models
+
     queue: WorkQueue[Models] = WorkQueue(
-        [partial(load, device) for device in settings.devices],
+        [partial(loaded, device) for device in settings.devices],
         waiting=limits.waiting,
         per_client=limits.per_client,
     )
     desk: WorkQueue[Models] = WorkQueue([lambda: {}], waiting=limits.waiting, per_client=limits.per_client)
+    decoders = decoders or Decoders(len(settings.devices) + 1, pixels=limits.pixels, seconds=limits.decode_seconds)
+    shares = Shares(limits.memory, workers=len(settings.devices), processes=decoders.count)
     service = Service(
         settings=settings,
         queue=queue,
         desk=desk,
-        results=Results(seconds=limits.result_seconds, limit=limits.memory // 4),
-        uploads=Uploads(limits.memory // 4),
+        decoders=decoders,
+        shares=shares,
+        spools=Spools(shares),
+        results=Results(seconds=limits.result_seconds, limit=lambda: shares.results),
+        uploads=Uploads(lambda: shares.uploads),
         metrics=Metrics(),
         created=int(time.time()),
     )
@@ -125,11 +148,13 @@ def create_app(settings: Settings, *, load: Callable[[str], Models] | None = Non
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        decoders.start()
         for line in (queue, desk):
             line.start()
         yield
         for line in (queue, desk):
             await line.close()
+        await asyncio.to_thread(decoders.close)
 
     app = FastAPI(
         title="Manyfill", version=__version__, description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
@@ -157,6 +182,7 @@ def _watch(service: Service) -> None:
     watch("queue_running", "Requests that are being worked on.", lambda: queue.running)
     watch("ready", "1 when a model is loaded.", lambda: queue.tool is not None)
     watch("upload_bytes", "Request bodies held in memory.", lambda: service.uploads.held)
+    watch("answer_bytes", "Files of answers that are not yet read.", lambda: service.spools.ledger.held)
     watch("result_bytes", "Results held in memory for their URLs.", lambda: service.results.held)
 
 
@@ -246,21 +272,29 @@ def _add_operations(app: FastAPI, service: Service) -> None:
     queue, limits = service.queue, service.settings.limits
     public = PublicLimits(body_bytes=limits.body, pixels=limits.pixels, fills=MOST_FILLS, seconds=limits.seconds)
     missing = described(OpenAIError, {404: "No such result, or no longer.", 421: "Wrong host name."})
+    unwritten = {status: openai.REFUSALS[status] for status in (400, 413, 429, 500, 503, 504)}
     shown: dict[int | str, dict[str, Any]] = {
         200: {"description": "The picture.", "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}
     }
 
     @app.get("/results/{name}", summary="A result by its URL", name="result", tags=["Results"],
-             response_class=Response, responses=missing | shown)  # fmt: skip
-    async def result(name: str) -> Response:
-        whole = service.results.get(name).whole
-        return Response(whole.data, media_type=whole.media_type, headers={"Cache-Control": "private, max-age=600"})
+             response_class=Response, responses=missing | unwritten | shown)  # fmt: skip
+    async def result(request: Request, name: str, asked: Annotated[ResultForm, Query()]) -> Response:
+        whole, headers = service.results.get(name).whole, {"Cache-Control": "private, max-age=600"}
+        if isinstance(whole, Encoded):
+            return Response(whole.data, media_type=whole.media_type, headers=headers)
+        if asked.format is not None or asked.quality is not None:
+            whole = replace(whole, asked=asked.format or whole.asked, quality=asked.quality)
+        with service.answers(request, writing(whole, service), fills=False) as answers:
+            file = await answers.next()
+        assert file is not None, "writing gives a file or an error"
+        return sent(file, whole, headers)
 
     @app.get("/results/{name}/preview", summary="A result, small", tags=["Results"],
              response_class=Response, responses=missing | shown)  # fmt: skip
     async def preview(name: str) -> Response:
-        small = service.results.get(name).preview
-        return Response(small.data, media_type=small.media_type, headers={"Cache-Control": "private, max-age=600"})
+        small, headers = service.results.get(name).preview, {"Cache-Control": "private, max-age=600"}
+        return Response(small.data, media_type=small.media_type, headers=headers)
 
     @app.get("/healthz", summary="Whether the server can fill photos", tags=["Operation"], response_model=Health,
              responses={503: {"model": Health, "description": "No model is loaded: not yet, or never."}})  # fmt: skip

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from manyfill.photos import ALIASES, FORMATS
 from manyfill.server.errors import Refusal
 from manyfill.server.service import MOST_SEED
 from manyfill.server.settings import MOST_FILLS
@@ -20,6 +21,8 @@ from manyfill.server.settings import MOST_FILLS
 FIELDS = 64  # parts of a form at most
 TEXT_BYTES = 256 << 10  # of one text field: OpenAI's prompts have up to 32,000 letters
 SIZE = r"^(auto|[1-9][0-9]{0,4}x[1-9][0-9]{0,4})$"
+RESULT = 100  # letters of a result's name at most
+BY_NAME = "the name of a result, the last part of its `url`; 404 `result_expired` when it is gone."
 IGNORED = "Accepted, so that programs written for OpenAI work; without meaning here."
 
 Form = TypeVar("Form", bound="PictureForm")
@@ -93,6 +96,7 @@ class EditForm(PictureForm):
         0, ge=0, le=256,
         description="Ours. Let the fill blend into the photo this far outside the hole; 0 keeps known pixels exact.",
     )  # fmt: skip
+    image_result: str | None = Field(None, max_length=RESULT, description="Ours. Instead of `image`: " + BY_NAME)
     uncertainty: bool = Field(False, description="Ours. Also send a picture of where the fills disagree.")
     background: str | None = Field(None, description=IGNORED)
     quality_: str | None = Field(None, alias="quality", description=IGNORED)
@@ -102,6 +106,20 @@ class EditForm(PictureForm):
 
 class MergeForm(PictureForm):
     """The text fields of /v1/images/merge."""
+
+    image_result: str | None = Field(None, max_length=RESULT, description="Instead of `image`: " + BY_NAME)
+    other_result: str | None = Field(None, max_length=RESULT, description="Instead of `other`: " + BY_NAME)
+
+
+class ResultForm(BaseModel):
+    """What can be asked of a result."""
+
+    format: str | None = Field(
+        None,
+        pattern=f"^(same|{'|'.join((*FORMATS, *ALIASES))})$",
+        description="Written as this, and not as it was asked for; `same`: the photo's own format.",
+    )
+    quality: int | None = Field(None, ge=1, le=100, description="Of JPEG, WebP, HEIC and AVIF.")
 
 
 class PreviewForm(BaseModel):

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import binascii
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,13 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import JSONResponse, Response
 
 from manyfill import photos
-from manyfill.errors import BadImage, BadMask
 from manyfill.options import FillOptions
 from manyfill.server import pictures
 from manyfill.server.errors import IOPaintError, Refusal, described
-from manyfill.server.pictures import Encoded
+from manyfill.server.pictures import Finished
 from manyfill.server.queue import Ticket
+from manyfill.server.replies import sent
 from manyfill.server.service import MOST_SEED, Models, Service, random_seed
+from manyfill.server.spool import Spool
 
 TAG = "IOPaint's interface"
 
@@ -90,38 +87,17 @@ REFUSALS = described(
 )
 
 
-def parsed(body: bytes) -> tuple[bytes, bytes, int]:
-    """Photo, mask and seed. Raises Refusal 400."""
+def validated(fields: dict[str, Any] | None) -> InpaintRequest:
+    """The request, whose pictures a decoder has taken out. Raises Refusal 400."""
+    if fields is None:
+        raise Refusal(400, 'The body is not JSON. Send {"image": ..., "mask": ...}, both base64.')
+    present = {name: value for name, value in fields.items() if value not in (None, "") or name in ("image", "mask")}
     try:
-        asked = InpaintRequest.model_validate(_present(json.loads(body)))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, ValidationError):
-            problem = error.errors()[0]
-            where = ".".join(map(str, problem["loc"])) or "the body"
-            raise Refusal(400, f"{where}: {problem['msg']}.") from None
-        raise Refusal(400, 'The body is not JSON. Send {"image": ..., "mask": ...}, both base64.') from None
-    return decoded(asked.image, "image"), decoded(asked.mask, "mask"), asked.sd_seed
-
-
-def _present(body: object) -> object:
-    """The body without options that hold nothing: they count as absent."""
-    if not isinstance(body, dict):
-        return body
-    return {name: value for name, value in body.items() if value not in (None, "") or name in ("image", "mask")}
-
-
-def decoded(text: str, name: str) -> bytes:
-    """Base64, bare or after the comma of a data URL. Raises BadImage and BadMask."""
-    kind = BadMask if name == "mask" else BadImage
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
-    try:
-        data = base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError):
-        raise kind(f"{name} is not base64 of a picture, nor a data URL. No URL and no path is ever opened.") from None
-    if not data:
-        raise kind(f"{name} is empty.")
-    return data
+        return InpaintRequest.model_validate(present)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"])) or "the body"
+        raise Refusal(400, f"{where}: {problem['msg']}.") from None
 
 
 def router(service: Service) -> APIRouter:
@@ -148,24 +124,30 @@ def router(service: Service) -> APIRouter:
         },
     )
     async def inpaint(request: Request) -> Response:
-        image, mask, asked_seed = await asyncio.to_thread(parsed, await request.body())
-        seed = random_seed() if asked_seed == -1 else asked_seed
-        pixels = service.settings.limits.pixels
+        body = await request.body()
         model = service.models[0]
 
-        def work(models: Models, ticket: Ticket[Encoded]) -> Iterator[Encoded]:
-            photo = photos.read(image, max_pixels=pixels)
-            marked = pictures.bright(photo, pictures.read_mask(mask, max_pixels=pixels))
-            options = FillOptions(seed=seed, max_memory=service.fill_memory)
-            fills = models[model].stream(photo, marked, options, progress=ticket.check)
-            for fill in fills:
+        def work(models: Models, ticket: Ticket[tuple[Finished, Spool]]) -> Iterator[tuple[Finished, Spool]]:
+            ceiling = service.fill_ceiling
+            found = service.body(body, ticket)
+            asked = validated(found.fields)
+            photo, mask = found.photos
+            assert photo is not None and mask is not None, "a picture is a text, and a text is opened"
+            options = FillOptions(
+                seed=random_seed() if asked.sd_seed == -1 else asked.sd_seed,
+                max_memory=ceiling,
+            )
+            pictures.check_room(photo, "same", service.shares.fill)
+            for fill in models[model].stream(photo, pictures.bright(photo, mask), options, progress=ticket.check):
                 service.metrics.filled(model)
-                yield pictures.encode(fill.photo, format="same")
+                whole = Finished(fill)
+                yield whole, service.written(whole, ticket)
 
         with service.answers(request, work) as answers:
             filled = await answers.next()
         assert filled is not None, "the completer always gives a fill"
-        return Response(filled.data, media_type=filled.media_type, headers={"X-Seed": str(seed)})
+        whole, file = filled
+        return sent(file, whole, {"X-Seed": str(whole.fill.seed)})
 
     read_only: dict[int | str, dict[str, Any]] = {status: REFUSALS[status] for status in (401, 403, 421)}
 

@@ -10,6 +10,7 @@ import hmac
 import ipaddress
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -21,6 +22,7 @@ from manyfill.server import errors
 from manyfill.server.errors import Refusal
 from manyfill.server.metrics import Metrics
 from manyfill.server.settings import ANY_HOST, Settings
+from manyfill.server.shares import Ledger
 
 log = logging.getLogger(__name__)
 
@@ -43,26 +45,20 @@ HEADERS = {
 }
 
 
-class Uploads:
+class Uploads(Ledger):
     """Bytes of the request bodies that are held in memory, all together."""
 
-    def __init__(self, limit: int) -> None:
-        self.limit, self.held = limit, 0
+    def __init__(self, limit: int | Callable[[], int]) -> None:
+        super().__init__(limit, _too_many)
 
-    def take(self, count: int) -> None:
-        """Account for bytes that came in. Raises Refusal 429 where they are too many."""
-        if self.held + count > self.limit:
-            raise Refusal(
-                429,
-                "The server holds as many uploads as fit into its memory. Try again in a moment.",
-                code="rate_limit_exceeded",
-                retry_after=5,
-            )
-        self.held += count
 
-    def give_back(self, count: int) -> None:
-        """A request is over."""
-        self.held -= count
+def _too_many() -> Refusal:
+    return Refusal(
+        429,
+        "The server holds as many uploads as fit into its memory. Try again in a moment.",
+        code="rate_limit_exceeded",
+        retry_after=5,
+    )
 
 
 class Guard:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
-from manyfill import photos
-from manyfill.server import pictures
 from manyfill.server.errors import OpenAIError, Refusal, described
-from manyfill.server.forms import EditForm, MergeForm, PictureForm, PreviewForm, form_body, read_parts, validated
-from manyfill.server.queue import Ticket
+from manyfill.server.forms import (
+    EditForm,
+    MergeForm,
+    Parts,
+    PictureForm,
+    PreviewForm,
+    form_body,
+    read_parts,
+    validated,
+)
 from manyfill.server.replies import Images, events, listed
-from manyfill.server.service import Models, Service, random_seed, served_model
-from manyfill.server.work import Shown, edit
+from manyfill.server.service import Service, random_seed, served_model
+from manyfill.server.work import Source, edit, merging, previewing
 
 TAG = "OpenAI's interface"
 
@@ -61,6 +65,16 @@ def router(service: Service) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=[TAG])
     limit = service.settings.limits.body
 
+    def sent_or_kept(parts: Parts, result: str | None, *names: str, wanted: str) -> Source:
+        if result is not None and parts.any(*names) is not None:
+            raise Refusal(
+                400, f"There are both '{names[0]}' and '{names[0]}_result'; send one.",
+                code="invalid_value", param=f"{names[0]}_result",
+            )  # fmt: skip
+        if result is not None:
+            return service.results.fill(result, param=f"{names[0]}_result")
+        return parts.one(*names, wanted=wanted)
+
     @routes.post(
         "/images/edits",
         summary="Fill the hole in a photo",
@@ -74,7 +88,7 @@ def router(service: Service) -> APIRouter:
                 "mask": "A picture of the photo's size: transparent = fill; where nothing is transparent, white = "
                 "fill. Absent: the photo's own transparency.",
             },
-            ["image"],
+            [],
         ),
     )
     async def edits(request: Request) -> Response:
@@ -86,7 +100,7 @@ def router(service: Service) -> APIRouter:
                 "Choose jpeg or webp.", code="invalid_value", param="output_compression",
             )  # fmt: skip
         model = service.model(form.model)
-        image = parts.one("image", "image[]", wanted="the photo")
+        image = sent_or_kept(parts, form.image_result, "image", "image[]", wanted="the photo")
         seed = random_seed() if form.seed is None else form.seed
         work = edit(form, image, parts.any("mask", "mask[]"), seed, model, service)
         if form.stream:
@@ -98,7 +112,8 @@ def router(service: Service) -> APIRouter:
         "/images/merge",
         summary="Keep one region of one fill and another region of another",
         description="Ours. `image` with the region in `mask` taken from `other`; the seam between them is closed. "
-        "Depth, EXIF and colour profile are those of `image`. For more regions call again with the result.",
+        "Depth, EXIF and colour profile are those of `image`. For more regions call again with the result. Fills that "
+        "the server still has need not be sent: their names are enough.",
         response_model=Images,
         responses=REFUSALS,
         openapi_extra=form_body(
@@ -108,24 +123,15 @@ def router(service: Service) -> APIRouter:
                 "other": "Another fill of the same photo.",
                 "mask": "The region to take from `other`: transparent, or white where nothing is transparent.",
             },
-            ["image", "other", "mask"],
+            ["mask"],
         ),
     )
     async def merge(request: Request) -> Response:
         parts = await read_parts(request, limit)
         form = validated(MergeForm, parts.texts)
-        image = parts.one("image", wanted="a fill")
-        other = parts.one("other", wanted="another fill")
-        region = parts.one("mask", wanted="the region")
-
-        def work(_: Models, ticket: Ticket[Shown]) -> Iterator[Shown]:
-            pixels = service.settings.limits.pixels
-            base, second = (photos.read(data, max_pixels=pixels) for data in (image, other))
-            ticket.check()
-            done = pictures.merge(base, second, pictures.read_region(region, base, max_pixels=pixels))
-            whole = pictures.encode(done, format=form.output_format, quality=form.quality)
-            yield Shown("fill", whole, pictures.preview(done) if form.response_format == "url" else None)
-
+        image = sent_or_kept(parts, form.image_result, "image", wanted="a fill")
+        other = sent_or_kept(parts, form.other_result, "other", wanted="another fill")
+        work = merging(form, image, other, parts.one("mask", wanted="the region"), service)
         with service.answers(request, work, fills=False) as answers:
             return await listed(answers, form, service, request)
 
@@ -141,10 +147,7 @@ def router(service: Service) -> APIRouter:
     async def preview(request: Request) -> Response:
         image = (await read_parts(request, limit)).one("image", "image[]", wanted="the photo")
 
-        def work(_: Models, ticket: Ticket[Shown]) -> Iterator[Shown]:
-            photo = photos.read(image, max_pixels=service.settings.limits.pixels)
-            yield Shown("fill", replace(pictures.preview(photo), width=photo.width, height=photo.height))
-
+        work = previewing(image, service)
         with service.answers(request, work) as answers:
             return await listed(answers, validated(PictureForm, {}), service, request)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from manyfill import masks, photos, ranking, resolution, sheet
+from manyfill import masks, photos, ranking, sheet
 from manyfill.completer import Completion
-from manyfill.errors import BadImage, BadMask
+from manyfill.completer.budget import WRITING
+from manyfill.errors import BadMask, TooLarge
 from manyfill.photos import Photo
-from manyfill.resolution import Box
 from manyfill.server.errors import Refusal
 
 PREVIEW_SIDE = 1600  # longer side of a result's preview, pixels: sharp on a page, quick to load
@@ -24,12 +24,26 @@ SHOWN = ("png", "jpeg", "webp")  # what browsers and OpenAI's clients show
 
 @dataclass(frozen=True)
 class Encoded:
-    """A picture as a file's bytes."""
+    """A small picture as a file's bytes."""
 
     data: bytes
     format: str
     width: int
     height: int
+
+    @property
+    def length(self) -> int:
+        """Bytes."""
+        return len(self.data)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """None: a preview is not the photo."""
+        return ()
+
+    def pieces(self) -> Iterator[bytes]:
+        """The bytes, in one piece."""
+        yield self.data
 
     @property
     def media_type(self) -> str:
@@ -42,15 +56,54 @@ class Encoded:
         return f"{self.width}x{self.height}"
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A fill, and the file that it is to become when somebody wants to have it."""
+
+    fill: Completion
+    asked: str = "same"  # a format
+    quality: int | None = None
+    scaled: tuple[int, int] | None = None  # width and height, where they are not the photo's own
+
+    @property
+    def format(self) -> str:
+        """Of the file."""
+        return self.fill.source.format if self.asked == "same" else photos.ALIASES.get(self.asked, self.asked)
+
+    @property
+    def media_type(self) -> str:
+        """MIME type."""
+        return f"image/{self.format}"
+
+    @property
+    def size(self) -> str:
+        """`WxH`, as OpenAI writes it."""
+        width, height = self.scaled or (self.fill.source.width, self.fill.source.height)
+        return f"{width}x{height}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What reading, filling and writing could not keep, for people."""
+        return self.fill.source.notes
+
+    def parts(self) -> Iterator[bytes | memoryview]:
+        """The file, strip by strip where its format allows."""
+        if self.scaled is not None:
+            return photos.encode_parts(resized(self.fill.photo, *self.scaled), format=self.asked, quality=self.quality)
+        return photos.encode_parts(self.fill.source, format=self.asked, quality=self.quality, lay=self.fill.lay)
+
+    def preview(self) -> Encoded:
+        """Small."""
+        photo = self.fill.photo
+        return preview(photo if self.scaled is None else resized(photo, *self.scaled))
+
+
+def unfilled(photo: Photo) -> Completion:
+    """A photo as it came, where a fill is expected."""
+    return Completion(photo, 0, None, np.broadcast_to(np.False_, (photo.height, photo.width)))
+
+
 # ── in ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def read_mask(data: bytes, *, max_pixels: int) -> Photo:
-    """A mask's file. Raises BadMask for whatever is not a picture, TooLarge before it is decoded."""
-    try:
-        return photos.read(data, max_pixels=max_pixels)
-    except BadImage as error:
-        raise BadMask(str(error).replace("the photo", "the mask", 1)) from error
 
 
 def openai_mask(photo: Photo, mask: Photo | None) -> tuple[Photo, str]:
@@ -116,6 +169,17 @@ def encode(photo: Photo, *, format: str, quality: int | None = None) -> Encoded:
     return Encoded(data, name, photo.width, photo.height)
 
 
+def check_room(photo: Photo, format: str, room: int) -> None:
+    """Raise TooLarge where writing a photo in this format takes more than `room` bytes of memory."""
+    name = photo.format if format == "same" else format
+    needed = photo.width * photo.height * photo.depth // 8 * WRITING.get(name, max(WRITING.values()))
+    if needed > room:
+        raise TooLarge(
+            f"to write a photo of {photo.width}x{photo.height} as {name.upper()} takes {int(needed) >> 20} MiB of "
+            f"memory at once; there are {room >> 20} MiB for it. Ask for png or jpeg, or allow more: --max-memory."
+        )
+
+
 def check_size(photo: Photo, width: int, height: int, *, max_pixels: int) -> None:
     """Raise Refusal where this size has another shape than the photo, or too many pixels."""
     words = None
@@ -168,34 +232,7 @@ def heat_map(fills: Sequence[Completion]) -> Encoded:
     return encode(picture, format="jpeg", quality=90)
 
 
-# ── one region of one fill, another region of another ─────────────────────────────────────────────────────────────────
-
-
-def merge(base: Photo, other: Photo, region: NDArray[np.bool_]) -> Photo:
-    """`base` with this region (H,W) taken from `other`, a fill of the same photo; the seam between them is closed.
-
-    Only pixels in which the two differ can change: what both share, the photo itself, stays bit for bit.
-    """
-    if (base.width, base.height) != (other.width, other.height):
-        raise BadImage(
-            f"the fills are {base.width}x{base.height} and {other.width}x{other.height} (width x height). "
-            "Send two fills of one photo."
-        )
-    if base.depth != other.depth:
-        raise BadImage(f"the fills have {base.depth} and {other.depth} bits. Send two fills in one format.")
-    taken = region & (base.pixels != other.pixels).any(2)
-    rows, columns = np.flatnonzero(taken.any(1)), np.flatnonzero(taken.any(0))
-    if not len(rows):
-        return base
-    tight = Box(int(rows[0]), int(columns[0]), int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1)
-    part = tight.grown(32, Box(0, 0, base.height, base.width)).part
-    top = np.float32(np.iinfo(base.pixels.dtype).max)
-    ours, theirs = (photo.pixels[part].astype(np.float32) / top for photo in (base, other))
-    joined = resolution.close_seam(theirs, ours, region[part], reach=16.0)
-    return photos.paste(base, joined, taken[part], top=part[0].start, left=part[1].start)
-
-
-def read_region(data: bytes, photo: Photo, *, max_pixels: int) -> NDArray[np.bool_]:
+def region_of(mask: Photo, photo: Photo) -> NDArray[np.bool_]:
     """A lasso's picture (H,W): transparent or white = the region, as for masks."""
-    mask, polarity = openai_mask(photo, read_mask(data, max_pixels=max_pixels))
-    return np.asarray(masks.read_hole(mask, polarity=polarity, size=(photo.height, photo.width))[0, 0].numpy() > 0.5)
+    marked, polarity = openai_mask(photo, mask)
+    return masks.read_marked(marked, polarity=polarity, size=(photo.height, photo.width))

@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Literal
 
 from fastapi import Request
 from pydantic import BaseModel, Field
+from starlette.concurrency import iterate_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from manyfill.errors import ManyfillError
 from manyfill.server.errors import ClientLeft, Refusal, openai_body, refusal_of
 from manyfill.server.forms import EditForm, PictureForm
+from manyfill.server.pictures import Encoded, Finished
 from manyfill.server.service import Answers, Service
+from manyfill.server.spool import Spool
 from manyfill.server.work import Shown
 
+HEADER_BYTES = 4096  # of notes; all of them are in the JSON
 HEARTBEAT_SECONDS = 10.0  # a stream that waits says so, lest a proxy take it for dead
 NO_TOKENS = {
     "input_tokens": 0,
@@ -49,31 +54,75 @@ class Images(BaseModel):
     uncertainty: Picture | None = None
     background: Literal["auto"] = "auto"
     quality: Literal["auto"] = "auto"
+    notes: list[str] = Field(default=[], description="What reading, filling and writing could not keep.")
     usage: dict[str, Any] = Field(default=NO_TOKENS, description="Zeros: nothing here is counted in tokens.")
 
 
-def picture(shown: Shown, form: PictureForm, service: Service, request: Request) -> dict[str, Any]:
+def noted(notes: tuple[str, ...]) -> dict[str, str]:
+    """A header for what could not be kept: a JSON list in ASCII, so that any client can read it."""
+    return {"X-Manyfill-Notes": json.dumps(notes)[:HEADER_BYTES]} if notes else {}
+
+
+class Composed:
+    """JSON in which files stand in base64: of known length, written piece by piece, never all of it in memory."""
+
+    def __init__(self) -> None:
+        self._mark = secrets.token_hex(16)
+        self._files: list[Encoded | Spool] = []
+
+    def file(self, file: Encoded | Spool) -> str:
+        """What stands for a file in the JSON until it is written."""
+        self._files.append(file)
+        return self._mark
+
+    def of(self, body: dict[str, Any]) -> tuple[int, Iterator[bytes]]:
+        """Length and pieces of this JSON. `body` has the files in the order in which they were given."""
+        texts = json.dumps(body).encode("ascii").split(self._mark.encode("ascii"))
+        assert len(texts) == len(self._files) + 1, "each file stands in the JSON once"
+        length = sum(map(len, texts)) + sum(4 * -(-file.length // 3) for file in self._files)
+        return length, self._pieces(texts)
+
+    def _pieces(self, texts: list[bytes]) -> Iterator[bytes]:
+        yield texts[0]
+        for file, text in zip(self._files, texts[1:], strict=True):
+            for piece in file.pieces():
+                yield base64.b64encode(piece)
+            yield text
+
+
+def picture(one: Shown, form: PictureForm, service: Service, request: Request, composed: Composed) -> dict[str, Any]:
     """One picture's part of an answer."""
-    if form.response_format == "url" and shown.small is not None:
-        url = str(request.url_for("result", name=service.results.add(shown.whole, shown.small)))
+    if form.response_format == "url" and one.small is not None:
+        url = str(request.url_for("result", name=service.results.add(one.whole, one.small)))
         where = {"url": url, "preview_url": f"{url}/preview"}
     else:
-        where = {"b64_json": base64.b64encode(shown.whole.data).decode("ascii")}
-    return where | {"seed": shown.seed, "score": shown.score}
+        assert one.file is not None
+        where = {"b64_json": composed.file(one.file)}
+    return where | {"seed": one.seed, "score": one.score}
 
 
 async def listed(answers: Answers[Shown], form: PictureForm, service: Service, request: Request) -> Response:
     """The answer in one piece."""
     body: dict[str, Any] = {"created": int(time.time()), "data": []}
+    composed, notes = Composed(), tuple[str, ...]()
     while (one := await answers.next()) is not None:
-        entry = await asyncio.to_thread(picture, one, form, service, request)
+        entry = picture(one, form, service, request, composed)
         if one.kind == "uncertainty":
             body["uncertainty"] = entry
             continue
         body["data"].append(entry)
         body |= {"output_format": one.whole.format, "size": one.whole.size}
-    body |= {"background": "auto", "quality": "auto", "usage": NO_TOKENS}
-    return Response(await asyncio.to_thread(json.dumps, body), media_type="application/json")
+        notes = notes or one.whole.notes
+    body |= {"background": "auto", "quality": "auto", "usage": NO_TOKENS, "notes": notes}
+    length, pieces = composed.of(body)
+    headers = {"Content-Length": str(length), **noted(notes)}
+    return StreamingResponse(pieces, media_type="application/json", headers=headers)
+
+
+def sent(file: Spool, whole: Finished, headers: Mapping[str, str]) -> Response:
+    """A file as the answer."""
+    told = {"Content-Length": str(file.length), **noted(whole.notes), **headers}
+    return StreamingResponse(file.pieces(), media_type=whole.media_type, headers=told)
 
 
 async def events(answers: Answers[Shown], form: EditForm, service: Service, request: Request) -> Response:
@@ -98,9 +147,12 @@ async def events(answers: Answers[Shown], form: EditForm, service: Service, requ
                 one = upcoming.result()
                 if one is None:
                     return
-                name, entry = await asyncio.to_thread(event, one, rank, form, service, request)
+                name, pieces = event(one, rank, form, service, request)
                 rank += one.kind == "fill"
-                yield b"event: " + name.encode() + b"\ndata: " + entry + b"\n\n"
+                yield b"event: " + name.encode() + b"\ndata: "
+                async for piece in iterate_in_threadpool(pieces):
+                    yield piece
+                yield b"\n\n"
                 upcoming = asyncio.ensure_future(answers.next())
         except (Refusal, ManyfillError) as error:
             refusal = error if isinstance(error, Refusal) else refusal_of(error)
@@ -114,11 +166,12 @@ async def events(answers: Answers[Shown], form: EditForm, service: Service, requ
     return StreamingResponse(lines(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
-def event(one: Shown, rank: int, form: EditForm, service: Service, request: Request) -> tuple[str, bytes]:
+def event(one: Shown, rank: int, form: EditForm, service: Service, request: Request) -> tuple[str, Iterator[bytes]]:
     """One event's name and data."""
     name = {"partial": "image_edit.partial_image", "fill": "image_edit.completed"}.get(
         one.kind, "image_edit.uncertainty"
     )
+    composed = Composed()
     body: dict[str, Any] = {
         "type": name,
         "created_at": int(time.time()),
@@ -126,10 +179,10 @@ def event(one: Shown, rank: int, form: EditForm, service: Service, request: Requ
         "quality": "auto",
         "background": "auto",
         "output_format": one.whole.format,
-        **picture(one, form, service, request),
+        **picture(one, form, service, request, composed),
     }
     if one.kind == "partial":
         body["partial_image_index"] = one.step
     if one.kind == "fill":
-        body |= {"index": rank, "usage": NO_TOKENS}
-    return name, json.dumps(body).encode()
+        body |= {"index": rank, "usage": NO_TOKENS, "notes": one.whole.notes}
+    return name, composed.of(body)[1]

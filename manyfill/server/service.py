@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -14,20 +14,25 @@ import numpy as np
 from starlette.requests import Request
 
 from manyfill import memory
-from manyfill.completer import Completer
+from manyfill.completer import Completer, Completion
+from manyfill.options import MOST_SEED as MOST_SEED
+from manyfill.photos import Photo
 from manyfill.server.connections import network_of
+from manyfill.server.decoding import Decoders, Opened
 from manyfill.server.errors import ClientLeft, Refusal
 from manyfill.server.limits import Uploads
 from manyfill.server.metrics import Metrics
+from manyfill.server.pictures import Finished, unfilled
 from manyfill.server.queue import Ticket, Work, WorkQueue
 from manyfill.server.results import Results
 from manyfill.server.settings import Settings
+from manyfill.server.shares import Shares
+from manyfill.server.spool import Spool, Spools
 
 Item = TypeVar("Item")
 Models = Mapping[str, Completer]  # by the name that requests use
 
 FOREIGN_MODELS = ("gpt-image", "dall-e", "chatgpt-image")  # what programs written for OpenAI ask for
-MOST_SEED = 2**63 - 1  # as in Python and on the command line
 MOST_DRAWN = 2**31 - 1  # what fits every language's int: of the seeds that we choose
 
 
@@ -38,6 +43,9 @@ class Service:
     settings: Settings
     queue: WorkQueue[Models]  # fills
     desk: WorkQueue[Models]  # what needs no network, and would wait long behind fills
+    decoders: Decoders
+    shares: Shares
+    spools: Spools
     results: Results
     uploads: Uploads
     metrics: Metrics
@@ -49,9 +57,38 @@ class Service:
         return [model_name(model) for model in self.settings.models]
 
     @property
-    def fill_memory(self) -> int:
-        """Bytes that this process may hold while it fills for one request: what it holds, and a share of the limit."""
-        return memory.resident() + self.settings.limits.memory // 2 // len(self.settings.devices)
+    def fill_ceiling(self) -> int:
+        """Bytes that this process may hold while it fills for one request; asked for before the photo is opened."""
+        return memory.resident() + self.shares.fill
+
+    @property
+    def opening(self) -> int:
+        """Bytes that opening a photo to be filled may take."""
+        return self.shares.fill * 2 // 3
+
+    def opened(self, source: bytes | Completion, ticket: Ticket[Any], room: int) -> Completion:
+        """A file that was sent, or a fill that the server still has. Raises BadImage and TooLarge."""
+        if isinstance(source, Completion):
+            return source
+        return unfilled(self.decoders.photo(source, memory=room, check=ticket.check))
+
+    def mask(self, data: bytes, ticket: Ticket[Any], room: int) -> Photo:
+        """A mask's file. Raises BadMask for whatever is not a picture, TooLarge before it is decoded."""
+        return self.decoders.photo(data, memory=room, check=ticket.check, mask=True)
+
+    def body(self, data: bytes, ticket: Ticket[Any]) -> Opened:
+        """A JSON body with pictures in it. Raises BadImage, BadMask and TooLarge."""
+        return self.decoders.iopaint(data, memory=self.opening, check=ticket.check)
+
+    def written(self, whole: Finished, ticket: Ticket[Any]) -> Spool:
+        """A fill's file. Raises BadImage, TooLarge, and Refusal 503 where too many wait to be read."""
+
+        def parts() -> Iterator[bytes | memoryview]:
+            for part in whole.parts():
+                ticket.check()
+                yield part
+
+        return self.spools.of(parts())
 
     def model(self, asked: str | None) -> str:
         """The model that serves a request; OpenAI's names stand for the default. Raises Refusal 404."""

@@ -21,7 +21,8 @@ class Limits:
     per_client: int = 32  # of these, of one client
     seconds: float = 300.0  # from a request's first byte to its last fill
     upload_seconds: float = 60.0  # for a request's body to arrive
-    memory: int = 4 << 30  # bytes: a quarter each for uploads and results, the rest for the photos being filled
+    memory: int | None = None  # bytes of the whole server: program, models, decoders, uploads, photos, results
+    decode_seconds: float = 20.0  # of processor time to open one photo
     result_seconds: float = 3600.0  # how long a result can be fetched by its URL
     connections: int = 1000  # open at once; more are answered with 503
     connections_per_client: int = 128  # of these, of one client
@@ -31,10 +32,10 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Asserts what the server relies on."""
-        assert min(self.body, self.pixels, self.waiting, self.per_client, self.memory) >= 1, self
+        assert min(self.body, self.pixels, self.waiting, self.per_client, self.memory or 1) >= 1, self
         assert min(self.connections, self.connections_per_client) >= 1, self
         assert min(self.seconds, self.upload_seconds, self.result_seconds) > 0, self
-        assert min(self.head_seconds, self.stalled_seconds, self.parsing_seconds) > 0, self
+        assert min(self.decode_seconds, self.head_seconds, self.stalled_seconds, self.parsing_seconds) > 0, self
 
 
 @dataclass(frozen=True, kw_only=True)

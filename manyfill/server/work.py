@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
-from manyfill import photos
 from manyfill.completer import Completion
+from manyfill.completer.merging import merge
 from manyfill.options import FillOptions
+from manyfill.photos import Photo
 from manyfill.server import pictures
-from manyfill.server.forms import EditForm
-from manyfill.server.pictures import Encoded
-from manyfill.server.queue import Ticket
+from manyfill.server.forms import EditForm, PictureForm
+from manyfill.server.pictures import Encoded, Finished
+from manyfill.server.queue import Ticket, Work
 from manyfill.server.service import Models, Service
+from manyfill.server.spool import Spool
 
 
 @dataclass(frozen=True)
@@ -21,15 +23,21 @@ class Shown:
     """A picture on its way to the client."""
 
     kind: Literal["partial", "fill", "uncertainty"]
-    whole: Encoded
-    small: Encoded | None = None  # where it is to be fetched by URL
+    whole: Encoded | Finished
+    file: Encoded | Spool | None = None  # what is sent
+    small: Encoded | None = None  # instead, where it is to be fetched by URL
     seed: int | None = None
     score: float | None = None
     step: int = 0
 
 
-def edit(form: EditForm, image: bytes, mask: bytes | None, seed: int, model: str, service: Service) -> Any:
-    """The work of one edit, for the queue."""
+Source = bytes | Completion  # a file that was sent, or a result that the server still has
+
+
+def edit(
+    form: EditForm, image: Source, mask: bytes | None, seed: int, model: str, service: Service
+) -> Work[Models, Shown]:
+    """The work of one edit."""
     limits = service.settings.limits
     options = FillOptions(
         n=form.n,
@@ -41,16 +49,16 @@ def edit(form: EditForm, image: bytes, mask: bytes | None, seed: int, model: str
         step=form.step,
         texture=form.texture,
     )
-    size = None if form.size == "auto" else tuple(map(int, form.size.split("x")))
+    size = None if form.size == "auto" else (int(form.size.split("x")[0]), int(form.size.split("x")[1]))
 
     def work(models: Models, ticket: Ticket[Shown]) -> Iterator[Shown]:
-        photo = photos.read(image, max_pixels=limits.pixels)
-        marked, polarity = pictures.openai_mask(
-            photo, None if mask is None else pictures.read_mask(mask, max_pixels=limits.pixels)
-        )
+        ceiling, room = service.fill_ceiling, service.opening
+        photo = service.opened(image, ticket, room).photo
+        marked, polarity = pictures.openai_mask(photo, None if mask is None else service.mask(mask, ticket, room))
         if size is not None:
             pictures.check_size(photo, *size, max_pixels=limits.pixels)
         pictures.check_format(photo, form.output_format, opaque=polarity == "alpha")
+        pictures.check_room(photo, form.output_format, service.shares.fill)
         kept: list[Completion] = []
 
         def preview(fill: Completion, step: int, steps: int) -> None:
@@ -58,27 +66,68 @@ def edit(form: EditForm, image: bytes, mask: bytes | None, seed: int, model: str
             if step in wanted:
                 format = form.output_format if form.output_format in pictures.SHOWN else "webp"
                 small = pictures.preview(fill.photo, pictures.PARTIAL_SIDE, format=format)
-                ticket.put(Shown("partial", small, seed=fill.seed, step=wanted.index(step)))
+                ticket.put(Shown("partial", small, small, seed=fill.seed, step=wanted.index(step)))
             ticket.check()
 
         fills = models[model].stream(
             photo,
             marked,
-            replace(options, polarity=polarity, max_memory=service.fill_memory),
+            replace(options, polarity=polarity, max_memory=ceiling),
             progress=ticket.check,
             preview=preview if form.stream and form.partial_images else None,
         )
         for fill in fills:
             pictures.check_hole(fill)
-            done = fill.photo if size is None else pictures.resized(fill.photo, *size)
-            whole = pictures.encode(done, format=form.output_format, quality=form.quality)
-            small = pictures.preview(done) if form.response_format == "url" else None
             service.metrics.filled(model)
-            yield Shown("fill", whole, small, fill.seed, fill.score)
+            yield shown(Finished(fill, form.output_format, form.quality, size), form, service, ticket)
             if form.uncertainty:
                 kept.append(fill)
         if form.uncertainty and len(kept) > 1:
             heat = pictures.heat_map(kept)
-            yield Shown("uncertainty", heat, heat)
+            yield Shown("uncertainty", heat, heat, heat if form.response_format == "url" else None)
+
+    return work
+
+
+def shown(whole: Finished, form: PictureForm, service: Service, ticket: Ticket[Shown]) -> Shown:
+    """A fill as it is asked for: written now, or when somebody comes for it."""
+    seed, score = whole.fill.seed, whole.fill.score
+    if form.response_format == "url":
+        return Shown("fill", whole, small=whole.preview(), seed=seed, score=score)
+    return Shown("fill", whole, service.written(whole, ticket), seed=seed, score=score)
+
+
+def merging(form: PictureForm, image: Source, other: Source, region: bytes, service: Service) -> Work[Models, Shown]:
+    """The work of taking a region of another fill."""
+
+    def work(_: Models, ticket: Ticket[Shown]) -> Iterator[Shown]:
+        room = service.shares.desk
+        base, second = service.opened(image, ticket, room), service.opened(other, ticket, room)
+        marked = pictures.region_of(service.mask(region, ticket, room), base.source)
+        pictures.check_format(base.source, form.output_format, opaque=False)
+        pictures.check_room(base.source, form.output_format, room)
+        done = shown(Finished(merge(base, second, marked), form.output_format, form.quality), form, service, ticket)
+        yield replace(done, seed=None, score=None)
+
+    return work
+
+
+def previewing(image: bytes, service: Service) -> Work[Models, Shown]:
+    """The work of showing a photo small; its size stays the photo's own."""
+
+    def work(_: Models, ticket: Ticket[Shown]) -> Iterator[Shown]:
+        photo: Photo = service.opened(image, ticket, service.opening).source
+        small = replace(pictures.preview(photo), width=photo.width, height=photo.height)
+        yield Shown("fill", small, small)
+
+    return work
+
+
+def writing(whole: Finished, service: Service) -> Work[Models, Spool]:
+    """The work of writing a result's file."""
+
+    def work(_: Models, ticket: Ticket[Spool]) -> Iterator[Spool]:
+        pictures.check_room(whole.fill.source, whole.asked, service.shares.desk)
+        yield service.written(whole, ticket)
 
     return work

@@ -21,7 +21,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from serving import CLEAR, HOLE, PHOTO, PHOTO_PNG, WHITE, Running, Sketch, file_of, photo_of, running
+from serving import CLEAR, HOLE, PHOTO, PHOTO_PNG, SECONDS, WHITE, Running, Sketch, file_of, photo_of, running
 
 from manyfill.completer import Completer
 from manyfill.server.settings import Limits, Settings
@@ -118,7 +118,10 @@ def raw_request(server: Running, path: str = "/v1/images/edits", **form: str) ->
 def test_who_leaves_frees_the_worker(held: tuple[Running, Sketch], stream: str) -> None:
     server, net = held
     connection = raw_request(server, n="10", stream=stream, partial_images="1")
-    server.wait_for("queue_running", 1)
+    until = time.monotonic() + SECONDS
+    while not net.drawn:
+        assert time.monotonic() < until, "nothing is drawn"
+        time.sleep(0.01)
     connection.close()
     server.wait_for('requests_total{route="/v1/images/edits"', 1)  # it is over, though not for the worker
     net.gate.set()

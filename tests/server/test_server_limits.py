@@ -16,11 +16,13 @@ import openai
 import pytest
 from serving import CLEAR, PHOTO_PNG, Running, Sketch, running
 
+from manyfill import memory
 from manyfill.photos.png import png_file
 from manyfill.server.errors import Refusal
 from manyfill.server.limits import Guard, Uploads
 from manyfill.server.metrics import Metrics
 from manyfill.server.settings import Limits, Settings
+from manyfill.server.shares import DECODER, LEAST
 
 FORM: dict[str, Any] = {"files": {"image": PHOTO_PNG, "mask": CLEAR}, "data": {"texture": "net"}}
 
@@ -282,7 +284,8 @@ def test_a_bomb_is_refused_by_its_header(strict: Running, which: str, side: int)
 
 
 def test_fills_that_do_not_fit_into_memory_are_refused() -> None:
-    settings = Settings(models=("sketch",), limits=Limits(memory=100_000))
+    least = memory.resident() + 2 * DECODER + LEAST
+    settings = Settings(models=("sketch",), limits=Limits(memory=least + (64 << 20)))
     with running(settings, Sketch()) as server:
         answer = server.post("/v1/images/edits", files=FORM["files"], data={"n": "10", "texture": "net"})
         assert answer.status_code == 413 and "fewer fills" in answer.json()["error"]["message"]

@@ -1,0 +1,97 @@
+"""Who may hold how much of `--max-memory`: program and models first, the rest in fixed shares."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from manyfill import memory
+from manyfill.errors import TooLarge
+from manyfill.server.errors import Refusal
+
+log = logging.getLogger(__name__)
+
+DECODER = 64 << 20  # bytes of an idle decoder
+ROOM = int(3.5 * (1 << 30))  # beside program and models, where nobody says how much
+LEAST = 128 << 20  # beside program and models: a small photo with a small hole
+
+
+class Shares:
+    """Bytes for uploads, for results that wait, for the desk, and for each worker's photo and fills.
+
+    `total`: for the whole server with its decoders; None: as much as it takes, and `ROOM`. `processes`: decoders.
+    """
+
+    def __init__(self, total: int | None, *, workers: int, processes: int) -> None:
+        self.total, self._workers, self._processes = total, workers, processes
+        self._base = self._now()
+
+    def settle(self) -> None:
+        """Models have been loaded: what the program holds now it holds for good. Raises TooLarge without room."""
+        self._base = max(self._base, self._now())
+        if self.room < LEAST:
+            least = (self._base + LEAST) >> 20
+            raise TooLarge(
+                f"program and models hold {self._base >> 20} MiB of memory and --max-memory is "
+                f"{(self.total or 0) >> 20} MiB. Allow at least {least + 1}M; 4G is good for large photos."
+            )
+
+    @property
+    def room(self) -> int:
+        """For everything beside program and models."""
+        return ROOM if self.total is None else max(1, self.total - self._base)
+
+    @property
+    def uploads(self) -> int:
+        """For request bodies."""
+        return max(1, self.room // 8)
+
+    @property
+    def results(self) -> int:
+        """For fills that can be fetched by URL."""
+        return max(1, self.room // 8)
+
+    @property
+    def answers(self) -> int:
+        """For files that have been written and not yet read by their clients, where no disk takes them."""
+        return max(1, self.room // 8)
+
+    @property
+    def desk(self) -> int:
+        """For what is done beside the fills: merging, writing results."""
+        return max(1, self.room * 3 // 16)
+
+    @property
+    def fill(self) -> int:
+        """For one worker: a photo, its fills."""
+        return max(1, self.room * 7 // 16 // self._workers)
+
+    def _now(self) -> int:
+        return memory.resident() + self._processes * DECODER
+
+
+class Ledger:
+    """Bytes that are held, of as many as `limit` allows; from any thread."""
+
+    def __init__(self, limit: int | Callable[[], int], refusal: Callable[[], Refusal]) -> None:
+        self._limit, self._refusal = limit, refusal
+        self._lock = threading.Lock()
+        self.held = 0
+
+    @property
+    def limit(self) -> int:
+        """Most bytes."""
+        return self._limit if isinstance(self._limit, int) else self._limit()
+
+    def take(self, count: int) -> None:
+        """Account for so many more. Raises the refusal where they are too many."""
+        with self._lock:
+            if self.held + count > self.limit:
+                raise self._refusal()
+            self.held += count
+
+    def give_back(self, count: int) -> None:
+        """So many are free again."""
+        with self._lock:
+            self.held -= count
