@@ -244,6 +244,20 @@ def test_options_that_do_not_fit_are_refused(
     assert message in done.err
 
 
+def test_what_a_photo_lost_is_said_once_and_noted_in_sidecar_and_json(here: Path, fill: Callable[..., Outcome]) -> None:
+    Path("in").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        Image.open("photo.jpg").convert("CMYK").save(Path("in", name))
+    done = fill("in", "--mask", "hole.png", "-n", 2, "-o", "out", "--json")
+    assert done.code == 0, done.err
+    for name in ("a", "b"):
+        assert done.err.count(f"note: {name}.jpg: CMYK was converted") == 1
+        (said, again) = json.loads(Path("out", f"{name}.json").read_text())["notes"]
+        assert said.startswith("CMYK") and again.startswith("JPEG re-encodes")
+    lines = [json.loads(line) for line in done.out.splitlines()]
+    assert len(lines) == 4 and all(line["notes"] == [said, again] for line in lines)
+
+
 def test_a_folder_of_jpegs_is_remarked_once(here: Path, fill: Callable[..., Outcome]) -> None:
     Path("in").mkdir()
     for name in ("a.jpg", "b.jpg"):

@@ -184,6 +184,13 @@ def test_what_lies_under_the_hole_does_not_matter(name: str, texture: str) -> No
     assert one.score == two.score
 
 
+def test_a_completion_notes_what_was_lost_on_the_photo(tmp_path: Path) -> None:
+    Image.new("CMYK", (20, 12)).save(tmp_path / "press.jpg")
+    fill = Completion(photos.read(tmp_path / "press.jpg"), 0, None, np.zeros((12, 20), bool))
+    assert [note.split()[0] for note in fill.notes] == ["CMYK", "JPEG"]
+    assert Completion(photos.read(np.zeros((4, 4), np.uint8)), 0, None, np.zeros((4, 4), bool)).notes == ()
+
+
 def test_an_empty_hole_returns_the_photo() -> None:
     pixels = photo_of(40, 50)
     (fill,) = complete(sketch(), pixels, np.zeros((40, 50), bool), n=3, seed=9)

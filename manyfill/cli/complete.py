@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-JPEG_NOTE = "JPEG re-encodes the known pixels too; --format png (or tiff) keeps them exactly as they were."
-
 
 @app.command()
 def complete(
@@ -365,7 +363,9 @@ class Reporter:
 
     def done(self, done: Done, place: Callable[[str], str]) -> None:
         """Print a photo's files: paths for people, one JSON object per fill for programs; `place`: name to path."""
-        sidecar = done.sidecar
+        from manyfill import photos
+
+        sidecar, general = done.sidecar, {photos.reencodes(format) for format in photos.FORMATS}
         if self.json_lines:
             for rank, fill in enumerate(sidecar.fills, start=1):
                 self._line(
@@ -385,14 +385,15 @@ class Reporter:
                     uncertainty=sidecar.uncertainty and place(sidecar.uncertainty),
                     explain=sidecar.explain and place(sidecar.explain),
                     version=sidecar.version,
+                    notes=[*sidecar.notes, *done.notes],
                 )
         else:
             for path in done.files:
                 console.out(str(path))
         for note in done.notes:
             self._once(note)
-        if any(Path(fill.file).suffix.lower() in (".jpg", ".jpeg") for fill in sidecar.fills):
-            self._once(JPEG_NOTE)
+        for note in sidecar.notes:  # what is true of every photo in that format is said once
+            self._once(note if note in general else f"{done.name}: {note}")
         if sidecar.hole_ratio == 0:
             self._once(f"{done.name}: the mask marks nothing to fill; the photo comes back as it was.")
         elif len(sidecar.fills) < self.options.n:

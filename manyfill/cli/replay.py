@@ -62,7 +62,7 @@ def replay(
         done, differing = jobs.replay(completer, record, task, model_file=file, progress=progress)
     for path in done.files:
         console.out(str(path))
-    for note in done.notes:
+    for note in (*done.sidecar.notes, *done.notes):
         console.say(f"note: {note}")
     if not differing:
         console.say(f"{console.count(len(done.sidecar.fills), 'fill')}, byte for byte as recorded")

@@ -89,6 +89,11 @@ class Completion:
         """Write to a file, atomically; format "same": as the path's suffix says, else as the photo came."""
         return photos.write(self.source, Path(path), format=format, quality=quality, lay=self.lay)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What reading the photo could not keep and writing it in its own format cannot, one sentence each."""
+        return photos.notes(self.source)
+
     def lay(self, rows: NDArray[Any], top: int) -> None:
         """Put the fill onto rows (h,W,3) of the photo, from row `top` on, in place: for `photos.encode_parts`."""
         lay(rows, Box(top, 0, *rows.shape[:2]), self.patches)

@@ -106,6 +106,7 @@ class Sidecar:
     sheet: str | None = None
     uncertainty: str | None = None
     explain: str | None = None
+    notes: tuple[str, ...] = ()  # what reading the photo or writing it so could not keep
     pictures: Mapping[str, str] = field(default_factory=dict)  # sheet, heat map, explanation: file name -> sha256
 
     def to_json(self) -> str:
@@ -129,6 +130,7 @@ class Sidecar:
                     "mask": None if raw["mask"] is None else FileRecord(**raw["mask"]),
                     "model": ModelRecord(**raw["model"]),
                     "options": Options(**raw["options"]),
+                    "notes": tuple(str(note) for note in raw.get("notes", ())),
                     "fills": tuple(FillRecord(**fill) for fill in raw["fills"]),
                 }
             )

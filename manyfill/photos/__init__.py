@@ -11,6 +11,7 @@ written: no copy of the photo is made. So are JPEGs written, but decoded whole: 
 
 from manyfill.files import sweep, write_atomic
 from manyfill.photos.arrays import paste, to_array, to_image, to_pil
+from manyfill.photos.notes import notes, reencodes
 from manyfill.photos.photo import (
     ALIASES,
     FORMATS,
@@ -40,9 +41,11 @@ __all__ = [
     "encode_parts",
     "is_lossless",
     "load",
+    "notes",
     "paste",
     "read",
     "reading_cost",
+    "reencodes",
     "sweep",
     "to_array",
     "to_image",

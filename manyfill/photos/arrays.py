@@ -12,6 +12,7 @@ from PIL import Image
 
 from manyfill.errors import BadImage
 from manyfill.photos import strips
+from manyfill.photos.colour import profile
 from manyfill.photos.decoded import Decoded, check_size, upright_photo
 from manyfill.photos.photo import Photo, Pixels
 
@@ -99,7 +100,7 @@ def to_pil(photo: Photo) -> Image.Image:
             narrow[top : top + rows] = (array[top : top + rows].astype(np.uint32) + 128) // 257
         array = narrow
     image = Image.fromarray(array)
-    kept = {"icc_profile": photo.icc, "exif": photo.exif, "xmp": photo.xmp, "dpi": photo.dpi}
+    kept = {"icc_profile": profile(photo), "exif": photo.exif, "xmp": photo.xmp, "dpi": photo.dpi}
     image.info.update({key: value for key, value in kept.items() if value is not None})
     return image
 

@@ -29,6 +29,7 @@ class Decoded:
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
+    cicp: tuple[int, int] | None = None
     dpi: tuple[float, float] | None = None
     lossy: bool = False
     jpeg: JpegCoding | None = None
@@ -61,6 +62,7 @@ def upright_photo(decoded: Decoded, path: Path | None = None) -> Photo:
         format=decoded.format,
         mode=mode,
         icc=decoded.icc or None,
+        cicp=decoded.cicp,
         exif=exif,
         xmp=xmp or None,
         dpi=decoded.dpi[::-1] if turned and decoded.dpi else decoded.dpi,

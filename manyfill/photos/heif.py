@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from PIL import Image, ImageFile
 
 from manyfill.errors import BadImage
+from manyfill.photos.colour import icc_for_rgb, meaningful
 from manyfill.photos.decoded import Decoded, check_size, refuse_several
 from manyfill.photos.laying import Writer
 from manyfill.photos.photo import QUALITY, Lay, Photo
-from manyfill.photos.pillow import decoded_of_pil, icc_for_rgb, save_with_pillow
+from manyfill.photos.pillow import decoded_of_pil, save_with_pillow
+
+MAX_BOXES, MAX_META = 100, 16 << 20  # at the top of the file; bytes
 
 
 def plugin(format: str) -> Callable[[io.BytesIO], ImageFile.ImageFile] | None:
@@ -36,16 +41,54 @@ def reader(format: str) -> Callable[[bytes, str, int], Decoded]:
         factory = plugin(format)
         if factory is None:
             raise BadImage(f"{name} is {format.upper()}, which needs one more package: pip install pillow-heif.")
+        about = _about(_meta(data))
         image = factory(io.BytesIO(data))
         check_size(name, image.width, image.height, max_pixels)
         if format == "avif":  # a HEIC's further pictures are bursts and depth; its primary one is what is shown
             refuse_several(name, getattr(image, "n_frames", 1))
+        further = getattr(image, "n_frames", 1) > 1
         decoded = decoded_of_pil(image, name, format, lossy=True)
-        if int(image.info.get("bit_depth", 8)) > 8:
-            decoded.notes.append(f"Its {image.info['bit_depth']} bits were read as 8.")
+        nclx = image.info.get("nclx_profile")
+        if nclx:
+            about["cicp"] = (int(nclx["color_primaries"]), int(nclx["transfer_characteristics"]))
+        if decoded.icc is None and "cicp" in about:
+            decoded.cicp = meaningful(*about["cicp"])
+        if (bits := max(int(image.info.get("bit_depth", 8)), about.get("bits", 8))) > 8:
+            decoded.notes.append(f"Its {bits} bits were read as 8.")
+        decoded.beside = [*about.get("beside", ())]
+        decoded.beside += ["depth map"] * bool(image.info.get("depth_images"))
+        decoded.beside += ["HDR gain map" for kind in image.info.get("aux") or () if "gainmap" in str(kind).lower()]
+        decoded.beside += ["further pictures"] * further
         return decoded
 
     return read_plugged
+
+
+def _meta(data: bytes) -> bytes:
+    """The box that tells of the pictures in a HEIF file, which HEIC and AVIF are; nothing where it has none."""
+    at = 0
+    for _ in range(MAX_BOXES):
+        size, kind = struct.unpack_from(">I4s", data, at) if at + 8 <= len(data) else (0, b"")
+        if kind == b"meta":
+            return data[at : at + min(size, MAX_META)]
+        if size < 8:  # the last, or of 64 bits: those are pixels
+            break
+        at += size
+    return b""
+
+
+def _about(meta: bytes) -> dict[str, Any]:
+    """What of the first picture Pillow does not say: code points of its colours, bits, what lies beside it."""
+    about: dict[str, Any] = {}
+    at = meta.find(b"colrnclx")
+    if at >= 0 and at + 12 <= len(meta):
+        about["cicp"] = struct.unpack_from(">HH", meta, at + 8)
+    at = meta.find(b"av1C")
+    if at >= 0 and at + 7 <= len(meta) and meta[at + 6] & 0x40:  # AV1 Codec ISO Media File Format Binding, 2.3
+        about["bits"] = 12 if meta[at + 6] & 0x20 else 10
+    if b"tmap" in meta:
+        about["beside"] = ("HDR gain map",)
+    return about
 
 
 def writer(format: str) -> Writer:
@@ -55,8 +98,10 @@ def writer(format: str) -> Writer:
         encoder = {"heic": "HEIF", "avif": "AVIF"}[format]
         if plugin(format) is None or encoder not in Image.SAVE:
             raise BadImage(f"writing {format.upper()} needs one more package: pip install pillow-heif. Or choose png.")
-        chroma = {"chroma": 444} if format == "heic" else {"subsampling": "4:4:4"}
+        options: dict[str, Any] = {"chroma": 444} if format == "heic" else {"subsampling": "4:4:4"}
+        if format == "heic" and photo.cicp is not None:
+            options |= {"color_primaries": photo.cicp[0], "transfer_characteristics": photo.cicp[1]}
         about = {"icc_profile": icc_for_rgb(photo), "exif": photo.exif, "xmp": photo.xmp}
-        return save_with_pillow(photo, encoder, lay, quality=quality or QUALITY[format], **about, **chroma)
+        return save_with_pillow(photo, encoder, lay, quality=quality or QUALITY[format], **about, **options)
 
     return write_plugged

@@ -10,6 +10,7 @@ from typing import Any
 from PIL import JpegImagePlugin
 
 from manyfill.photos import strips
+from manyfill.photos.colour import profile
 from manyfill.photos.decoded import Decoded, check_size
 from manyfill.photos.laying import laid_rows
 from manyfill.photos.metadata import iptc_only, resolution
@@ -27,6 +28,8 @@ from manyfill.photos.segments import (
     GAIN_MAP,
     ICC,
     JFIF,
+    LONGEST_EXIF,
+    LONGEST_XMP,
     MULTIPLE,
     XMP,
     Jpeg,
@@ -150,13 +153,13 @@ def write_jpeg(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[b
         options["subsampling"] = coding.subsampling
     else:
         options["subsampling"] = 0 if options["quality"] >= 90 else 2
-    if photo.exif is not None and len(photo.exif) <= 65_527:  # a segment's room, less its "Exif" prefix
+    if photo.exif is not None and len(photo.exif) <= LONGEST_EXIF:
         options["exif"] = b"Exif\0\0" + photo.exif
-    if photo.xmp is not None and len(photo.xmp) <= 65_504:
+    if photo.xmp is not None and len(photo.xmp) <= LONGEST_XMP:
         options["xmp"] = photo.xmp
     if coding is not None:
         options |= {"progressive": coding.progressive, "extra": coding.segments}
-    about = {"icc_profile": photo.icc, "dpi": photo.dpi, **options}
+    about = {"icc_profile": profile(photo), "dpi": photo.dpi, **options}
     if options.get("progressive"):  # its scans go over the whole picture
         return save_with_pillow(photo, "JPEG", lay, **about)
     return _jpeg_in_strips(photo, lay, about)

@@ -63,6 +63,7 @@ class Photo:
     icc: bytes | None = None
     exif: bytes | None = None  # TIFF structure without the "Exif" prefix, orientation 1, no thumbnail
     xmp: bytes | None = None
+    cicp: tuple[int, int] | None = None  # primaries and transfer, ITU-T H.273; None: sRGB, or as the profile says
     dpi: tuple[float, float] | None = None  # (horizontal, vertical)
     path: Path | None = None  # where it was read from
     lossy: bool = False  # whether the file that it was read from had been compressed with loss

@@ -114,8 +114,3 @@ def saved_by_pillow(array: Pixels, plugin: str, **options: Any) -> bytes:
     given = {key: value for key, value in options.items() if value is not None}
     Image.fromarray(array).save(file, plugin, **given)
     return file.getvalue()
-
-
-def icc_for_rgb(photo: Photo) -> bytes | None:
-    """The profile, unless it speaks of grey and the format stores a grey photo as RGB."""
-    return None if photo.icc is not None and photo.icc[16:20] == b"GRAY" else photo.icc

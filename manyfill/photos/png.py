@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from manyfill.photos import strips
+from manyfill.photos.colour import profile
 from manyfill.photos.decoded import Decoded, check_size, refuse_several
 from manyfill.photos.laying import laid_strips
 from manyfill.photos.opencv import decode_with_opencv
@@ -72,6 +73,10 @@ def _tell(decoded: Decoded, around: Sequence[tuple[bytes, bytes]]) -> None:
     decoded.png_extras = tuple(
         (chunk, content) for chunk, content in around if chunk in PNG_KEPT and not content.startswith(PNG_PROFILES)
     )
+    said = first.get(b"cICP", b"")
+    if len(said) == 4 and said[2:] == b"\0\1":  # whole range, RGB: what we write; any other stays as it is
+        decoded.cicp = (said[0], said[1])
+        decoded.png_extras = tuple((chunk, content) for chunk, content in decoded.png_extras if chunk != b"cICP")
     across, down, unit = struct.unpack(">IIB", first.get(b"pHYs", bytes(9))[:9].ljust(9, b"\0"))
     decoded.dpi = (across * METRE, down * METRE) if unit == 1 and across and down else None
     decoded.exif = first.get(b"eXIf")
@@ -227,8 +232,11 @@ def _png_rows(array: Pixels) -> bytes:
 
 def _png_metadata(photo: Photo) -> list[tuple[bytes, bytes]]:
     chunks: list[tuple[bytes, bytes]] = []
-    if photo.icc is not None:
-        chunks.append((b"iCCP", b"tags.ICC Profile\0\0" + zlib.compress(photo.icc)))
+    if photo.cicp is not None:
+        chunks.append((b"cICP", bytes((*photo.cicp, 0, 1))))
+    icc = photo.icc if photo.format == "png" else profile(photo)  # for programs that do not know cICP
+    if icc is not None:
+        chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc)))
     chunks += photo.png_extras
     if photo.dpi is not None:
         chunks.append((b"pHYs", struct.pack(">IIB", *(round(number / METRE) for number in photo.dpi), 1)))

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+LONGEST_EXIF, LONGEST_XMP = 65_527, 65_504  # bytes of a segment, less what names its kind
 MAX_SEGMENTS = 16_384  # a 64 MB profile or packet comes in a thousand
 MAX_SCANS = 100  # progressive encoders write some ten; each is a walk over the whole picture
 APP0, APP1, APP2, APP13, APP14, COMMENT = 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xFE

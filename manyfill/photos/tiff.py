@@ -14,6 +14,7 @@ from PIL import ImageFile, TiffImagePlugin
 
 from manyfill.errors import BadImage, TooLarge
 from manyfill.photos import strips, tags
+from manyfill.photos.colour import profile
 from manyfill.photos.decoded import ONE_BIT, PREMULTIPLIED, Decoded, check_size
 from manyfill.photos.directories import (
     Directory,
@@ -361,7 +362,7 @@ def _tiff_parts(photo: Photo, lay: Lay | None, packed: IO[bytes]) -> Iterator[by
         entries[tags.X_RESOLUTION] = fraction(order, photo.dpi[0])
         entries[tags.Y_RESOLUTION] = fraction(order, photo.dpi[1])
         entries[tags.RESOLUTION_UNIT] = shorts(order, 2)
-    for tag, kind, value in ((tags.XMP, 1, photo.xmp), (tags.ICC, 7, photo.icc)):
+    for tag, kind, value in ((tags.XMP, 1, photo.xmp), (tags.ICC, 7, profile(photo))):
         if value is not None:
             entries[tag] = Entry(kind, len(value), value)
     yield pack_header(order, at)

@@ -9,9 +9,10 @@ from typing import Any
 
 from PIL import WebPImagePlugin
 
+from manyfill.photos.colour import icc_for_rgb
 from manyfill.photos.decoded import Decoded, check_size, refuse_several
 from manyfill.photos.photo import QUALITY, Lay, Photo, is_lossless
-from manyfill.photos.pillow import decoded_of_pil, icc_for_rgb, save_with_pillow
+from manyfill.photos.pillow import decoded_of_pil, save_with_pillow
 
 MAX_CHUNKS = 1000
 
