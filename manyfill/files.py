@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
 from manyfill.errors import Busy, CannotWrite
 
@@ -127,7 +127,7 @@ class Parcel:
         try:
             if path.is_dir() and not path.is_symlink():
                 raise CannotWrite(f"{path} is a folder. Name a file in it.")
-            with _words(path), open(partial, "xb") as file:  # not tempfile: its files are for the user's eyes only
+            with in_words(path), open(partial, "xb") as file:  # not tempfile: its files are for the user's eyes only
                 self._waiting[path] = partial
                 for part in (data,) if isinstance(data, bytes) else data:
                     file.write(part)
@@ -146,7 +146,7 @@ class Parcel:
         """Put all of them in place, in the order in which they were added. Raises CannotWrite."""
         folders = {path.parent: None for path in self._waiting}
         for path, partial in list(self._waiting.items()):
-            with _words(path):
+            with in_words(path):
                 os.replace(partial, path)
             del self._waiting[path]
         for folder in folders:
@@ -163,7 +163,7 @@ class Parcel:
 
 def append(path: Path, line: str) -> None:
     """Add a line to a text file, through to the disk; one that a crash has torn is ended first. Raises CannotWrite."""
-    with _words(path), open(path, "a+b") as file:
+    with in_words(path), open(path, "a+b") as file:
         if file.tell():
             file.seek(-1, os.SEEK_END)
             line = line if file.read(1) == b"\n" else "\n" + line
@@ -174,36 +174,40 @@ def append(path: Path, line: str) -> None:
 
 @contextmanager
 def lock(path: Path, what: str) -> Iterator[None]:
-    """Hold a file, which is made where it is missing, for this process alone; its end, however it comes, lets go.
+    """Hold a file, which is made where it is missing, or a folder, for this process alone; its end lets go of it.
 
     Raises Busy where another one holds it, in the words of `what` ("the fills in out/"), CannotWrite where it cannot be
     made. On a file system without locks nothing is held.
     """
-    with _words(path):
+    with in_words(path):
+        if path.is_dir() and sys.platform == "win32":  # there a folder cannot be opened
+            path = path / ".manyfill-lock"
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "ab")  # noqa: SIM115  (held until the end)
-    with file:
+        handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
         try:
-            _hold(file)
+            _hold(handle)
         except OSError as error:
             if error.errno in (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK):
                 raise Busy(
                     f"another manyfill is at work on {what}. Wait until it has finished, or name another folder."
                 ) from None
         yield
+    finally:
+        os.close(handle)
 
 
-def _hold(file: IO[bytes]) -> None:
+def _hold(handle: int) -> None:
     if sys.platform == "win32":
-        file.seek(2**40)  # far beyond the end: what is locked there cannot be read by others either
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        os.lseek(handle, 2**40, os.SEEK_SET)  # far beyond the end: what is locked cannot be read by others either
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
     else:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextmanager
-def _words(path: Path) -> Iterator[None]:
-    """CannotWrite, with the system's reason, for what it refuses."""
+def in_words(path: Path) -> Iterator[None]:
+    """CannotWrite, in one line and with the system's reason, where a file or folder cannot be written."""
     try:
         yield
     except OSError as error:

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from manyfill import fetchables, photos, zoo
+from manyfill import fetchables, files, zoo
 from manyfill.download import sha256_of
 from manyfill.errors import BadWeights
 from manyfill.nets import CompletionNet, families
@@ -60,8 +60,18 @@ def save(
         tensors |= {f"critic.{name}": value for name, value in _stored(critic.state_dict(), dtype).items()}
         text["critic"] = json.dumps(_folded_config(critic.config))
     path.parent.mkdir(parents=True, exist_ok=True)
-    photos.write_atomic(path, to_bytes(tensors, metadata={**(metadata or {}), **text}))
+    files.write_atomic(path, _ordered(to_bytes(tensors, metadata={**(metadata or {}), **text})))
     return path
+
+
+def _ordered(data: bytes) -> bytes:
+    """A safetensors file with its metadata in order: the library's own order differs from call to call."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header = {"__metadata__": dict(sorted(header.pop("__metadata__", {}).items())), **header}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]
 
 
 def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Weights:

@@ -168,8 +168,13 @@ def test_a_line_is_added_whole_also_after_one_that_a_crash_has_torn(tmp_path: Pa
         files.append(tmp_path / "gone" / "notes.jsonl", "one")
 
 
-def test_a_second_process_is_refused_while_the_first_holds_the_lock_and_not_after_it_was_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_second_process_is_refused_while_the_first_holds_the_lock_and_not_after_it_was_killed(
+    tmp_path: Path, kind: str
+) -> None:
     path = tmp_path / "new" / "lock"
+    if kind == "folder":
+        path.mkdir(parents=True)
     child = subprocess.Popen(
         [sys.executable, "-c", "import sys, pathlib; from manyfill import files\n"
          "with files.lock(pathlib.Path(sys.argv[1]), 'it'): print('held', flush=True); sys.stdin.read()", str(path)],

@@ -2,56 +2,137 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import sys
+import zipfile
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
 
-from manyfill import weights
+from manyfill import files, weights
 from manyfill.errors import BadWeights
 from manyfill.nets.blocks import settle
 
+MARK = b"\nmanyfill sha256 "  # at a checkpoint's end, before the checksum of all that is in front; torch passes it over
+_TRAILER = len(MARK) + 64
+
 
 def write(path: Path, state: dict[str, Any]) -> None:
-    """Save atomically: a crash leaves the previous file."""
+    """Save atomically, with a checksum: a crash leaves the previous file. Raises CannotWrite, as on a full disk."""
     part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with files.in_words(path), part.open("wb") as file:
+            through = _Hashing(file)
+            try:
+                torch.save(state, through)  # type: ignore[arg-type]  # it asks for no more than to write
+            except RuntimeError:  # torch's own words for it: "unexpected pos 64 vs 0"
+                if through.refused is not None:
+                    raise through.refused from None
+                raise
+            file.write(MARK + through.digest.hexdigest().encode())
+            file.flush()
+            os.fsync(file.fileno())
+        with files.in_words(path):
+            part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def read(path: Path, device: torch.device) -> dict[str, Any]:
     """Load what `write` wrote. Raises BadWeights where the file is damaged."""
     try:
+        if not is_whole(path):
+            raise BadWeights("its checksum differs")
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:
-        kind = type(error).__name__
+        kind = str(error) if isinstance(error, BadWeights) else type(error).__name__
         raise BadWeights(
             f"checkpoint {path} cannot be read ({kind}). Remove it to go on from the one before, or afresh."
         ) from error
     return state
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a checkpoint is as it was written: by the checksum at its end, or those inside where there is none."""
+    try:
+        return _fits_its_checksum(path)
+    except (OSError, zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, zlib.error):
+        return False
+
+
+def _fits_its_checksum(path: Path) -> bool:
+    with files.open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(max(0, size - _TRAILER))
+        trailer = file.read()
+        if not trailer.startswith(MARK):  # of an earlier version, or cut off
+            with zipfile.ZipFile(file) as archive:
+                return archive.testzip() is None
+        file.seek(0)
+        digest, left = hashlib.sha256(), size - _TRAILER
+        while left:
+            block = file.read(min(left, 1 << 20))
+            digest.update(block)
+            left -= len(block)
+    return digest.hexdigest().encode() == trailer.removeprefix(MARK)
+
+
+class _Hashing:
+    """A file to write to, and the checksum of what was written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.digest = file, hashlib.sha256()
+        self.refused: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        self.digest.update(data)
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.refused = error
+            raise
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
 class Checkpoints:
-    """RUN/checkpoints/IMAGES.pt, the newest `keep` of them."""
+    """RUN/checkpoints/IMAGES.pt, the newest `keep` of them, but two at least: one to fall back to."""
 
     def __init__(self, run_dir: Path, keep: int) -> None:
         self.folder = run_dir / "checkpoints"
-        self.keep = keep
+        self.keep = max(2, keep)
+        self._damaged: set[Path] = set()
 
     def newest(self) -> Path | None:
-        """The file to resume from, None in a new run."""
-        return max(self.folder.glob("[0-9]*.pt"), default=None)
+        """The file to resume from, None in a new run: the newest that is whole, else the newest."""
+        found = sorted(self.folder.glob("[0-9]*.pt"), reverse=True)
+        for path in found:
+            if is_whole(path):
+                for damaged in found[: found.index(path)]:
+                    self._pass_over(damaged, path)
+                return path
+        return found[0] if found else None
+
+    def _pass_over(self, damaged: Path, path: Path) -> None:
+        if damaged not in self._damaged and os.environ.get("RANK", "0") == "0":  # one of torchrun's processes tells
+            print(f"checkpoint {damaged} is damaged; {path.name} before it is the last good one", file=sys.stderr)
+        self._damaged.add(damaged)
 
     def write(self, state: dict[str, Any]) -> Path:
-        """Write the checkpoint of `state["images_seen"]`, then let go of the oldest ones."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Write the checkpoint of `state["images_seen"]`, then let go of damaged ones and of the oldest."""
+        with files.in_words(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{state['images_seen']:012d}.pt"
         write(path, state)
+        for damaged in self._damaged - {path}:
+            damaged.unlink(missing_ok=True)
+        self._damaged = set()
         for old in sorted(self.folder.glob("[0-9]*.pt"))[: -self.keep]:
             old.unlink()
         return path

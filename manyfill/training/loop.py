@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import functools
 import itertools
 import json
+import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from manyfill import masks, weights
+from manyfill import files, masks, weights
 from manyfill.data import NO_AUGMENTATION, PhotoSet, Samples, open_photos
-from manyfill.errors import BadWeights
+from manyfill.errors import BadWeights, CannotWrite
 from manyfill.nets.picnet import PICNet
 from manyfill.objectives import Nets
 from manyfill.recipes import Recipe
@@ -30,6 +33,38 @@ from manyfill.training.step import Diverged, Step, build, check, narrow_posterio
 VAL_PHOTOS = 8
 
 
+Work = TypeVar("Work", bound=Callable[..., Any])
+
+
+def _alone(work: Work) -> Work:
+    """Of the runs in one folder, one at a time; what a full disk says, in one line."""
+
+    @functools.wraps(work)
+    def locked(recipe: Recipe, data: Sequence[Path], run_dir: Path, **options: Any) -> Any:
+        new = not run_dir.exists()
+        with ExitStack() as held:
+            if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one is enough
+                with files.in_words(run_dir):
+                    run_dir.mkdir(parents=True, exist_ok=True)
+                held.enter_context(files.lock(run_dir, f"the run in {run_dir}"))
+            try:
+                return work(recipe, data, run_dir, **options)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+                    raise
+                raise CannotWrite(
+                    f"{error.filename or run_dir} cannot be written: {error.strerror}. Make room; the same command goes"
+                    " on from the last checkpoint."
+                ) from error
+            finally:
+                if new:
+                    with suppress(OSError):
+                        run_dir.rmdir()  # where nothing came of it
+
+    return cast(Work, locked)
+
+
+@_alone
 def train(
     recipe: Recipe,
     data: Sequence[Path],
@@ -76,7 +111,7 @@ def train(
     _read(photos, run_dir / "skipped.txt", tell=world.main)
     held_out = _val_batch(recipe, val or data) if world.main else None
     if world.main:
-        (run_dir / "recipe.json").write_text(json.dumps(recipe.described(), indent=1))
+        files.write_atomic(run_dir / "recipe.json", json.dumps(recipe.described(), indent=1).encode())
     stats = report.Stats(run_dir, images_seen, writes=world.main)
     started = last = time.monotonic()
     last_images = images_seen
@@ -160,15 +195,24 @@ def _resume(recipe: Recipe, step: Step, saved: Path, run_dir: Path, *, tell: boo
         step.load(state["step"])
     except (RuntimeError, ValueError, KeyError) as error:
         raise BadWeights(f"{run_dir} holds a run of another network or objective. Choose another folder.") from error
-    described = run_dir / "recipe.json"
-    if tell and described.is_file():
-        before, now = json.loads(described.read_text()), recipe.described()
-        for part in ("net", "objective"):  # runs of before kinds were noted
-            before[part] = {"kind": now[part]["kind"], **before[part]}
+    now = recipe.described()
+    before = _described(run_dir / "recipe.json", now)
+    if tell and before is not None:
         changed = [name for name in now if name != "images" and before.get(name) != now[name]]
         if changed:
             print(f"resumed with another {', '.join(changed)} than before", file=sys.stderr)
     return int(state["images_seen"])
+
+
+def _described(path: Path, now: dict[str, Any]) -> dict[str, Any] | None:
+    """The recipe that a run was made with; None where nothing, or nothing that can be read, says so."""
+    try:
+        before: dict[str, Any] = json.loads(files.read(path).data)
+        for part in ("net", "objective"):  # runs of before kinds were noted
+            before[part] = {"kind": now[part]["kind"], **before[part]}
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return before
 
 
 def _way_back(saved: Path | None) -> str:

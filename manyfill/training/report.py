@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from manyfill import objectives
+from manyfill import files, objectives
 from manyfill.objectives import Terms
 from manyfill.training.processes import share
 
@@ -31,7 +32,7 @@ class Stats:
         self.board = _board(run_dir / "tensorboard", images_seen) if writes else None
         if writes and self.path.exists():  # after a crash, lines past the checkpoint would be told twice
             lines = [line for line in self.path.read_text().splitlines() if _clock(line) <= images_seen]
-            self.path.write_text("".join(line + "\n" for line in lines))
+            files.write_atomic(self.path, "".join(line + "\n" for line in lines).encode())
 
     def add(self, terms: Terms) -> None:
         """One step's terms, wherever they are: nothing waits for a GPU here."""
@@ -48,8 +49,8 @@ class Stats:
             means = dict(zip(self._sums, stacked.tolist(), strict=True))
         line = means | extra
         if self.writes:
-            with self.path.open("a") as file:
-                file.write(json.dumps({"images_seen": images_seen, **{k: round(v, 6) for k, v in line.items()}}) + "\n")
+            rounded = {name: round(value, 6) for name, value in line.items()}
+            files.append(self.path, json.dumps({"images_seen": images_seen, **rounded}))
         if self.board is not None:
             for name, value in line.items():
                 self.board.add_scalar(name, value, images_seen)
@@ -101,8 +102,10 @@ def grid(net: nn.Module, image: Tensor, hole: Tensor, *, fills: int = 3) -> np.n
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
     """RGB uint8 to a JPEG or PNG file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    with files.in_words(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    _, data = cv2.imencode(path.suffix, picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    files.write_atomic(path, data.tobytes())
 
 
 def curves(runs: Mapping[str, Path], out: Path, terms: tuple[str, ...] = ()) -> Path | None:
@@ -139,7 +142,9 @@ def curves(runs: Mapping[str, Path], out: Path, terms: tuple[str, ...] = ()) -> 
             axis.legend(fontsize=7)
     for axis in figure.axes[len(shown) :]:
         axis.set_visible(False)
-    figure.savefig(out, dpi=80)
+    memory = io.BytesIO()
+    figure.savefig(memory, dpi=80, format=out.suffix[1:])
+    files.write_atomic(out, memory.getvalue())
     return out
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from manyfill import weights
-from manyfill.errors import BadWeights, UnknownModel
+from manyfill.errors import BadWeights, CannotWrite, UnknownModel
 from manyfill.nets import Prediction
 from manyfill.nets.blocks import settle
 from manyfill.nets.dfnet import DFNet, DFNetConfig
@@ -57,6 +58,59 @@ def test_a_damaged_checkpoint_says_what_to_do_and_no_code_in_it_runs(tmp_path: P
         checkpoint.read(path, CPU)
     assert "\n" not in str(caught.value)
     assert not traces.exists()
+
+
+@pytest.mark.parametrize("version", ["now", "earlier"])
+def test_no_flipped_bit_changes_what_is_read(tmp_path: Path, version: str) -> None:
+    """300 bits all over the file: each is noticed, or it does not matter."""
+    path = tmp_path / "checkpoint.pt"
+    state = {"images_seen": 3, "step": {"x": torch.arange(500.0)}}
+    checkpoint.write(path, state) if version == "now" else torch.save(state, path)
+    whole = path.read_bytes()
+    noticed = 0
+    for bit in range(0, 8 * len(whole), max(1, 8 * len(whole) // 300)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        try:
+            read = checkpoint.read(path, CPU)
+        except BadWeights:
+            noticed += 1
+        else:
+            assert read["images_seen"] == 3 and torch.equal(read["step"]["x"], state["step"]["x"])  # type: ignore[index]
+    assert noticed > 200
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoints = checkpoint.Checkpoints(tmp_path, keep=1)
+    first, second = (checkpoints.write({"images_seen": seen, "x": torch.zeros(9)}) for seen in (2, 4))
+    assert checkpoints.newest() == second and first.is_file(), "one to fall back to"
+    data = bytearray(second.read_bytes())
+    data[len(data) // 2] ^= 1
+    second.write_bytes(data)
+    checkpoints = checkpoint.Checkpoints(tmp_path, keep=1)
+    assert checkpoints.newest() == first and checkpoints.newest() == first
+    assert capsys.readouterr().err.count(f"{second} is damaged") == 1
+    third = checkpoints.write({"images_seen": 3})
+    assert sorted((tmp_path / "checkpoints").iterdir()) == [first, third]
+    first.write_bytes(b"")
+    third.write_bytes(b"half a file")
+    assert checkpoint.Checkpoints(tmp_path, keep=1).newest() == third  # which says what to do when it is read
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_previous_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint.write(tmp_path / "a.pt", {"images_seen": 3})
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(CannotWrite, match="No space left on device"):
+        patch.setattr(os, "fsync", full)
+        checkpoint.write(tmp_path / "a.pt", {"images_seen": 4})
+    assert checkpoint.read(tmp_path / "a.pt", CPU) == {"images_seen": 3}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
 
 
 def tiny(**changes: Any) -> PICNet:

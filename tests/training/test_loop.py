@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from manyfill import weights
-from manyfill.errors import BadImage, BadWeights
+from manyfill.errors import BadImage, BadWeights, Busy
 from manyfill.nets.dfnet import DFNetConfig
 from manyfill.nets.picnet import PICNet
 from manyfill.objectives import DualPath, Nets, StructureTexture
@@ -299,3 +301,60 @@ def test_a_damaged_checkpoint_is_refused_and_kept(photos: Path, tmp_path: Path) 
     with pytest.raises(BadWeights, match="Remove it"):
         train(TINY, [photos], tmp_path)
     assert damaged.read_bytes() == b"half a file"
+
+
+def test_a_damaged_checkpoint_costs_what_came_after_the_one_before(
+    never_killed: Path, photos: Path, tmp_path: Path
+) -> None:
+    train(TINY, [photos], tmp_path)
+    newest = max((tmp_path / "checkpoints").iterdir())
+    newest.write_bytes(newest.read_bytes()[:-999])
+    train(TINY, [photos], tmp_path)
+    assert same(state(tmp_path), state(never_killed))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"net": 1}'])
+def test_a_damaged_recipe_json_does_not_stand_in_the_way(photos: Path, tmp_path: Path, text: str) -> None:
+    train(TINY, [photos], tmp_path, images=2)
+    (tmp_path / "recipe.json").write_text(text)
+    train(TINY, [photos], tmp_path, images=4)
+    assert state(tmp_path)["images_seen"] == 4
+    assert json.loads((tmp_path / "recipe.json").read_text())["name"] == "tiny"
+
+
+def test_a_second_run_in_the_same_folder_is_refused(photos: Path, tmp_path: Path) -> None:
+    refused: list[str] = []
+
+    def again() -> None:
+        with pytest.raises(Busy) as error:
+            train(TINY, [photos], tmp_path)
+        refused.append(str(error.value))
+
+    train(troubled(1, again), [photos], tmp_path, images=2)
+    assert len(refused) == 1 and "another manyfill is at work on the run in" in refused[0]
+    train(TINY, [photos], tmp_path, images=4)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="this system has no limit of a file's size")
+def test_a_full_disk_is_one_line(photos: Path, tmp_path: Path) -> None:
+    """A limit of a file's size stands for it; some 100 kB, as the tiny network's checkpoint has more."""
+    words = {}
+    for size in (100, 100_000):
+        child = subprocess.run(
+            [sys.executable, "-c", "import resource, sys; from manyfill.cli import main; "
+             f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size})); main()",
+             "train", "--recipe", "tiny", "--data", str(photos), "--out", str(tmp_path / str(size)), "--images", "2"],
+            capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert child.returncode == 2, child.stderr
+        words[size] = child.stderr.splitlines()[-1]
+        assert "cannot be written: File too large" in words[size] and "Traceback" not in child.stderr
+
+
+def test_the_same_tensors_give_the_same_bytes(never_killed: Path, photos: Path, tmp_path: Path) -> None:
+    train(TINY, [photos], tmp_path)
+    assert (tmp_path / "model.safetensors").read_bytes() == (never_killed / "model.safetensors").read_bytes()
+    net = weights.load(tmp_path / "model.safetensors")
+    metadata = {name: name for name in "abcdefgh"}
+    written = {weights.save(net.net, tmp_path / "a.safetensors", metadata=metadata).read_bytes() for _ in range(5)}  # type: ignore[arg-type]
+    assert len(written) == 1
