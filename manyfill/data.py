@@ -30,6 +30,7 @@ from torch.utils.data import Dataset
 
 from manyfill import photos as files
 from manyfill.errors import BadImage, TooLarge
+from manyfill.files import open_regular
 from manyfill.masks import MaskFn
 
 SUFFIXES = tuple(files.SUFFIXES)
@@ -53,9 +54,12 @@ class _Place:
     path: str
     offset: int = 0
     size: int | None = None
+    broken: str | None = None  # why nothing can be read: it stands for what a damaged tar would have held
 
     def read(self) -> bytes:
-        with open(self.path, "rb") as file:
+        if self.broken is not None:
+            raise BadImage(self.broken)
+        with open_regular(Path(self.path)) as file:
             file.seek(self.offset)
             return file.read(-1 if self.size is None else self.size)
 
@@ -205,6 +209,8 @@ def open_photos(
             places.append(_Place(str(path), str(path)))
         else:
             raise BadImage(f"{path} is neither a folder nor a .tar shard nor a photo ({' '.join(SUFFIXES)}).")
+    if places and all(place.broken for place in places):
+        raise BadImage(str(places[0].broken))
     if not places:
         where = ", ".join(str(source) for source in sources) or "an empty list of sources"
         raise BadImage(
@@ -214,19 +220,27 @@ def open_photos(
 
 
 def _index_tar(path: Path) -> list[_Place]:
-    """Find the photos of an uncompressed tar by offset.
+    """Find the photos of an uncompressed tar by offset; of a damaged one those in front of the damage.
 
     In webdataset's layout a sample's fields are what follows the first dot (KEY.jpg, KEY.mask.png): the photo is
     KEY.jpg. A name with dots, as an ordinary folder may have, counts where no such photo stands beside it.
     """
     members: list[tuple[str, int, int]] = []
+    places = []
     try:
-        with tarfile.open(path, "r:") as tar:
+        with open_regular(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
                 if member.isreg():
                     members.append((member.name, member.offset_data, member.size))
-    except (tarfile.TarError, OSError) as error:
-        raise BadImage(f"{path} cannot be read as an uncompressed .tar: {error}") from error
+            file.seek(tar.offset)  # where the next header would be: tarfile takes any damage there for the end
+            if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
+                raise tarfile.ReadError("damaged half-way")
+    except (tarfile.TarError, OSError, ValueError, EOFError) as error:  # skipped and listed, as a damaged photo is
+        why = getattr(error, "strerror", None) or error
+        rest = f"; the {len(members)} files in front of it are taken" if members else ""
+        places.append(
+            _Place(str(path), str(path), broken=f"{path} cannot be read as an uncompressed .tar: {why}{rest}")
+        )
 
     def split(name: str) -> tuple[str, str]:
         folder, _, base = name.rpartition("/")
@@ -234,7 +248,6 @@ def _index_tar(path: Path) -> list[_Place]:
         return f"{folder}/{key}", f".{field.lower()}"
 
     keys = {split(name)[0] for name, _, _ in members if split(name)[1] in SUFFIXES}
-    places = []
     for name, offset, size in sorted(members):
         key, field = split(name)
         dotted = Path(name).suffix.lower() in SUFFIXES and key not in keys

@@ -161,6 +161,33 @@ def test_a_source_that_is_missing_or_of_another_kind_is_an_error(tmp_path):
         open_photos([])
 
 
+def test_a_damaged_tar_is_skipped_and_listed_as_a_damaged_photo_is(folder, tmp_path):
+    whole = pack(folder, tmp_path / "whole.tar").read_bytes()
+    with tarfile.open(tmp_path / "whole.tar") as tar:
+        third = tar.getmembers()[2]
+    (folder / "cut.tar").write_bytes(whole[: third.offset + 200])  # in the header of the third
+    (folder / "torn.tar").write_bytes(whole[: third.offset] + b"\xff" * 512 + whole[third.offset + 512 :])
+    (folder / "no.tar").write_bytes(b"this is no tar" * 100)
+    photos = open_photos(folder)
+    photos.preload()
+    assert len(open_photos(tmp_path / "whole.tar")) == 5
+    readable = [name for name in photos.names if name not in photos.skipped]
+    assert len(readable) == 5 + 1 + 1  # in front of the third lie a text and a photo
+    assert {os.path.basename(name) for name in photos.skipped} == {"cut.tar", "torn.tar", "no.tar"}
+    assert "the 2 files in front of it are taken" in photos.skipped[str(folder / "torn.tar")]
+    sample = Samples(photos, size=16, masks=masks.mixture({"box": 1}), seed=0)
+    assert all(torch.isfinite(sample[i][0]).all() for i in range(30))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes by name")
+def test_a_pipe_called_like_a_photo_or_a_tar_is_skipped(folder):
+    os.mkfifo(folder / "pipe.jpg")
+    os.mkfifo(folder / "pipe.tar")
+    photos = open_photos(folder)
+    assert photos.preload() == 5
+    assert all("pipe, not a regular file" in reason for reason in photos.skipped.values()) and len(photos.skipped) == 2
+
+
 def test_large_photos_are_reduced_to_the_short_side_and_small_ones_left(tmp_path):
     (tmp_path / "large.jpg").write_bytes(jpeg(picture(0, 300, 450)))
     Image.fromarray(picture(0, 450, 300)).save(tmp_path / "large.png")
