@@ -25,10 +25,11 @@ __all__ = ["Completer", "Completion", "__version__", "complete", "load", "uncert
 _LAZY = ("Completer", "Completion", "uncertainty")
 
 
-def load(
-    name_or_path: str | Path = "pluralistic-fusion", *, device: str | None = None, engine: str = "auto"
-) -> Completer:
-    """Load an installed model by name (`manyfill models` lists them) or a .safetensors file."""
+def load(name_or_path: str | Path = "auto", *, device: str | None = None, engine: str = "auto") -> Completer:
+    """Load a model by name (`manyfill models` lists them; "auto": the best that is installed), or a file.
+
+    Files: .safetensors, or .onnx of a pipeline or network as docs/models.md says.
+    """
     from .completer import Completer
 
     return Completer.from_pretrained(name_or_path, device=device, engine=engine)
@@ -38,7 +39,7 @@ def complete(
     photo: Any,
     mask: Any,
     *,
-    model: str | Path = "pluralistic-fusion",
+    model: str | Path = "auto",
     device: str | None = None,
     n: int = 1,
     seed: int = 0,

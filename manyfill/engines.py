@@ -49,6 +49,8 @@ def start(
     else torch. "openvino" is "openvino-f32". `sha256` of the weights file names the compiled network in the cache;
     without it nothing is cached. Raises ManyfillError where an engine that was asked for by name cannot be had.
     """
+    if engine == "onnxruntime":
+        raise ManyfillError("engine 'onnxruntime' runs ONNX files only. For this model take auto, torch or openvino.")
     if engine not in CHOICES:
         raise ManyfillError(f"engine '{engine}' is unknown; expected {', '.join(CHOICES[:-1])} or {CHOICES[-1]}.")
     on_cpu = torch.device(device).type == "cpu"

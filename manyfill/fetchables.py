@@ -33,6 +33,11 @@ class Fetchable:
         return tuple(cache_folder() / name for name in self.files)
 
     @property
+    def is_model(self) -> bool:
+        """Whether `--model` takes it."""
+        return self.files[0].endswith(".onnx")
+
+    @property
     def fetched(self) -> bool:
         """Whether it is there; each file got its name only once its checksum was right."""
         return all(path.is_file() for path in self.paths)
@@ -86,6 +91,16 @@ def find(name: str) -> Fetchable:
     near = difflib.get_close_matches(name.lower(), FETCHABLES, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     raise UnknownModel(f"'{name}' is nothing that can be fetched.{hint} All: manyfill fetch")
+
+
+def path_of_model(name: str) -> Path:
+    """The file of a model that was fetched. Raises UnknownModel, saying how to fetch it, where it was not."""
+    path = fetched_path(name)
+    if path is None:
+        raise UnknownModel(
+            f"model '{name}' is not in the cache. Fetch it once, {find(name).size / 1e6:.0f} MB: manyfill fetch {name}"
+        )
+    return path
 
 
 def fetched_path(name: str) -> Path | None:

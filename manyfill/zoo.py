@@ -86,12 +86,18 @@ _MODELS = (
 ZOO: dict[str, Pretrained] = {model.name: model for model in _MODELS}
 
 
+SUFFIXES = (".safetensors", ".onnx")  # of the files that can be models
 PREFERRED = ("pluralistic-migan", DEFAULT)  # what "auto" takes: the first that is installed
 
 
 def default() -> str:
     """The name of the model that "auto" stands for on this machine."""
     return next((name for name in PREFERRED if name in ZOO and ZOO[name].installed), DEFAULT)
+
+
+def file_of(model: str) -> Path | None:
+    """The file that a model's name is; None for the name of one that is installed or fetched, and for fillers."""
+    return Path(model) if Path(model).suffix.lower() in SUFFIXES else None
 
 
 def find(name: str) -> Pretrained:

@@ -18,7 +18,7 @@ import pytest
 
 import manyfill
 from manyfill.options import FillOptions
-from manyfill.zoo import DEFAULT
+from manyfill.zoo import AUTO
 
 REPOSITORY = Path(__file__).parent.parent
 PACKAGE = REPOSITORY / "manyfill"
@@ -113,8 +113,8 @@ def test_the_short_way_takes_what_the_long_way_takes() -> None:
     assert {name: short[name] for name in long} == long
     assert set(short) - set(long) == {"model", "device"}
     assert {**dataclasses.asdict(FillOptions()), "progress": None} == long
-    assert short["model"] == DEFAULT
-    assert inspect.signature(manyfill.load).parameters["name_or_path"].default == DEFAULT
+    assert short["model"] == AUTO
+    assert inspect.signature(manyfill.load).parameters["name_or_path"].default == AUTO
     assert options(manyfill.load) == options(manyfill.Completer.from_pretrained)
 
 

@@ -13,7 +13,6 @@ import typer
 from manyfill import zoo
 from manyfill.cli import console
 from manyfill.errors import ManyfillError, TooLarge
-from manyfill.fillers import FILLERS
 
 if TYPE_CHECKING:
     from manyfill.completer import Completer
@@ -54,8 +53,8 @@ def complete(
         ),
     ] = None,
     model: Annotated[
-        str, typer.Option("--model", help="A name (see: manyfill models) or a .safetensors file.")
-    ] = zoo.DEFAULT,
+        str, typer.Option("--model", help="A name (see: manyfill models) or a file, .safetensors or .onnx.")
+    ] = zoo.AUTO,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The first fill's seed; the next ones count up.")] = 0,
     polarity: Annotated[
         Literal["white", "black", "alpha"],
@@ -135,7 +134,7 @@ def complete(
         typer.Option("--device", help="Where the net runs."),
     ] = "auto",
     engine: Annotated[
-        Literal["auto", "torch", "openvino", "openvino-f32", "openvino-bf16"],
+        Literal["auto", "torch", "openvino", "openvino-f32", "openvino-bf16", "onnxruntime"],
         typer.Option("--engine", help="What runs the net; auto: openvino where it is installed and pays off."),
     ] = "auto",
     max_memory: Annotated[
@@ -441,7 +440,7 @@ def load(model: str, *, device: str = "auto", engine: str = "auto") -> tuple[Com
     from manyfill.completer import Completer
 
     completer = Completer.from_pretrained(model, device=None if device == "auto" else device, engine=engine)
-    return completer, None if model in zoo.ZOO or model in FILLERS else Path(model)
+    return completer, zoo.file_of(model)
 
 
 def is_deterministic(completer: Completer) -> bool:

@@ -117,7 +117,7 @@ def evaluate(
     from manyfill.evaluation import evaluate as run
 
     textures = [parse_texture(text) for text in texture or ["auto"]]
-    names = model or ([] if filled else [zoo.DEFAULT])
+    names = model or ([] if filled else [zoo.default()])
     sources: list[Source] = _sources(names, filled or [], textures, device, engine)
     with console.bar("photos") as progress:
         report = run(

@@ -30,8 +30,8 @@ def serve(
         list[str] | None,
         typer.Option(
             "--model",
-            help="A name (see: manyfill models) or a .safetensors file; may be repeated, the "
-            f"first is the default.  [default: {zoo.DEFAULT}]",
+            help="A name (see: manyfill models) or a file, .safetensors or .onnx; may be repeated, the "
+            "first is the default.  [default: the best that is installed]",
             show_default=False,
         ),
     ] = None,
@@ -54,7 +54,7 @@ def serve(
         ),
     ] = None,
     engine: Annotated[
-        Literal["auto", "torch", "openvino", "openvino-f32", "openvino-bf16"],
+        Literal["auto", "torch", "openvino", "openvino-f32", "openvino-bf16", "onnxruntime"],
         typer.Option("--engine", help="What runs the net; auto: openvino where it is installed and pays off."),
     ] = "auto",
     allow_host: Annotated[
@@ -108,7 +108,7 @@ def serve(
         local = host in LOOPBACK
         hosts = (*(allow_host or ()), *LOOPBACK, socket.gethostname() if host in ANYWHERE else host)
         settings = Settings(
-            models=tuple(model or (zoo.DEFAULT,)),
+            models=tuple(model or (zoo.default(),)),
             devices=tuple(device or ("auto",)),
             engine=engine,
             token=token,

@@ -10,6 +10,7 @@ completion  a fill as patches: Draft, Completion
 mending     what has one plain answer: thin holes, smooth ground
 joining     what was drawn, joined to the photo: seams
 drawing     who draws: Drawer, and one class for networks, one for fillers without weights
+foreign     and one for models from ONNX files
 texturing   the photo's own patches on top
 """
 
@@ -24,26 +25,28 @@ import numpy as np
 import torch
 from torch import nn
 
-from manyfill import engines, masks, ranking, resolution, weights
+from manyfill import engines, fetchables, masks, ranking, resolution, weights, zoo
 from manyfill.completer import texturing
 from manyfill.completer.budget import check_memory, check_mending, read_photo
 from manyfill.completer.completion import Completion, Draft, Patch, spread, thumbnail, uncertainty
 from manyfill.completer.drawing import Drawer, FillerDrawer, NetDrawer
+from manyfill.completer.foreign import OnnxDrawer
 from manyfill.completer.joining import MARGIN
 from manyfill.completer.mending import mend
 from manyfill.completer.task import Noise, Preview, Progress, Task, as_float, see_through
 from manyfill.completer.texturing import Texturing
 from manyfill.errors import ManyfillError
+from manyfill.fetchables import FETCHABLES
 from manyfill.fillers import FILLERS
 from manyfill.nets import CompletionNet
+from manyfill.onnxmodel import OnnxModel
 from manyfill.options import MOST_SEED, FillOptions
 from manyfill.photos import Photo
 from manyfill.resolution import Bools, Box, Window
-from manyfill.zoo import DEFAULT, ZOO
 
 __all__ = [
-    "Completer", "Completion", "Drawer", "FillerDrawer", "NetDrawer", "Preview", "Progress", "read_photo", "spread",
-    "uncertainty",
+    "Completer", "Completion", "Drawer", "FillerDrawer", "NetDrawer", "OnnxDrawer", "Preview", "Progress",
+    "read_photo", "spread", "uncertainty",
 ]  # fmt: skip
 
 SCORED = 4  # windows, those with most of the hole, that a fill's score is the mean of
@@ -70,18 +73,25 @@ class Completer:
 
     @classmethod
     def from_pretrained(
-        cls, name_or_path: str | Path = DEFAULT, *, device: str | None = None, engine: str = "auto"
+        cls, name_or_path: str | Path = zoo.AUTO, *, device: str | None = None, engine: str = "auto"
     ) -> Completer:
-        """Load an installed model by name, a .safetensors file, or one of `fillers.FILLERS`, which need no weights.
+        """Load a model: by name, or a file, .safetensors or .onnx.
 
-        `device`: None or "auto" takes cuda, else mps, else cpu. `engine`: see `engines.start`. Raises UnknownModel,
-        BadWeights, and ManyfillError where that engine cannot be had.
+        Names: "auto" (the best that is installed), one of `zoo.ZOO`, a model that was fetched, such as "migan", or one
+        of `fillers.FILLERS`, which need no weights. `device`: None or "auto" takes cuda, else mps, else cpu. `engine`:
+        see `engines.start`, and `onnxmodel.OnnxModel` for ONNX files. Raises UnknownModel, BadWeights, and
+        ManyfillError where that engine cannot be had.
         """
-        if str(name_or_path) in FILLERS:
-            return cls(FillerDrawer(FILLERS[str(name_or_path)]))
+        name = str(name_or_path)
+        if name in FILLERS:
+            return cls(FillerDrawer(FILLERS[name]))
+        if name in FETCHABLES and FETCHABLES[name].is_model:
+            return cls(_onnx(fetchables.path_of_model(name), name, device, engine))
+        if Path(name).suffix.lower() == ".onnx":
+            return cls(_onnx(Path(name), None, device, engine))
         where = _device(device)
         found = weights.load(name_or_path, device=where)
-        name = str(name_or_path) if str(name_or_path) in ZOO else found.path.stem
+        name = zoo.find(name).name if name == zoo.AUTO or name in zoo.ZOO else found.path.stem
         net = engines.start(found.net, engine=engine, device=where, sha256=found.sha256)
         return cls.of_net(net, critic=found.critic, name=name, sha256=found.sha256, device=where)
 
@@ -252,6 +262,12 @@ class Completer:
                 score = ranking.seam_score(as_float(draft.look(task.photo.pixels, box)), task.hole[box.part])
             total += score * areas[index]
         return total / sum(areas[index] for index in largest)
+
+
+def _onnx(path: Path, name: str | None, device: str | None, engine: str) -> OnnxDrawer:
+    if device not in (None, "auto", "cpu"):
+        raise ManyfillError(f"ONNX files run on the CPU here, but device is '{device}'. Use auto or cpu.")
+    return OnnxDrawer(OnnxModel(path, engine=engine, name=name))
 
 
 def _device(name: str | None) -> torch.device:

@@ -7,13 +7,12 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 from starlette.requests import Request
 
-from manyfill import memory
+from manyfill import memory, zoo
 from manyfill.completer import Completer, Completion
 from manyfill.options import MOST_SEED as MOST_SEED
 from manyfill.photos import Photo
@@ -152,7 +151,8 @@ class Answers(Generic[Item]):
 
 def model_name(name_or_path: str) -> str:
     """The name by which requests ask for a model: a file's is its stem."""
-    return Path(name_or_path).stem if name_or_path.endswith(".safetensors") else name_or_path
+    file = zoo.file_of(name_or_path)
+    return name_or_path if file is None else file.stem
 
 
 def load_models(settings: Settings, device: str) -> Models:

@@ -1,0 +1,87 @@
+"""Models from ONNX files in place of a network: one answer each, and several fills by asking it in several ways."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from manyfill import resolution
+from manyfill.completer.completion import Draft, unfinished
+from manyfill.completer.joining import finish
+from manyfill.completer.task import Preview, Progress, Task
+from manyfill.errors import ManyfillError
+from manyfill.nets import Prediction
+from manyfill.onnxmodel import OnnxModel
+from manyfill.resolution import Bools, Window
+from manyfill.views import draw_through, view_of
+
+
+class OnnxDrawer:
+    """A model from an ONNX file; each seed sees the hole through another view."""
+
+    critic = None
+    default_texture = "photo"
+    device = torch.device("cpu")
+    varied = True
+
+    def __init__(self, model: OnnxModel) -> None:
+        self.model = model
+
+    @property
+    def name(self) -> str:
+        """The file's, without its suffix."""
+        return self.model.name
+
+    @property
+    def sha256(self) -> str:
+        """The file's."""
+        return self.model.sha256
+
+    @property
+    def engine(self) -> str:
+        """One of `onnxmodel.ENGINES`."""
+        return self.model.engine
+
+    def plan(self, hole: Bools) -> list[Window]:
+        """Each window as a square of the model's own side, its longer side filled."""
+        side = self.model.side
+        return [_squared(window, side) for window in resolution.plan(hole, working_size=side, multiple=1)]
+
+    def draw(
+        self,
+        task: Task,
+        windows: Sequence[Window],
+        seeds: Sequence[int],
+        progress: Progress | None,
+        preview: Preview | None,
+    ) -> list[Draft]:
+        """Every fill, window by window, all windows of a fill through its one view."""
+        if task.band:
+            raise ManyfillError(f"'{self.name}' does not blend into the photo around the hole. Leave --band at 0.")
+        drafts = [Draft(seed) for seed in seeds]
+        noise = task.noise
+        views = [view_of(seed, diversity=noise.diversity, near=noise.near, step=noise.step) for seed in seeds]
+        total = len(windows) * len(drafts)
+        for number, turn in enumerate(resolution.turns(windows, task.hole, task.blind)):
+            for index, (draft, view) in enumerate(zip(drafts, views, strict=True)):
+                if progress is not None:
+                    progress("fill", number * len(drafts) + index, total)
+                seen = draft.look(task.photo.pixels, turn.window.box)
+                image, hole = resolution.to_net(seen, turn.missing, turn.window)
+                drawn = draw_through(view, self.model.draw, image, hole)
+                raw = drawn if self.model.meaning.copies else None  # what is copied says nothing of how the rest fits
+                draft.patches.append(finish(task, turn, seen, Prediction(drawn, raw=raw)))
+                if preview is not None and number == len(windows) - 1:
+                    preview(unfinished(task, draft), 1, 1)
+        if progress is not None:
+            progress("fill", total, total)
+        return drafts
+
+
+def _squared(window: Window, side: int) -> Window:
+    """The window at such a scale that its longer side is `side`, in a square of it."""
+    scale = side / max(window.box.height, window.box.width)
+    inner = max(1, round(window.box.height * scale)), max(1, round(window.box.width * scale))
+    return replace(window, inner=inner, padded=(side, side))
