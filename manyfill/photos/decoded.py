@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from manyfill.errors import BadImage, TooLarge
-from manyfill.photos.metadata import orientation, upright_exif
+from manyfill.photos.metadata import orientation, thumbnail_directory, upright_exif
 from manyfill.photos.photo import MODES, JpegCoding, Photo, Pixels
 from manyfill.photos.xmp import upright_xmp, without_stale
 
@@ -42,14 +42,15 @@ class Decoded:
 
 def upright_photo(decoded: Decoded, path: Path | None = None) -> Photo:
     """Applies the orientation once, to pixels and to whatever names a width or an orientation."""
-    turn = decoded.orientation or orientation(decoded.exif, decoded.xmp)
+    raw = decoded.exif.removeprefix(b"Exif\0\0") if decoded.exif else None
+    turn = decoded.orientation or orientation(raw, decoded.xmp)
     turned = turn >= 5
     pixels, alpha, mode = _split(_turn(decoded.array, turn))
     jpeg = decoded.jpeg
     if turned and jpeg is not None:  # the blocks are turned, and so are the frequencies in them
         tables = tuple(tuple(np.reshape(table, (8, 8)).T.ravel().tolist()) for table in jpeg.tables)
         jpeg = replace(jpeg, tables=tables, subsampling=0 if jpeg.subsampling == 1 else jpeg.subsampling)
-    exif = upright_exif(decoded.exif, turned=turned) if decoded.exif else None
+    exif = upright_exif(raw, turned=turned) if raw else None
     if decoded.exif and exif is None:
         decoded.notes.append("Its EXIF block is damaged and was not kept.")
     xmp, marked = without_stale(upright_xmp(decoded.xmp)) if decoded.xmp else (None, ())
@@ -64,6 +65,7 @@ def upright_photo(decoded: Decoded, path: Path | None = None) -> Photo:
         icc=decoded.icc or None,
         cicp=decoded.cicp,
         exif=exif,
+        thumbnail=thumbnail_directory(raw),
         xmp=xmp or None,
         dpi=decoded.dpi[::-1] if turned and decoded.dpi else decoded.dpi,
         path=path,

@@ -15,6 +15,7 @@ from manyfill.photos.decoded import Decoded, check_size, refuse_several
 from manyfill.photos.laying import Writer
 from manyfill.photos.photo import QUALITY, Lay, Photo
 from manyfill.photos.pillow import decoded_of_pil, save_with_pillow
+from manyfill.photos.thumbnail import exif_with_thumbnail
 
 MAX_BOXES, MAX_META = 100, 16 << 20  # at the top of the file; bytes
 
@@ -101,7 +102,7 @@ def writer(format: str) -> Writer:
         options: dict[str, Any] = {"chroma": 444} if format == "heic" else {"subsampling": "4:4:4"}
         if format == "heic" and photo.cicp is not None:
             options |= {"color_primaries": photo.cicp[0], "transfer_characteristics": photo.cicp[1]}
-        about = {"icc_profile": icc_for_rgb(photo), "exif": photo.exif, "xmp": photo.xmp}
+        about = {"icc_profile": icc_for_rgb(photo), "exif": exif_with_thumbnail(photo, lay), "xmp": photo.xmp}
         return save_with_pillow(photo, encoder, lay, quality=quality or QUALITY[format], **about, **options)
 
     return write_plugged

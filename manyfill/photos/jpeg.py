@@ -39,6 +39,7 @@ from manyfill.photos.segments import (
     jpeg_parts,
     taken_apart,
 )
+from manyfill.photos.thumbnail import exif_with_thumbnail
 
 PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 MAX_MISSING = 1 / 8  # of the rows of a file that was cut off; one that lacks more is refused
@@ -153,8 +154,9 @@ def write_jpeg(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[b
         options["subsampling"] = coding.subsampling
     else:
         options["subsampling"] = 0 if options["quality"] >= 90 else 2
-    if photo.exif is not None and len(photo.exif) <= LONGEST_EXIF:
-        options["exif"] = b"Exif\0\0" + photo.exif
+    exif = exif_with_thumbnail(photo, lay)
+    if exif is not None and len(exif) <= LONGEST_EXIF:
+        options["exif"] = b"Exif\0\0" + exif
     if photo.xmp is not None and len(photo.xmp) <= LONGEST_XMP:
         options["xmp"] = photo.xmp
     if coding is not None:

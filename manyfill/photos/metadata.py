@@ -122,6 +122,15 @@ def further_tags(page: Directory, *, upright: bool) -> tuple[bytes | None, list[
     return (pack_header(page.order, 8) + pack_directory(page.order, kept, 8)) if kept else None, gone
 
 
+def thumbnail_directory(exif: bytes | None) -> int | None:
+    """Where in an EXIF block the directory of its JPEG thumbnail lies; None where it has none."""
+    try:
+        at = directory(exif).next if exif else 0
+        return at if at and exif and tags.THUMBNAIL_SIZE in directory(exif, at).entries else None
+    except (ValueError, struct.error):
+        return None
+
+
 def _thumbnail(exif: bytes, page: Directory) -> Iterator[tuple[int, int]]:
     """(start, end) of the bytes of an EXIF block's thumbnail, each byte once however the pieces overlap."""
     if not page.next:

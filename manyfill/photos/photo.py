@@ -61,7 +61,8 @@ class Photo:
     format: str = "png"  # "jpeg" "png" "webp" "tiff" "bmp" "heic" "avif"
     mode: str = "RGB"  # colour model to write back, one of MODES
     icc: bytes | None = None
-    exif: bytes | None = None  # TIFF structure without the "Exif" prefix, orientation 1, no thumbnail
+    exif: bytes | None = None  # TIFF structure without the "Exif" prefix, orientation 1, its thumbnail blank
+    thumbnail: int | None = None  # where in `exif` the directory of its thumbnail, now blank, lies
     xmp: bytes | None = None
     cicp: tuple[int, int] | None = None  # primaries and transfer, ITU-T H.273; None: sRGB, or as the profile says
     dpi: tuple[float, float] | None = None  # (horizontal, vertical)

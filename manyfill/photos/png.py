@@ -19,6 +19,7 @@ from manyfill.photos.laying import laid_strips
 from manyfill.photos.opencv import decode_with_opencv
 from manyfill.photos.photo import Lay, Photo, Pixels
 from manyfill.photos.pillow import copied, decoded_of_pil
+from manyfill.photos.thumbnail import exif_with_thumbnail
 
 Bytes = TypeVar("Bytes", bytes, memoryview)
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -197,7 +198,7 @@ def write_png(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[by
     """Our own chunks, then the pixels: filters chosen strip by strip by Pillow or OpenCV, compressed as one stream."""
     kind = {"L": 0, "LA": 4, "RGB": 2, "RGBA": 6}[photo.mode]
     header = struct.pack(">IIBBBBB", photo.width, photo.height, photo.depth, kind, 0, 0, 0)
-    yield png_file([(b"IHDR", header), *_png_metadata(photo)])
+    yield png_file([(b"IHDR", header), *_png_metadata(photo, lay)])
     stream = zlib.compressobj(PNG_LEVEL, zlib.DEFLATED, 15, 9, zlib.Z_FILTERED)
     above: Pixels | None = None
     for _, rows in laid_strips(photo, lay):
@@ -230,7 +231,7 @@ def _png_rows(array: Pixels) -> bytes:
     return zlib.decompress(b"".join(content for name, content in png_chunks(body) if name == b"IDAT"))
 
 
-def _png_metadata(photo: Photo) -> list[tuple[bytes, bytes]]:
+def _png_metadata(photo: Photo, lay: Lay | None) -> list[tuple[bytes, bytes]]:
     chunks: list[tuple[bytes, bytes]] = []
     if photo.cicp is not None:
         chunks.append((b"cICP", bytes((*photo.cicp, 0, 1))))
@@ -240,8 +241,9 @@ def _png_metadata(photo: Photo) -> list[tuple[bytes, bytes]]:
     chunks += photo.png_extras
     if photo.dpi is not None:
         chunks.append((b"pHYs", struct.pack(">IIB", *(round(number / METRE) for number in photo.dpi), 1)))
-    if photo.exif is not None:
-        chunks.append((b"eXIf", photo.exif))
+    exif = exif_with_thumbnail(photo, lay)
+    if exif is not None:
+        chunks.append((b"eXIf", exif))
     if photo.xmp is not None:
         chunks.append((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + photo.xmp))
     return chunks

@@ -13,6 +13,7 @@ from manyfill.photos.colour import icc_for_rgb
 from manyfill.photos.decoded import Decoded, check_size, refuse_several
 from manyfill.photos.photo import QUALITY, Lay, Photo, is_lossless
 from manyfill.photos.pillow import decoded_of_pil, save_with_pillow
+from manyfill.photos.thumbnail import exif_with_thumbnail
 
 MAX_CHUNKS = 1000
 
@@ -31,7 +32,12 @@ def write_webp(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[b
     options: dict[str, Any] = {"method": 0} if lossless else {"quality": quality or QUALITY["webp"]}
     if photo.alpha is not None:
         options["exact"] = True  # the colour under full transparency is kept
-    options |= {"lossless": lossless, "icc_profile": icc_for_rgb(photo), "exif": photo.exif, "xmp": photo.xmp}
+    options |= {
+        "lossless": lossless,
+        "icc_profile": icc_for_rgb(photo),
+        "exif": exif_with_thumbnail(photo, lay),
+        "xmp": photo.xmp,
+    }
     return save_with_pillow(photo, "WEBP", lay, **options)
 
 
