@@ -179,6 +179,7 @@ async function refill() {
   let next = null;
   await busyWith("open", async (signal) => {
     next = photoOfFill(base, compose(chosen, run), await api.bytes(chosen.path, signal));
+    next.result = run.whole ? api.nameOf(chosen.path) : null; // the server goes on from what it has
   }, refill);
   if (next) await ask(next, region, []);
 }
@@ -190,6 +191,7 @@ async function ask(base, hole, earlier, extra = {}) {
     const mask = await toPng(hole, base.width, base.height);
     if (!mask.count) throw "needHole";
     const run = {
+      whole: base.blob === base.root.blob || Boolean(base.result), // whether the server's fills are of the photo that was opened
       base, hole, fills: [...earlier], sketches: [], heat: null, total: state.options.n, begun: earlier.length, extra,
     };
     const before = state.doc;
@@ -202,7 +204,8 @@ async function ask(base, hole, earlier, extra = {}) {
     };
     const { n, diversity, model } = state.options;
     const seed = Math.floor(Math.random() * (MOST_SEED - 100));
-    const fields = { image: base.blob, mask: mask.blob, n, diversity, seed, model: model || null, ...extra };
+    const image = base.result ? { image_result: base.result } : { image: base.blob };
+    const fields = { ...image, mask: mask.blob, n, diversity, seed, model: model || null, ...extra };
     try {
       for await (const event of api.fills(fields, signal)) {
         if (run.total === state.options.n && !run.started) {
@@ -214,6 +217,9 @@ async function ask(base, hole, earlier, extra = {}) {
         changed();
       }
       if (run.fills.length > run.begun) announceAll(run);
+    } catch (error) {
+      if (error.code === "result_expired") base.result = null; // trying again sends the photo
+      throw error;
     } finally {
       const dropped = run.sketches;
       run.sketches = [];
@@ -271,8 +277,8 @@ export async function takeFrom(other) {
   await busyWith("merge", async (signal) => {
     const mask = await toPng(region, base.width, base.height);
     if (!mask.count) throw "needHole";
-    const [image, theirs] = await Promise.all([chosen, other].map((fill) => api.bytes(fill.path, signal)));
-    const answer = await api.merge({ image, other: theirs, mask: mask.blob }, signal);
+    const [ours, theirs] = [chosen, other].map((fill) => api.nameOf(fill.path));
+    const answer = await api.merge({ image_result: ours, other_result: theirs, mask: mask.blob }, signal);
     const [path, preview] = [api.pathOf(answer.url), api.pathOf(answer.preview_url)];
     const mixed = { key: newKey(), seed: null, mixed: true, done: true, path, preview };
     mixed.picture = await loadPicture(preview);
@@ -289,15 +295,16 @@ export async function takeFrom(other) {
  * "same" pastes it into the photo as it was opened, so that a JPEG is compressed once, whatever was done before.
  */
 export async function download(format = "same") {
-  const { base, chosen } = state.doc;
+  const { base, run, chosen } = state.doc;
   if (!chosen?.path) {
     report("needFill");
     return;
   }
   await busyWith("save", async (signal) => {
     const { root } = base;
-    let blob = await api.bytes(chosen.path, signal);
-    if (format === "same" && root.kind !== "png") {
+    const same = format === "same" && root.kind !== "png";
+    let blob = await api.bytes(same && run?.whole ? `${chosen.path}?format=same` : chosen.path, signal);
+    if (same && !run?.whole) { // a fill of a fill that was sent as PNG: it goes into the photo as it was opened
       const everything = { tool: "rectangle", points: [0, 0, root.width, root.height] };
       const mask = (await toPng([everything], root.width, root.height)).blob;
       const answer = await api.merge({ image: root.blob, other: blob, mask, output_format: "same" }, signal);

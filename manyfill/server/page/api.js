@@ -111,6 +111,11 @@ export function pathOf(url) {
   return new URL(url).pathname.replace(/^.*?\/results\//, "results/");
 }
 
+/** A result's name, by which the server finds it again. */
+export function nameOf(path) {
+  return path.replace(/^results\//, "");
+}
+
 /** A result's bytes. */
 export async function bytes(path, signal) {
   return (await call(path, { signal })).blob();

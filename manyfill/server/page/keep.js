@@ -106,7 +106,9 @@ async function restore() {
     return { ...fill, key: newKey(), done: true, picture };
   }));
   const fills = loaded.filter((fill) => fill.picture);
-  const run = fills.length ? { base, hole: runHole, fills, sketches: [], heat: null, total: fills.length, begun: 0 } : null;
+  const whole = base.blob === base.root.blob;
+  const run = fills.length
+    ? { whole, base, hole: runHole, fills, sketches: [], heat: null, total: fills.length, begun: 0 } : null;
   const chosen = loaded[record.chosen];
   amend({ base, hole, run, chosen: chosen?.picture ? chosen : null, region: chosen?.picture ? await strokes(record.region) : [] });
   keptBase = base;
