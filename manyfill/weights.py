@@ -8,7 +8,6 @@ call counts.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -23,12 +22,13 @@ from torch import Tensor, nn
 
 from manyfill import fetchables, files, zoo
 from manyfill.download import sha256_of
-from manyfill.errors import BadWeights
+from manyfill.errors import BadWeights, ManyfillError
 from manyfill.nets import CompletionNet, families
 from manyfill.nets.blocks import fold_spectral_norm
 from manyfill.nets.dfnet import DFNet, DFNetConfig
 from manyfill.nets.discriminators import Critic, CriticConfig
 from manyfill.nets.picnet import PICNet, PICNetConfig
+from manyfill.typed import of_json
 
 
 @dataclass(frozen=True)
@@ -84,21 +84,17 @@ def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Wei
     try:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+            found = _modules(metadata, path)
+            _check_header(file, found, path)
+            states = {prefix: {name: file.get_tensor(f"{prefix}{name}") for name in module.state_dict()}
+                      for prefix, module in found.items()}  # fmt: skip
     except (SafetensorError, OSError) as error:
         raise BadWeights(f"{path} cannot be read as a safetensors file: {error}. Fetch or train it again.") from error
-    kinds = families()
-    if metadata.get("family") not in kinds or "config" not in metadata:
-        raise BadWeights(f"{path} does not say which network it is for. Only files written by manyfill can be loaded;"
-                         " the authors' checkpoints come in through `manyfill import`.")  # fmt: skip
-    config_kind, net_kind = kinds[metadata["family"]]
-    net = _filled(lambda: net_kind(_config(config_kind, metadata["config"], path)), tensors, "net.", path, device)
-    critic = None
-    if "critic" in metadata:
-        critic_config = _config(CriticConfig, metadata["critic"], path)
-        critic = cast(Critic, _filled(lambda: Critic(critic_config), tensors, "critic.", path, device))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Weights(cast(CompletionNet, net), critic, metadata, digest, path)
+    for prefix, module in found.items():
+        _fill(module, states.pop(prefix), path)
+        module.to(device).eval().requires_grad_(False)
+    net, critic = found["net."], found.get("critic.")
+    return Weights(cast(CompletionNet, net), cast("Critic | None", critic), metadata, sha256_of(path), path)
 
 
 def trunk_of(metadata: Mapping[str, str], path: Path) -> Path | None:
@@ -182,37 +178,92 @@ def _locate(name_or_path: str | Path) -> Path:
     return zoo.find(str(name_or_path)).path
 
 
+_MOST = {"levels": 10, "scales": 10, "fusion_scales": 10, "fusion_levels": 10, "kernels": 10, "infer_blocks": 64,
+         "alpha_channels": 4, "size": 4096}  # fmt: skip
+"""What a network of a file may have at most, because it is built before its tensors are looked at: halvings, so that no
+picture must be padded to a giant, blocks, and the side that it sees at once. Other numbers: _WIDEST."""
+_WIDEST = 16_384
+
+
+def _modules(metadata: Mapping[str, str], path: Path) -> dict[str, nn.Module]:
+    """The networks that a file says it is for, by the prefix of their tensors: shapes, without any numbers."""
+    kinds = families()
+    if metadata.get("family") not in kinds or "config" not in metadata:
+        raise BadWeights(f"{path} does not say which network it is for. Only files written by manyfill can be loaded;"
+                         " the authors' checkpoints come in through `manyfill import`.")  # fmt: skip
+    config_kind, net_kind = kinds[metadata["family"]]
+    wanted: dict[str, tuple[type[Any], Callable[[Any], nn.Module]]] = {"net.": (config_kind, net_kind)}
+    texts = {"net.": metadata["config"]}
+    if "critic" in metadata:
+        wanted["critic."], texts["critic."] = (CriticConfig, Critic), metadata["critic"]
+    found = {}
+    for prefix, (kind, build) in wanted.items():
+        config = _config(kind, texts[prefix], path)
+        with torch.device("meta"):  # no memory and no time for values that are thrown away
+            found[prefix] = build(config)
+    return found
+
+
 def _config(kind: type[Any], text: str, path: Path) -> Any:
+    """The config that a file carries, types and sizes checked. Raises BadWeights."""
     try:
-        return kind(**json.loads(text))
-    except (TypeError, ValueError) as error:
-        raise BadWeights(f"{path} was written for another version of {kind.__name__}: {error}.") from error
+        raw = json.loads(text)
+        for name, value in raw.items() if isinstance(raw, dict) else ():
+            most = _MOST.get(name, _WIDEST)
+            if isinstance(value, list) and len(value) > most:
+                raise ValueError(f"{name} has {len(value)} entries; expected at most {most}")
+            for number in value if isinstance(value, list) else [value]:
+                top = _WIDEST if isinstance(value, list) else most
+                if isinstance(number, int | float) and not 0 <= number <= top:
+                    raise ValueError(f"{name} is {number}; expected 0 to {top}")
+        return of_json(kind, raw, "its config")
+    except (TypeError, ValueError, AssertionError, RecursionError, ManyfillError) as error:
+        raise BadWeights(f"{path} was written for another version of {kind.__name__}: {str(error)[:300]}.") from error
 
 
-def _filled(
-    build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], prefix: str, path: Path, device: str | torch.device
-) -> nn.Module:
-    state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-    with torch.device("meta"):  # no time spent on initial values that are thrown away
-        module = build()
-    _load_strict(module, {k: v.float() if v.is_floating_point() else v for k, v in state.items()}, str(path))
-    return module.to(device).eval().requires_grad_(False)
+def _check_header(file: Any, modules: Mapping[str, nn.Module], path: Path) -> None:
+    """Compare names and shapes before any tensor is read. Raises BadWeights."""
+    shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+    for prefix, module in modules.items():
+        ours = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
+        _compare(module, ours, str(path))
+    strangers = [name for name in shapes if not name.startswith(tuple(modules))]
+    if strangers:
+        raise BadWeights(f"{path} holds tensors of no network that it names: {', '.join(strangers[:5])}.")
+
+
+def _fill(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Give a module its tensors, in float32. Raises BadWeights for numbers that are none."""
+    wanted = module.state_dict()
+    for name, value in state.items():
+        if value.is_floating_point() != wanted[name].is_floating_point():
+            raise BadWeights(f"{path}: {name} is of {value.dtype}, expected {wanted[name].dtype}.")
+        if value.is_floating_point():
+            state[name] = value.float()
+            if not bool(torch.isfinite(state[name]).all()):
+                raise BadWeights(f"{path}: {name} holds numbers that are not finite. Fetch or train it again.")
+    module.load_state_dict(state, assign=True)
 
 
 def _load_strict(module: nn.Module, state: Mapping[str, Tensor], source: str, released: _Rules = ()) -> None:
     """Fill a module; `released` turns our names back into those of the file for the message."""
+    _compare(module, {name: tuple(value.shape) for name, value in state.items()}, source, released)
+    module.load_state_dict(dict(state), assign=True)
+
+
+def _compare(module: nn.Module, shapes: Mapping[str, tuple[int, ...]], source: str, released: _Rules = ()) -> None:
+    """Raise BadWeights where names or shapes of tensors are not the module's."""
     wanted = module.state_dict()
-    problems = [f"missing {_rename(name, released)}" for name in wanted if name not in state]
-    problems += [f"left over {_rename(name, released)}" for name in state if name not in wanted]
+    problems = [f"missing {_rename(name, released)}" for name in wanted if name not in shapes]
+    problems += [f"left over {_rename(name, released)}" for name in shapes if name not in wanted]
     problems += [
-        f"{_rename(name, released)} is {tuple(state[name].shape)}, expected {tuple(value.shape)}"
+        f"{_rename(name, released)} is {shapes[name]}, expected {tuple(value.shape)}"
         for name, value in wanted.items()
-        if name in state and state[name].shape != value.shape
+        if name in shapes and shapes[name] != tuple(value.shape)
     ]
     if problems:
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise BadWeights(f"{source} does not fit {type(module).__name__}: {'; '.join(problems[:5])}{more}.")
-    module.load_state_dict(dict(state), assign=True)
 
 
 def _stored(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -342,3 +343,77 @@ def test_weights_that_stand_on_a_trunk_say_how_to_fetch_it(monkeypatch: pytest.M
     assert weights.trunk_of({"trunk": "migan", "trunk_sha256": digest}, mine) == trunk
     with pytest.raises(BadWeights, match="not the file that mine"):
         weights.trunk_of({"trunk": "migan", "trunk_sha256": "0" * 64}, mine)
+
+
+# ── files that mean harm, or are damaged ──────────────────────────────────────────────────────────────────────────────
+
+
+def tampered(path: Path, *, config: str | None = None, critic: str | None = None, **tensors: Tensor) -> Path:
+    """A good file with another config or with some tensors changed or added."""
+    good = weights.save(tiny(), path.with_name("good.safetensors"))
+    with safe_open(good, framework="pt") as file:
+        metadata = dict(file.metadata())
+    metadata |= {} if config is None else {"config": config}
+    metadata |= {} if critic is None else {"critic": critic}
+    save_file({**load_file(good), **tensors}, path, metadata=metadata)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"levels": 10**9}, "levels is 1000000000"),
+        ({"levels": 11}, "levels is 11; expected 0 to 10"),
+        ({"infer_blocks": 10**9}, "infer_blocks is"),
+        ({"infer_blocks": -1}, "infer_blocks is -1"),
+        ({"width": 10**9, "max_width": 10**9}, "width is"),
+        ({"width": -4}, "width is -4"),
+        ({"latent": 1e300}, "latent is"),
+        ({"latent": float("nan")}, "latent is nan"),
+        ({"latent": 4.5}, "expected a whole number"),
+        ({"size": 60_000}, "size is 60000; expected 0 to 4096"),
+        ({"levels": "5"}, "levels is '5'; expected a whole number"),
+        ({"levels": True}, "expected a whole number"),
+        ({"levels": None}, "expected a whole number"),
+        ({"attention": ["short-long"]}, "attention is"),
+        ({"attention": "x" * 10_000}, "attention is"),
+        ({"spectral_norm": "no"}, "expected true or false"),
+        ({"__class__": 1}, "unknown entry '__class__'"),
+    ],
+)
+def test_a_config_that_cannot_be_is_refused_before_anything_is_built(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    config = json.loads(json.dumps({**TINY_PICNET.__dict__, **changes}))
+    path = tampered(tmp_path / "hostile.safetensors", config=json.dumps(config))
+    with pytest.raises(BadWeights, match=re.escape(words)) as caught:
+        weights.load(path)
+    assert "hostile.safetensors" in str(caught.value) and len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '"text"', "[" * 100_000, '{"levels": {}}'])
+@pytest.mark.parametrize("which", ["config", "critic"])
+def test_a_config_that_is_none_is_refused(tmp_path: Path, text: str, which: str) -> None:
+    with pytest.raises(BadWeights):
+        weights.load(tampered(tmp_path / "hostile.safetensors", **{which: text}))
+
+
+@pytest.mark.parametrize("critic", ['{"levels": 3}', '{"levels": 1000000}', '{"width": -1}', "{}"])
+def test_a_critic_that_cannot_be_is_refused(tmp_path: Path, critic: str) -> None:
+    with pytest.raises(BadWeights):
+        weights.load(tampered(tmp_path / "hostile.safetensors", critic=critic))
+
+
+def test_tensors_that_are_not_the_networks_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    name = "net.encoder.blocks.0.conv1.weight"
+    shape = load_file(weights.save(tiny(), tmp_path / "good.safetensors"))[name].shape
+    for tensors, words in (
+        ({name: torch.full(shape, torch.nan)}, "not finite"),
+        ({name: torch.full(shape, -torch.inf)}, "not finite"),
+        ({name: torch.zeros(shape, dtype=torch.int32)}, "int32"),
+        ({name: torch.zeros(1)}, "is (1,), expected"),
+        ({"net.more": torch.zeros(1)}, "left over more"),
+        ({"stranger": torch.zeros(1)}, "tensors of no network that it names: stranger"),
+    ):
+        with pytest.raises(BadWeights, match=re.escape(words)):
+            weights.load(tampered(tmp_path / "hostile.safetensors", **tensors))

@@ -476,8 +476,7 @@ def parse_texture(text: str) -> str | float:
 
 def _target(photo: Path, fills: int, out: Path | None, format: str) -> Target:
     """Where the fills of one photo go, as a Target."""
-    from manyfill.jobs.photo import FORMATS
-    from manyfill.jobs.records import Target
+    from manyfill.jobs.records import FORMATS, Target
     from manyfill.photos import SUFFIXES
 
     if out is None:

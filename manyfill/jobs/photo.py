@@ -17,11 +17,20 @@ from manyfill.errors import BadImage, BadMask, ManyfillError
 from manyfill.files import Content, Stamp
 from manyfill.jobs import gallery
 from manyfill.jobs.outputs import Outputs
-from manyfill.jobs.records import Done, Failed, FileRecord, FillRecord, ModelRecord, Options, Sidecar, Target, Task
+from manyfill.jobs.records import (
+    FORMATS,
+    Done,
+    Failed,
+    FileRecord,
+    FillRecord,
+    ModelRecord,
+    Options,
+    Sidecar,
+    Target,
+    Task,
+)
 
 log = logging.getLogger(__name__)
-
-FORMATS = {"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tiff"}  # what --format offers, beside "same"
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
 

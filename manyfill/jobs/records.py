@@ -12,7 +12,11 @@ from typing import Any
 from manyfill import files
 from manyfill.errors import ManyfillError
 from manyfill.files import Stamp
-from manyfill.options import FillOptions
+from manyfill.options import MOST_FILLS, FillOptions
+from manyfill.typed import of_json
+
+FORMATS = {"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tiff"}  # what --format offers, beside "same"
+SIDECAR_BYTES = 4 << 20  # ours have some kilobytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +28,14 @@ class Options(FillOptions):
     sheet: bool = True
     uncertainty: bool = False
     explain: bool = False
+
+    def __post_init__(self) -> None:
+        """Check each value, those of the fill too. Raises ManyfillError."""
+        super().__post_init__()
+        if self.format != "same" and self.format not in FORMATS:
+            raise ManyfillError(f"format is {self.format!r}; expected same, {', '.join(FORMATS)}.")
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise ManyfillError(f"quality is {self.quality}; expected 1 to 100.")
 
 
 @dataclass(frozen=True)
@@ -122,24 +134,18 @@ class Sidecar:
     def read(cls, path: Path) -> Sidecar:
         """Raises ManyfillError where the file is missing or not a sidecar."""
         try:
-            raw = json.loads(files.read(path).data)
-            return cls(
-                **{
-                    **raw,
-                    "photo": FileRecord(**raw["photo"]),
-                    "mask": None if raw["mask"] is None else FileRecord(**raw["mask"]),
-                    "model": ModelRecord(**raw["model"]),
-                    "options": Options(**raw["options"]),
-                    "notes": tuple(str(note) for note in raw.get("notes", ())),
-                    "fills": tuple(FillRecord(**fill) for fill in raw["fills"]),
-                }
-            )
+            if path.stat().st_size > SIDECAR_BYTES:
+                raise ValueError(f"it has more than {SIDECAR_BYTES >> 20} MiB")
+            found = of_json(cls, json.loads(files.read(path).data), "the sidecar")
+            if not 1 <= len(found.fills) <= MOST_FILLS:
+                raise ValueError(f"it has {len(found.fills)} fills; expected 1 to {MOST_FILLS}")
+            return found
         except FileNotFoundError:
             raise ManyfillError(f"there is no sidecar {path}.") from None
         except OSError as error:
             raise ManyfillError(f"the sidecar {path} cannot be read: {error.strerror or error}.") from None
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            what = f"no entry {error}" if isinstance(error, KeyError) else str(error)
+        except (ValueError, TypeError, RecursionError, ManyfillError) as error:
+            what = str(error)[:300].rstrip(".")
             raise ManyfillError(f"{path} is not a sidecar that this version can read: {what}.") from error
 
 

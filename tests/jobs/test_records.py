@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filling import files_in, one
@@ -39,6 +40,55 @@ def test_what_is_not_a_sidecar_is_refused(tmp_path: Path, text: str) -> None:
         Sidecar.read(tmp_path / "x.json")
     with pytest.raises(ManyfillError, match="there is no sidecar"):
         Sidecar.read(tmp_path / "missing.json")
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "words"),
+    [
+        ("options.n", 10**9, "at most 64 fills"),
+        ("options.n", "3", "expected a whole number"),
+        ("options.seed", -1, "seed is -1"),
+        ("options.grow", 1e9, "grow is"),
+        ("options.texture", [], "texture is"),
+        ("options.quality", "high", "expected a whole number or null"),
+        ("options.quality", 10**6, "quality"),
+        ("options.format", 7, "expected text"),
+        ("options.format", "exe", "exe"),
+        ("options.polarity", "inside", "polarity"),
+        ("options.max_memory", -5, "max_memory"),
+        ("options.command", "rm", "unknown entry 'command'"),
+        ("fills", [], "0 fills"),
+        ("fills", None, "expected a list"),
+        ("fills", [{"file": "a.png", "seed": 0, "score": None, "sha256": "0"}] * 65, "65 fills"),
+        ("photo.file", None, "expected text"),
+        ("photo.file", ["photo.png"], "expected text"),
+        ("model.sha256", 5, "expected text"),
+        ("made_with", "torch", "expected an object"),
+        ("height", "tall", "expected a whole number"),
+        ("seconds", {}, "expected a number"),
+    ],
+)
+def test_an_entry_that_cannot_be_is_named(
+    completer: Completer, tmp_path: Path, where: str, value: Any, words: str
+) -> None:
+    complete_photo(completer, one(tmp_path), Options(n=2, texture="net", sheet=False))
+    path = tmp_path / "out/photo.json"
+    raw = json.loads(path.read_text())
+    inner = raw
+    *outer, last = where.split(".")
+    for name in outer:
+        inner = inner[name]
+    inner[last] = value
+    path.write_text(json.dumps(raw))
+    with pytest.raises(ManyfillError, match=words):
+        replay(completer, Sidecar.read(path), replace(one(tmp_path), target=Target(tmp_path / "again", "photo")))
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 50_000, " " * (5 << 20), '"' + "x" * 5_000_000 + '"'])
+def test_a_sidecar_that_is_deep_or_huge_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(ManyfillError, match=r"x\.json is not a sidecar"):
+        Sidecar.read(tmp_path / "x.json")
 
 
 def test_a_sidecar_of_before_nearness_was_an_option_reads_and_replays(completer: Completer, tmp_path: Path) -> None:
