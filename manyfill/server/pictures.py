@@ -84,7 +84,7 @@ class Finished:
     @property
     def notes(self) -> tuple[str, ...]:
         """What reading, filling and writing could not keep, for people."""
-        return self.fill.source.notes
+        return photos.notes(self.fill.source, format=self.asked, quality=self.quality)
 
     def parts(self) -> Iterator[bytes | memoryview]:
         """The file, strip by strip where its format allows."""

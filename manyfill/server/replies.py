@@ -23,7 +23,7 @@ from manyfill.server.service import Answers, Service
 from manyfill.server.spool import Spool
 from manyfill.server.work import Shown
 
-HEADER_BYTES = 4096  # of notes; all of them are in the JSON
+NOTES, NOTE = 10, 200  # how many in a header, and letters of each; the JSON has all of them
 HEARTBEAT_SECONDS = 10.0  # a stream that waits says so, lest a proxy take it for dead
 NO_TOKENS = {
     "input_tokens": 0,
@@ -60,7 +60,7 @@ class Images(BaseModel):
 
 def noted(notes: tuple[str, ...]) -> dict[str, str]:
     """A header for what could not be kept: a JSON list in ASCII, so that any client can read it."""
-    return {"X-Manyfill-Notes": json.dumps(notes)[:HEADER_BYTES]} if notes else {}
+    return {"X-Manyfill-Notes": json.dumps([note[:NOTE] for note in notes[:NOTES]])} if notes else {}
 
 
 class Composed:

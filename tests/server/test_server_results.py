@@ -275,7 +275,10 @@ def test_what_could_not_be_kept_is_told(server: Running) -> None:
     assert json.loads(server.get(fill["url"]).headers["x-manyfill-notes"]) == notes
     body = {name: base64.b64encode(data).decode() for name, data in files.items()}
     inpainted = server.post("/api/v1/inpaint", json=body)
-    assert json.loads(inpainted.headers["x-manyfill-notes"]) == notes
+    told = json.loads(inpainted.headers["x-manyfill-notes"])
+    assert told[: len(notes)] == notes and "JPEG re-encodes" in told[-1], "of the format that was written"
+    same = server.get(fill["url"], params={"format": "same"})
+    assert json.loads(same.headers["x-manyfill-notes"]) == told
     plain = server.post("/v1/images/edits", files={"image": PHOTO_PNG, "mask": WHITE}, data={"texture": "net"})
     assert plain.json()["notes"] == [] and "x-manyfill-notes" not in plain.headers
 
