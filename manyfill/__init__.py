@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .completer import Completer, Completion, uncertainty
+    from .completer import Completer, Completion, Fills, uncertainty
 
 __version__ = "0.1.0"
 
-__all__ = ["Completer", "Completion", "__version__", "complete", "load", "uncertainty"]
+__all__ = ["Completer", "Completion", "Fills", "__version__", "complete", "load", "uncertainty"]
 
-_LAZY = ("Completer", "Completion", "uncertainty")
+_LAZY = ("Completer", "Completion", "Fills", "uncertainty")
 
 
 def load(name_or_path: str | Path = "auto", *, device: str | None = None, engine: str = "auto") -> Completer:
@@ -41,6 +41,7 @@ def complete(
     *,
     model: str | Path = "auto",
     device: str | None = None,
+    engine: str = "auto",
     n: int = 1,
     seed: int = 0,
     polarity: str = "white",
@@ -52,12 +53,12 @@ def complete(
     texture: str | float = "auto",
     max_memory: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
-) -> list[Completion]:
+) -> Fills:
     """Complete one photo, the short way: `load` the model and call its `complete`. Best fill first.
 
-    The model is loaded anew at each call: for several photos, `load` it once yourself.
+    The model stays loaded for the next call; another model takes its place.
     """
-    return load(model, device=device).complete(
+    return _kept(model, device, engine).complete(
         photo,
         mask,
         n=n,
@@ -72,6 +73,25 @@ def complete(
         max_memory=max_memory,
         progress=progress,
     )
+
+
+def _kept(model: str | Path, device: str | None, engine: str) -> Completer:
+    """The model of the last call, where this one asks for the same and its file has not changed since."""
+    from . import zoo
+
+    name = zoo.default() if model == zoo.AUTO else str(model)
+    file = zoo.file_of(name)
+    about = file.stat() if file is not None and file.is_file() else None
+    key = (name, device, engine, None if about is None else (about.st_mtime_ns, about.st_size))
+    completer = _LOADED.get(key)
+    if completer is None:
+        completer = load(name, device=device, engine=engine)
+        _LOADED.clear()
+        _LOADED[key] = completer
+    return completer
+
+
+_LOADED: dict[object, Completer] = {}
 
 
 def __getattr__(name: str) -> Any:

@@ -111,7 +111,7 @@ def test_the_short_way_takes_what_the_long_way_takes() -> None:
 
     short, long = options(manyfill.complete), options(manyfill.Completer.complete)
     assert {name: short[name] for name in long} == long
-    assert set(short) - set(long) == {"model", "device"}
+    assert set(short) - set(long) == {"model", "device", "engine"}
     assert {**dataclasses.asdict(FillOptions()), "progress": None} == long
     assert short["model"] == AUTO
     assert inspect.signature(manyfill.load).parameters["name_or_path"].default == AUTO

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -713,3 +714,37 @@ def test_what_an_earlier_photo_took_counts_against_no_later_one() -> None:
     allowed = memory.resident() - block.nbytes + (300 << 20)
     del block
     assert len(complete(sketch(), pixels, HOLE, max_memory=allowed)) == 1
+
+
+# ── cancelling, threads ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Cancelled(BaseException):
+    """Not an Exception, as KeyboardInterrupt is none."""
+
+
+@pytest.mark.parametrize("stage", ["fill", "rank", "texture"])
+def test_what_progress_raises_stops_the_work_and_comes_out(stage: str) -> None:
+    completer, photo = sketch(), photo_of(40, 50)
+    calls: list[str] = []
+
+    def stop(now: str, done: int, total: int) -> None:
+        calls.append(now)
+        if now == stage:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        completer.complete(photo, SMALL, n=4, progress=stop)
+    assert calls.count(stage) == 1  # nobody went on
+    whole = completer.complete(photo, SMALL, n=2)
+    assert all(same(one, two) for one, two in zip(whole, sketch().complete(photo, SMALL, n=2), strict=True))
+
+
+def test_a_completer_may_be_used_from_several_threads_at_once() -> None:
+    completer = sketch()
+    pixels = [photo_of(40, 50, seed=seed) for seed in range(6)]
+    expected = [completer.complete(photo, SMALL, n=2) for photo in pixels]
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda photo: completer.complete(photo, SMALL, n=2), pixels))
+    for one, two in zip(expected, found, strict=True):
+        assert all(same(a, b) and a.seed == b.seed and a.score == b.score for a, b in zip(one, two, strict=True))

@@ -7,6 +7,7 @@ the end.
 task        what to fill: photo, hole, seeds
 budget      memory, estimated beforehand; sizes above which work goes on in parts
 completion  a fill as patches: Draft, Completion
+fills       the fills of one photo, for notebooks and folders
 mending     what has one plain answer: thin holes, smooth ground
 joining     what was drawn, joined to the photo: seams
 drawing     who draws: Drawer, and one class for networks, one for fillers without weights
@@ -30,6 +31,7 @@ from manyfill.completer import texturing
 from manyfill.completer.budget import check_memory, check_mending, read_photo
 from manyfill.completer.completion import Completion, Draft, Patch, spread, thumbnail, uncertainty
 from manyfill.completer.drawing import Drawer, FillerDrawer, NetDrawer
+from manyfill.completer.fills import Fills
 from manyfill.completer.foreign import OnnxDrawer
 from manyfill.completer.joining import MARGIN
 from manyfill.completer.mending import mend
@@ -45,7 +47,7 @@ from manyfill.photos import Photo
 from manyfill.resolution import Bools, Box, Window
 
 __all__ = [
-    "Completer", "Completion", "Drawer", "FillerDrawer", "NetDrawer", "OnnxDrawer", "Preview", "Progress",
+    "Completer", "Completion", "Drawer", "FillerDrawer", "Fills", "NetDrawer", "OnnxDrawer", "Preview", "Progress",
     "read_photo", "spread", "uncertainty",
 ]  # fmt: skip
 
@@ -136,14 +138,14 @@ class Completer:
         texture: str | float = FillOptions.texture,
         max_memory: int | None = FillOptions.max_memory,
         progress: Progress | None = None,
-    ) -> list[Completion]:
+    ) -> Fills:
         """Fill the hole that the mask marks, n times, best first.
 
         `photo`, `mask`: path, bytes, PIL image, array or tensor. Fill i draws from seed + i alone, whatever n is; for
         n > 1 n + max(2, n // 2) fills are drawn, near-twins of better ones are passed over, and the best n are kept:
-        a fill's own seed stands in the result. A network without noise, or `diversity` 0, has one fill to give: then
-        the list has one element. So it has for an empty hole, the photo itself, and where the hole has one plain answer
-        (specks, hair-lines, a flat colour, a clear sky) and `texture` is "auto" or "photo"; such a fill has no score.
+        a fill's own seed stands in the result. There is one fill for a network without noise and for `diversity` 0, for
+        an empty hole, the photo itself, and where the hole has one plain answer (specks, hair-lines, a flat colour, a
+        clear sky) and `texture` is "auto" or "photo"; such a fill has no score.
 
         `polarity`: where the mask means "fill": "white", "black" or "alpha" (transparent). `grow`: pixels to dilate
         the hole by. `band`: the blend may change known pixels this near the hole; 0 keeps all of them exact.
@@ -152,7 +154,11 @@ class Completer:
         much of the detail comes from the photo's own patches. `max_memory`: bytes that the process may hold, default
         half of what is free beside what it holds; raises TooLarge beforehand where filling and writing would take more;
         it changes no picture. `progress(stage, done, total)` is called with the stages "fill", "rank" and "texture",
-        one call at a time, the last ones from the threads in which several fills get their texture at once.
+        one call at a time, the last ones from the threads in which several fills get their texture at once. What it
+        raises stops the work within one step of a stage and comes out here; the completer can be used again.
+
+        A completer may be used from several threads at once, each with its own photo: the fills are the same as one
+        after another.
 
         Fully transparent pixels are not looked at and stay as they were, unless `polarity` is "alpha": then what was
         transparent is what is filled, and becomes opaque.
@@ -169,7 +175,7 @@ class Completer:
             texture=texture,
             max_memory=max_memory,
         )
-        return list(self.stream(photo, mask, options, progress=progress))
+        return Fills(self.stream(photo, mask, options, progress=progress))
 
     def stream(
         self,

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from manyfill import photos, ranking, resolution
 from manyfill.completer import budget
@@ -34,7 +36,7 @@ class Patch:
         object.__setattr__(self, "copied", np.zeros(self.painted.shape, np.uint8))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Completion:
     """One finished answer."""
 
@@ -88,6 +90,21 @@ class Completion:
     def save(self, path: str | Path, *, format: str = "same", quality: int | None = None) -> Path:
         """Write to a file, atomically; format "same": as the path's suffix says, else as the photo came."""
         return photos.write(self.source, Path(path), format=format, quality=quality, lay=self.lay)
+
+    @property
+    def tensor(self) -> Tensor:
+        """As an image tensor (1,3,H,W), float32 in [0,1], without alpha."""
+        return torch.from_numpy(np.ascontiguousarray(as_float(self.photo.pixels).transpose(2, 0, 1)))[None]
+
+    def __repr__(self) -> str:
+        score = "" if self.score is None else f", score {self.score:.3f}"
+        return f"<fill {self.source.width}x{self.source.height}, seed {self.seed}{score}>"
+
+    def _repr_png_(self) -> bytes:
+        """For notebooks."""
+        from manyfill.completer.fills import png
+
+        return png(self)
 
     @property
     def notes(self) -> tuple[str, ...]:

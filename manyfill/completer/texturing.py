@@ -28,6 +28,7 @@ class Texturing:
     ) -> None:
         self.task, self.parts, self.strength, self.progress, self.total = task, parts, strength, progress, total
         self.done, self.lock = 0, threading.Lock()
+        self.stopped: BaseException | None = None  # what `progress` raised: nobody goes on then
 
     def add(self, drafts: Sequence[Draft]) -> None:
         """Give drafts their texture, each in a thread of its own: the search runs without Python's lock."""
@@ -78,9 +79,15 @@ class Texturing:
     def _tell(self, more: int) -> None:
         """That so many parts more are done."""
         with self.lock:
+            if self.stopped is not None:  # another fill's call said so
+                raise self.stopped
             self.done += more
             if self.progress is not None:
-                self.progress("texture", self.done, self.total * len(self.parts))
+                try:
+                    self.progress("texture", self.done, self.total * len(self.parts))
+                except BaseException as error:
+                    self.stopped = error
+                    raise
 
     def _guide(self, draft: Draft, box: Box, factor: int) -> Floats:
         """The photo with its fill, (h,w,3) at 1/factor."""

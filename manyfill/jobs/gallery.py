@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -15,6 +15,7 @@ from PIL import Image
 
 from manyfill import photos, resolution, sheet
 from manyfill.completer import Completion, spread
+from manyfill.completer.fills import Shown
 from manyfill.jobs.records import Sidecar
 
 
@@ -51,48 +52,6 @@ def heat_map(photo: photos.Photo, completions: Sequence[Completion]) -> Iterator
 
     paper = np.broadcast_to(np.uint8(0), photo.pixels.shape)
     return photos.encode_parts(photos.Photo(paper), format="png", lay=lay)
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A fill for a sheet, a part at a time: four of 48 MP would be as many as 0.8 GB as pictures."""
-
-    completion: Completion
-
-    @property
-    def width(self) -> int:
-        """Columns."""
-        return self.completion.source.width
-
-    @property
-    def height(self) -> int:
-        """Rows."""
-        return self.completion.source.height
-
-    def part(self, box: sheet.Box, width: int) -> Image.Image:
-        """Means of blocks, as whole as they come: what is left over at the right and below is not shown."""
-        factor = max(1, (box.right - box.left) // max(1, 2 * width))
-        rows, columns = (box.bottom - box.top) // factor, (box.right - box.left) // factor
-        parts = []
-        step = max(1, 2**20 // (columns * factor * factor))  # rows of the picture
-        for top in range(0, rows, step):
-            count = min(step, rows - top)
-            parts.append(
-                self.strip(resolution.Box(box.top + top * factor, box.left, count * factor, columns * factor), factor)
-            )
-        if len(parts) == 1:
-            return parts[0]
-        whole = Image.new(parts[0].mode, (columns, rows))
-        for number, part in enumerate(parts):
-            whole.paste(part, (0, number * step))
-        return whole
-
-    def strip(self, box: resolution.Box, factor: int) -> Image.Image:
-        """A part whose sides are multiples of the factor, at 1/factor."""
-        source = self.completion.source
-        alpha = None if source.alpha is None else source.alpha[box.part]
-        strip = photos.to_pil(replace(source, pixels=self.completion.pixels(box), alpha=alpha))
-        return strip.reduce(factor) if factor > 1 else strip
 
 
 @dataclass(frozen=True)
