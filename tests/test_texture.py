@@ -1,13 +1,18 @@
 """Texture synthesis: exact on what repeats, honest where nothing fits, and never a look into the hole."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from manyfill.texture import Synthesis, synthesize
-from manyfill.texture.field import Matching
+from manyfill.texture import Synthesis, prepare, synthesize
+from manyfill.texture.field import Sources
 from manyfill.texture.kernels import RADIUS
 from manyfill.texture.scales import Pixels, blur, level_of
 from manyfill.texture.search import Search
@@ -193,7 +198,7 @@ def test_every_missing_pixel_lies_in_a_patch_of_a_sparse_round(h: int, w: int, s
     level = level_of(noise(h, w, 1), hole, SEARCH)
     if level is None or not hole.any():
         return
-    matching = Matching(level, None, SEARCH)
+    matching = Sources(level, SEARCH)
     reached = np.zeros(hole.shape, bool)
     for y, x in zip(*np.divmod(matching.few, w), strict=True):
         reached[y - RADIUS : y + RADIUS + 1, x - RADIUS : x + RADIUS + 1] = True
@@ -250,3 +255,43 @@ def test_what_is_mostly_hidden_goes_on_from_its_broken_patches() -> None:
 
     assert of_the_disc(SEARCH) > 0.9
     assert of_the_disc(Search(whole=0.0)) < 0.8, "the scene is too easy: it needs no broken patches"
+
+
+def test_fills_of_one_photo_share_what_does_not_depend_on_them() -> None:
+    image, hole = periodic(110, 120), box(110, 120, 30, 40, 70, 80)
+    guides = [soften(image, hole, sigma) for sigma in (2, 5)]
+    prepared = prepare(poisoned(image, hole), hole)
+    for seed, guide in enumerate(guides):
+        alone = run(image, hole, guide, seed=seed)
+        shared = run(guide, hole, guide, seed=seed, prepared=prepared)
+        assert (alone.image == shared.image).all() and (alone.sources == shared.sources).all()
+
+
+def test_the_machine_code_of_the_first_call_makes_the_same_bytes_as_the_kept_one(tmp_path: Path) -> None:
+    program = (
+        "import hashlib, numpy as np; from manyfill.texture import synthesize;"
+        "image = np.random.default_rng(0).random((90, 100, 3), np.float32); hole = np.zeros((90, 100), bool);"
+        "hole[30:60, 30:70] = True; made = synthesize(image, hole, image[::-1].copy());"
+        "print(hashlib.sha256(made.image.tobytes() + made.sources.tobytes()).hexdigest())"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", program]
+    first, again = (subprocess.run(command, env=environment, capture_output=True, check=True).stdout for _ in range(2))
+    assert list(tmp_path.rglob("*.nbc")), "nothing was kept"
+    assert first == again
+
+
+def test_the_coarsest_start_compares_a_bounded_number_of_patches() -> None:
+    """Thin holes all over are not closed at any scale: the start is at the photo's own, and all of it is touched."""
+    program = (
+        "import resource, numpy as np; from manyfill.texture import synthesize;"
+        "image = np.random.default_rng(0).random((400, 600, 3), np.float32); hole = np.zeros((400, 600), bool);"
+        "synthesize(image[:60, :60], np.eye(60, dtype=bool)); hole[::9, ::9] = True;"
+        "before = resource.getrusage(resource.RUSAGE_SELF); synthesize(image, hole, image);"
+        "after = resource.getrusage(resource.RUSAGE_SELF);"
+        "print(after.ru_utime - before.ru_utime, (after.ru_maxrss - before.ru_maxrss) / 1024)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    seconds, grown = map(float, done.stdout.split())
+    assert seconds < 60  # some 6 on a quiet core; minutes without the bound
+    assert grown < 400  # MiB; 1900 without

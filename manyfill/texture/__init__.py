@@ -16,7 +16,7 @@ import numpy as np
 
 from manyfill.boxes import Box
 from manyfill.boxes import whole as whole_of
-from manyfill.texture.field import Field, Matching, inherit, peel
+from manyfill.texture.field import Field, Matching, Sources, inherit, peel
 from manyfill.texture.guide import Hint, close, compose, enlarge, hints_of, trust_of
 from manyfill.texture.kernels import RADIUS
 from manyfill.texture.scales import Ints, Mask, Pixels, double, levels_of, surroundings
@@ -32,6 +32,31 @@ class Synthesis:
     sources: Ints  # (H, W): flat position that a hole pixel was copied from; -1 outside the hole
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A photo and its hole at every scale: what all its fills share."""
+
+    search: Search
+    hole: Mask  # (H, W)
+    near: Box  # what is looked at
+    scales: list[Sources]  # fine to coarse; empty where no patch of the photo is known
+    working: int  # the scale up to which the field is searched; at finer ones it is refined
+
+
+def prepare(image: Pixels, hole: Mask, search: Search | None = None) -> Prepared:
+    """What the fills of one photo (H, W, 3) and hole (H, W) share, for `synthesize`."""
+    search = search or Search()
+    if not hole.any():
+        return Prepared(search, hole, whole_of(hole), [], 0)
+    near = surroundings(hole)
+    levels = levels_of(image[near.part], hole[near.part], search)
+    last = len(levels) - 1
+    working = next((k for k, level in enumerate(levels) if level.hole.size <= search.working or k == last), 0)
+    coarse = replace(search, rebate=0.0)
+    scales = [Sources(level, search if number <= working else coarse) for number, level in enumerate(levels)]
+    return Prepared(search, hole, near, scales, working)
+
+
 def synthesize(
     image: Pixels,
     hole: Mask,
@@ -40,6 +65,7 @@ def synthesize(
     strength: float = 1.0,
     seed: int = 0,
     search: Search | None = None,
+    prepared: Prepared | None = None,
 ) -> Synthesis:
     """Fill the hole with patches of the photo that look like the guide once both are blurred.
 
@@ -47,6 +73,7 @@ def synthesize(
     by a net, of the photo's size or smaller (enlarged where needed); None: the photo alone decides. strength 0 ... 1
     scales the confidence in the photo's patches: at 0 the fill is the guide. The field is searched where the hole and
     its surroundings have `search.working` pixels at most, and refined above that: the cost follows the hole's area.
+    `prepared`: what `prepare` made of the same known pixels and hole; it saves time where there are several guides.
     Memory: the photo, the result, and some 170 bytes for each pixel of the hole's surroundings.
     Where no patch of the photo is known, the fill is the guide (without one, the photo's mean colour).
     """
@@ -54,9 +81,9 @@ def synthesize(
     result = Synthesis(image.copy(), np.zeros(hole.shape, np.float32), np.full(hole.shape, -1, np.int32))
     if not hole.any():
         return result
-    search = search or Search()
-    near = surroundings(hole)
-    levels = levels_of(image[near.part], hole[near.part], search)
+    made = prepared or prepare(image, hole, search)
+    search, near, scales, working = made.search, made.near, made.scales, made.working
+    levels = [scale.level for scale in scales]
     if guide is None and not levels:
         guide = np.full((1, 1, 3), image[~hole].mean(0) if not hole.all() else 0.5, np.float32)
     if not levels or strength <= 0:
@@ -64,63 +91,56 @@ def synthesize(
         result.image[hole] = np.clip(enlarge(guide, hole.shape, whole_of(hole))[hole], 0, 1)
         return result
 
-    first = len(levels) - 1
-    last_whole = next(k for k, level in enumerate(levels) if level.hole.size <= search.working or k == first)
     rng = np.random.default_rng(seed)
     hints: list[Hint | None] = [None] * len(levels)
     whole = None
     if guide is not None:
-        whole = compose(guide, hole.shape, near, levels[last_whole], last_whole)
-        hints[last_whole:] = hints_of(whole, levels[last_whole:], search)
-    field = peel(levels[first], hints[first], search, rng)
+        whole = compose(guide, hole.shape, near, levels[working], working)
+        hints[working:] = hints_of(whole, levels[working:], search)
+    first = len(levels) - 1
+    field = peel(scales[first], hints[first], rng)
     for number in range(first, -1, -1):
-        level = levels[number]
+        scale = scales[number]
         if number < first:
-            field = inherit(field, levels[number + 1], level)
-        coarser = max(0, number - last_whole)
-        rounds = (search.finest if number >= last_whole else 1) + search.rounds * coarser
-        matching = Matching(level, hints[number], search if number <= last_whole else replace(search, rebate=0.0))
-        sparse = len(matching.targets) >= search.sparse
+            field = inherit(field, scales[number + 1], scale)
+        coarser = max(0, number - working)
+        rounds = (search.finest if number >= working else 1) + search.rounds * coarser
+        matching = Matching(scale, hints[number])
+        sparse = len(scale.targets) >= search.sparse
         for left in reversed(range(rounds)):
-            reach = max(level.hole.shape) if number == first else search.reach if number >= last_whole else 2
+            reach = max(scale.shape) if number == first else search.reach if number >= working else 2
             sweeps, lot = min(search.sweeps, 1 + coarser), int(rng.integers(1, 2**31))
             field = matching.improve(field, reach, sweeps, lot, sparse=sparse and left > 0)
-        if number == last_whole and whole is not None:
-            trust = trust_of(matching.vote(field)[0], whole, level, search)
+        if number == working and whole is not None:
+            trust = trust_of(matching.vote(field), whole, scale.level, scale.crop, search)
     if whole is None:
         trust = np.ones(levels[0].hole.shape, np.float32)
-    elif last_whole:
-        for level in reversed(levels[:last_whole]):
+    elif working:
+        for level in reversed(levels[:working]):
             trust = double(trust, level.hole.shape)
-    _write(result, matching, field, near, guide, trust * strength, search)
+    _write(result, matching, field, near, guide, trust * strength)
     return result
 
 
-def _write(
-    result: Synthesis,
-    matching: Matching,
-    field: Field,
-    near: Box,
-    guide: Pixels | None,
-    share: Pixels,
-    search: Search,
-) -> None:
+def _write(result: Synthesis, matching: Matching, field: Field, near: Box, guide: Pixels | None, share: Pixels) -> None:
     """Vote for the last time, close the seam, blend with the guide."""
-    hole = matching.level.hole
-    height, width = hole.shape
-    top, left = near[:2]
-    picture, error = matching.vote(field, focus=search.last_focus)
-    fill = picture + np.clip(close(error, hole), -search.max_seam, search.max_seam)
+    of, most = matching.of, matching.search.max_seam
+    crop, hole = of.crop, of.missing
+    out = Box(near.top + crop.top, near.left + crop.left, crop.height, crop.width)
+    picture, error = matching.last_vote(field)
+    fill = picture + np.clip(close(error, hole), -most, most)
+    share = share[crop.part]
     if guide is not None:
-        drawn = enlarge(guide, result.confidence.shape, near)
+        drawn = enlarge(guide, result.confidence.shape, out)
         fill = drawn + share[..., None] * (fill - drawn)
-    out = near.part
-    result.image[out][hole] = np.clip(fill[hole], 0, 1)
-    result.confidence[out][hole] = share[hole]
-    y, x = np.nonzero(hole)
+    result.image[out.part][hole] = np.clip(fill[hole], 0, 1)
+    result.confidence[out.part][hole] = share[hole]
+    height, width = of.shape
+    missing = matching.level.hole
+    y, x = np.nonzero(missing)
     cy, cx = y.clip(RADIUS, height - RADIUS - 1), x.clip(RADIUS, width - RADIUS - 1)
     source = field.source[cy * width + cx]
     sy, sx = source // width, source % width
-    whole = ~hole[sy + y - cy, sx + x - cx]  # at the picture's border a pixel lies beside the middle of its patch
-    sy, sx = sy + np.where(whole, y - cy, 0) + top, sx + np.where(whole, x - cx, 0) + left
-    result.sources[out][hole] = sy * result.confidence.shape[1] + sx
+    whole = ~missing[sy + y - cy, sx + x - cx]  # at the picture's border a pixel lies beside the middle of its patch
+    sy, sx = sy + np.where(whole, y - cy, 0) + near.top, sx + np.where(whole, x - cx, 0) + near.left
+    result.sources[near.part][missing] = sy * result.confidence.shape[1] + sx

@@ -9,9 +9,13 @@ import cv2
 import numpy as np
 
 from manyfill.boxes import Box
+from manyfill.boxes import whole as whole_of
+from manyfill.seams import hang
 from manyfill.texture.scales import Level, Mask, Pixels, blur, double, halve, resize
 from manyfill.texture.search import Search
 
+BLUR = 6.0  # pixels: how far fill and guide are blurred before they are compared
+MARGIN = 24  # pixels around the crop that such a blur sees
 OPPONENT = np.array([[0.58, 0.71, 0.41], [0.58, 0, -0.82], [0.58, -0.71, 0.41]], np.float32)
 
 
@@ -92,7 +96,7 @@ def _meet(wanted: Pixels, hole: Mask, search: Search) -> Pixels:
     photo = blur(wanted * seen[..., None], 1.0) / (blur(seen, 1.0)[..., None] + np.float32(1e-6))
     near = cv2.dilate(hole.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).astype(bool)
     error = np.where((near & ~hole)[..., None], drawn - photo, np.float32(0))
-    return np.where(hole[..., None], wanted + close(error, hole, decay=search.fade), wanted)
+    return np.where(hole[..., None], wanted + close(error, hole, screen=4 * search.fade), wanted)
 
 
 def _slope(low: Pixels, where: Mask) -> float:
@@ -112,32 +116,24 @@ def _sharpness(whole: Pixels, hole: Mask) -> Pixels:
     return np.clip(2 * local / (usual + 1e-6) - 0.4, 0, 1).astype(np.float32)
 
 
-def trust_of(picture: Pixels, whole: Pixels, level: Level, search: Search) -> Pixels:
-    """(h, w): how near the blurred fill comes to the blurred guide, smooth.
+def trust_of(picture: Pixels, whole: Pixels, level: Level, crop: Box, search: Search) -> Pixels:
+    """(h, w): how near the blurred fill, which is known in the crop, comes to the blurred guide, smooth.
 
     Where the guide is blurred the photo's patches are forgiven more: they look better than a smear.
     """
-    wrong = np.abs(blur(picture, 6.0) - blur(whole, 6.0)).max(2)
-    tolerance = search.blurred + (search.sharp - search.blurred) * _sharpness(whole, level.hole)
-    return blur(np.exp(-((wrong / tolerance) ** 2)).astype(np.float32), 6.0)
+    view = crop.grown(MARGIN, whole_of(level.hole))
+    inner = crop.inside(view).part
+    filled = level.image[view.part].copy()
+    filled[inner] = picture
+    wrong = np.abs(blur(filled - whole[view.part], BLUR)).max(2)
+    tolerance = search.blurred + (search.sharp - search.blurred) * _sharpness(whole[view.part], level.hole[view.part])
+    trust = np.zeros(level.hole.shape, np.float32)
+    trust[view.part] = blur(np.exp(-((wrong / tolerance) ** 2)).astype(np.float32), BLUR)
+    return trust
 
 
-def close(error: Pixels, hole: Mask, decay: float = 0.001, sweeps: int = 20) -> Pixels:
-    """Screened Poisson: minus the error at the rim, spread smoothly into the hole and fading over some 16 pixels."""
-    height, width = hole.shape
-    known = ~hole[..., None]
-    if min(height, width) >= 16:
-        near = cv2.dilate(hole.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).astype(bool)
-        rim = resize((near & ~hole).astype(np.float32), height // 2, width // 2)
-        inside = (resize(hole.astype(np.float32), height // 2, width // 2) > 0) & (rim == 0)
-        coarse = resize(error, height // 2, width // 2) / np.maximum(rim, np.float32(1e-6))[..., None]
-        coarse[rim == 0] = 0
-        spread = -resize(close(coarse.astype(np.float32), inside, 4 * decay, sweeps), height, width, cv2.INTER_LINEAR)
-        spread = np.where(known, error, spread)
-    else:
-        spread = np.where(known, error, 0).astype(np.float32)
-    kernel = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32) / (4 + 4 * decay)
-    for _ in range(sweeps):
-        mean = np.asarray(cv2.filter2D(spread, -1, kernel, borderType=cv2.BORDER_REPLICATE), np.float32)
-        spread = np.where(known, error, mean)
-    return -spread
+def close(error: Pixels, hole: Mask, screen: float = 0.004) -> Pixels:
+    """Minus the error at the rim, spread smoothly into the hole and fading over some `screen` ** -0.5 pixels."""
+    near = cv2.dilate(hole.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).astype(bool)
+    rim = (near & ~hole).astype(np.float32)
+    return -hang(error * rim[..., None], rim, screen) * hole[..., None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
 
 from manyfill.compiled import compiled
@@ -15,24 +16,27 @@ CHANNELS = 5  # colours and slopes
 SPAN = PATCH * CHANNELS
 
 
-@compiled
+# Put into its caller: machine code that is kept on disk is then the same as that of the first call.
+@numba.njit(inline="always")
 def _price(here: Any, there: Any, settings: Any, ty: int, tx: int, sy: int, sx: int, limit: float) -> Any:
-    """Of copying the patch at (sy, sx) to (ty, tx); some price above the limit where it is dearer than that."""
+    """Of copying the patch at (sy, sx) to (ty, tx) of the crop, which lies at settings[3:]; above the limit: a part."""
     now, now_mean, leeway, told, say = here
     photo, photo_mean, detail, lack, seen = there
-    total = settings[0] * ((ty - sy) ** 2 + (tx - sx) ** 2) + lack[sy, sx] - leeway[ty, tx] * detail[sy, sx]
+    down, across = ty + settings[3] - sy, tx + settings[4] - sx
+    total = settings[0] * (down * down + across * across) + lack[sy, sx] - leeway[ty, tx] * detail[sy, sx]
+    heard = say[ty, tx]
     for c in range(3):
-        if say[ty, tx] > 0:
+        if heard > 0:
             apart = told[ty, tx, c] - seen[sy, sx, c]
-            total += say[ty, tx] * apart * apart
+            total += heard * apart * apart
         mean = now_mean[ty, tx, c] - photo_mean[sy, sx, c]
         bias = min(max(mean, -settings[1]), settings[1])
-        total -= bias * (2 * mean - (1 + settings[2]) * bias) * AREA
+        total -= bias * (2 * mean - (1 + settings[2]) * bias) * np.float32(AREA)
+    t, s = (tx - RADIUS) * CHANNELS, (sx - RADIUS) * CHANNELS
     for dy in range(-RADIUS, RADIUS + 1):
         if total >= limit:
-            return total
+            break
         row = np.float32(0)
-        t, s = (tx - RADIUS) * CHANNELS, (sx - RADIUS) * CHANNELS
         for k in range(SPAN):
             apart = now[ty + dy, t + k] - photo[sy + dy, s + k]
             row += apart * apart
@@ -43,20 +47,21 @@ def _price(here: Any, there: Any, settings: Any, ty: int, tx: int, sy: int, sx: 
 @compiled
 def sweep(
     here: Any, there: Any, settings: Any, source: Any, cost: Any, valid: Any, targets: Any,
-    stride: int, reach: int, sweeps: int, state: int,
+    corner: Any, stride: int, reach: int, sweeps: int, state: int,
 ) -> None:  # fmt: skip
     """PatchMatch: good neighbours, `stride` away, are followed, then random places around the best one are tried."""
     h, w = valid.shape
+    top, left = corner
     for i in range(len(targets)):
         t = targets[i]
         s = source[t]
-        cost[t] = _price(here, there, settings, t // w, t % w, s // w, s % w, np.inf)
+        cost[t] = _price(here, there, settings, t // w - top, t % w - left, s // w, s % w, np.inf)
     n = len(targets)
     for turn in range(sweeps):
         back = -stride if turn % 2 == 0 else stride
         for i in range(n):
             t = targets[i] if back < 0 else targets[n - 1 - i]
-            ty, tx = t // w, t % w
+            ty, tx = t // w - top, t % w - left
             best, least = source[t], cost[t]
             for k in range(2):
                 step = back if k == 0 else back * w
@@ -87,37 +92,29 @@ def sweep(
 
 @compiled
 def gather(
-    image: Any,
-    missing: Any,
-    source: Any,
-    light: Any,
-    weight: Any,
-    near: Any,
-    places: Any,
-    values: Any,
+    image: Any, missing: Any, stride: int, source: Any, light: Any, weight: Any, near: Any, places: Any, values: Any,
     width: int,
-    height: int,
-) -> None:
-    """At each place the weighted mean of what the patches over it say."""
+) -> None:  # fmt: skip
+    """At each place of the crop, `width` pixels wide, the weighted mean of what the patches over it say.
+
+    image (h*w,3) and missing (h*w,) of the photo, `stride` pixels wide; source, light and weight of the crop.
+    """
+    height = len(source) // width
     for i in range(len(places)):
         y, x = places[i] // width, places[i] % width
-        red = green = blue = total = 0.0
-        for dy in range(-RADIUS, RADIUS + 1):
-            for dx in range(-RADIUS, RADIUS + 1):
-                ty, tx = y + dy, x + dx
-                if ty < 0 or tx < 0 or ty >= height or tx >= width:
+        red = green = blue = total = np.float32(0)
+        for dy in range(max(-RADIUS, -y), min(RADIUS, height - 1 - y) + 1):
+            for dx in range(max(-RADIUS, -x), min(RADIUS, width - 1 - x) + 1):
+                t = (y + dy) * width + x + dx
+                if weight[t] == 0:
                     continue
-                t = ty * width + tx
-                s = source[t]
-                if s < 0 or weight[t] == 0:
-                    continue
-                sy, sx = s // width - dy, s % width - dx
+                s = source[t] - dy * stride - dx
                 share = weight[t] * near[dy + RADIUS, dx + RADIUS]
-                if missing[sy, sx]:  # its middle never is: that stands for it where no other patch says anything
-                    sy, sx, share = s // width, s % width, share * 1e-6
-                red += share * (image[sy, sx, 0] + light[t, 0])
-                green += share * (image[sy, sx, 1] + light[t, 1])
-                blue += share * (image[sy, sx, 2] + light[t, 2])
+                if missing[s]:  # its middle never is: that stands for it where no other patch says anything
+                    s, share = source[t], share * np.float32(1e-6)
+                red += share * (image[s, 0] + light[t, 0])
+                green += share * (image[s, 1] + light[t, 1])
+                blue += share * (image[s, 2] + light[t, 2])
                 total += share
         if total > 0:
             values[i, 0], values[i, 1], values[i, 2] = red / total, green / total, blue / total
