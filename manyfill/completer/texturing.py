@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,10 @@ from manyfill.completer import budget
 from manyfill.completer.budget import coarser
 from manyfill.completer.completion import Draft
 from manyfill.completer.task import Progress, Task, as_float, derive_seed, to_depth
-from manyfill.resolution import Box, Floats, Window
+from manyfill.resolution import Bools, Box, Floats, Window
+
+if TYPE_CHECKING:
+    from manyfill.texture import Prepared
 
 SIDE = 512  # least side in pixels of the part of the photo that the stage takes patches from
 
@@ -29,6 +32,8 @@ class Texturing:
         self.task, self.parts, self.strength, self.progress, self.total = task, parts, strength, progress, total
         self.done, self.lock = 0, threading.Lock()
         self.stopped: BaseException | None = None  # what `progress` raised: nobody goes on then
+        self.first: Prepared | None = None  # what the fills share of the first part, where nothing is filled yet
+        self.preparing = threading.Lock()
 
     def add(self, drafts: Sequence[Draft]) -> None:
         """Give drafts their texture, each in a thread of its own: the search runs without Python's lock."""
@@ -57,7 +62,14 @@ class Texturing:
                 continue
             guide = self._guide(draft, part.box, factor)
             seed = derive_seed(draft.seed if task.noise.diversity > 0 else 0, number, 1)
-            made = texture.synthesize(guide, missing, guide, strength=self.strength, seed=seed)
+            made = texture.synthesize(
+                guide,
+                missing,
+                guide,
+                strength=self.strength,
+                seed=seed,
+                prepared=self._prepared(guide, missing, number),
+            )
             core = part.core.inside(part.box)
             if factor == 1:
                 draft.repaint(part.core, to_depth(made.image[core.part], task.photo), own, made.confidence[core.part])
@@ -75,6 +87,17 @@ class Texturing:
                     confidence = np.clip(resolution.enlarge(made.confidence, factor, tile), 0, 1)
                     draft.repaint(place, to_depth(fill, task.photo), own[here], confidence)
         self._tell(1)
+
+    def _prepared(self, guide: Floats, missing: Bools, number: int) -> Prepared | None:
+        """What all fills share of a part: its known pixels are theirs; of later ones some are a fill's own."""
+        if number or self.total == 1:
+            return None
+        from manyfill import texture
+
+        with self.preparing:
+            if self.first is None:
+                self.first = texture.prepare(guide, missing)
+            return self.first
 
     def _tell(self, more: int) -> None:
         """That so many parts more are done."""
