@@ -37,8 +37,9 @@ def _price(here: Any, there: Any, settings: Any, ty: int, tx: int, sy: int, sx: 
         if total >= limit:
             break
         row = np.float32(0)
+        one, other = now[ty + dy, t : t + SPAN], photo[sy + dy, s : s + SPAN]
         for k in range(SPAN):
-            apart = now[ty + dy, t + k] - photo[sy + dy, s + k]
+            apart = one[k] - other[k]
             row += apart * apart
         total += row
     return total
@@ -52,42 +53,49 @@ def sweep(
     """PatchMatch: good neighbours, `stride` away, are followed, then random places around the best one are tried."""
     h, w = valid.shape
     top, left = corner
-    for i in range(len(targets)):
+    n = len(targets)
+    rows, columns = np.empty(len(source), np.int32), np.empty(len(source), np.int32)  # of the sources: no divisions
+    at_y, at_x = np.empty(n, np.int32), np.empty(n, np.int32)  # of the targets, in the crop
+    for i in range(n):
         t = targets[i]
         s = source[t]
-        cost[t] = _price(here, there, settings, t // w - top, t % w - left, s // w, s % w, np.inf)
-    n = len(targets)
+        rows[t], columns[t] = s // w, s % w
+        at_y[i], at_x[i] = t // w - top, t % w - left
+        cost[t] = _price(here, there, settings, at_y[i], at_x[i], rows[t], columns[t], np.inf)
     for turn in range(sweeps):
         back = -stride if turn % 2 == 0 else stride
-        for i in range(n):
-            t = targets[i] if back < 0 else targets[n - 1 - i]
-            ty, tx = t // w - top, t % w - left
-            best, least = source[t], cost[t]
+        for j in range(n):
+            i = j if back < 0 else n - 1 - j
+            t, ty, tx = targets[i], at_y[i], at_x[i]
+            by, bx, least = rows[t], columns[t], cost[t]
             for k in range(2):
                 step = back if k == 0 else back * w
-                beside = source[t + step]
-                if beside < 0:
+                if source[t + step] < 0:
                     continue
-                s = beside - step
-                if s == best or s < 0 or s >= h * w:
+                sy, sx = rows[t + step], columns[t + step]
+                if k == 0:
+                    sx -= back
+                else:
+                    sy -= back
+                if (sy == by and sx == bx) or sy < 0 or sx < 0 or sy >= h or sx >= w:
                     continue
-                sy, sx = s // w, s % w
                 if valid[sy, sx]:
                     price = _price(here, there, settings, ty, tx, sy, sx, least)
                     if price < least:
-                        best, least = s, price
+                        by, bx, least = sy, sx, price
             radius = reach
             while radius >= 1:
                 state = (state * 1103515245 + 12345) & 0x7FFFFFFF
-                sy = best // w + (state >> 8) % (2 * radius + 1) - radius
+                sy = by + (((state >> 8) * (2 * radius + 1)) >> 23) - radius
                 state = (state * 1103515245 + 12345) & 0x7FFFFFFF
-                sx = best % w + (state >> 8) % (2 * radius + 1) - radius
-                if 0 <= sy < h and 0 <= sx < w and valid[sy, sx] and sy * w + sx != best:
+                sx = bx + (((state >> 8) * (2 * radius + 1)) >> 23) - radius
+                if 0 <= sy < h and 0 <= sx < w and valid[sy, sx] and (sy != by or sx != bx):
                     price = _price(here, there, settings, ty, tx, sy, sx, least)
                     if price < least:
-                        best, least = sy * w + sx, price
+                        by, bx, least = sy, sx, price
                 radius //= 4
-            source[t], cost[t] = best, least
+            rows[t], columns[t], cost[t] = by, bx, least
+            source[t] = by * w + bx
 
 
 @compiled
