@@ -291,6 +291,7 @@ def _decode(place: _Place, short_side: int | None) -> Pixels:
 class Augmentation:
     """How far a sample may stray from its photo. The defaults are mild: what another camera might have taken."""
 
+    squeeze: float = 0.0  # the whole photo, aspect ignored, at this many times the sample's side; 0: cut, aspect kept
     flip: float = 0.5  # probability, left-right
     flip_vertical: float = 0.0  # probability, upside down; for textures
     rotate: float = 3.0  # degrees, uniform in +-; PICNet's +-3, but cut inside: no black corners
@@ -379,6 +380,8 @@ class Samples(Dataset[tuple[Tensor, Tensor]]):
     def _cut(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
         """Cut a square out at a random scale, place and angle, (S,S,3), antialiased."""
         size, augment = self.size, self.augment
+        if augment.squeeze:
+            return self._flip(self._squeeze(pixels, rng), rng)
         turned = rng.random() < augment.rotate_share and augment.rotate > 0
         angle = math.radians(rng.uniform(-augment.rotate, augment.rotate)) if turned else 0.0
         spread = math.cos(angle) + abs(math.sin(angle))  # side of the upright square around a turned one
@@ -400,8 +403,31 @@ class Samples(Dataset[tuple[Tensor, Tensor]]):
             square = cv2.warpAffine(  # type: ignore[assignment]
                 square, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
             )
-        down, across = rng.random() < augment.flip_vertical, rng.random() < augment.flip
+        return self._flip(square, rng)
+
+    def _flip(self, square: Pixels, rng: np.random.Generator) -> Pixels:
+        down, across = rng.random() < self.augment.flip_vertical, rng.random() < self.augment.flip
         return square[:: -1 if down else 1, :: -1 if across else 1]
+
+    def _squeeze(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
+        """The whole photo as a square, cut to (S,S,3) at random and turned about its middle, as PICNet's release does.
+
+        Where a turned square would look outside, the release leaves black corners; here the photo goes on mirrored.
+        """
+        size, augment = self.size, self.augment
+        side = max(size, round(size * augment.squeeze))
+        way = cv2.INTER_AREA if side < min(pixels.shape[:2]) else cv2.INTER_LINEAR
+        whole = cv2.resize(pixels, (side, side), interpolation=way)
+        top, left = (int(rng.integers(0, side - size, endpoint=True)) for _ in range(2))
+        turned = augment.rotate > 0 and rng.random() < augment.rotate_share
+        if not turned:
+            return np.asarray(whole[top : top + size, left : left + size], np.uint8)
+        angle = float(rng.uniform(-augment.rotate, augment.rotate))
+        middle = (left + (size - 1) / 2, top + (size - 1) / 2)
+        matrix = cv2.getRotationMatrix2D(middle, angle, 1.0)
+        matrix[:, 2] -= left, top
+        flags, border = cv2.INTER_LINEAR, cv2.BORDER_REFLECT_101
+        return np.asarray(cv2.warpAffine(whole, matrix, (size, size), flags=flags, borderMode=border), np.uint8)
 
     def _light(self, pixels: Pixels, rng: np.random.Generator) -> NDArray[np.float32]:
         """Vary exposure, contrast, white balance and saturation as one affine map of the colours; float32 in [0,1]."""

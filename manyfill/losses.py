@@ -59,14 +59,15 @@ def gan_discriminator(real: Tensor, fake: Tensor, kind: str = "lsgan") -> Tensor
     """The critic's loss on raw scores of photos and of (detached) completions.
 
     `kind` is lsgan, hinge, logistic or wgan-gp; the last, E[D(fake)] - E[D(real)] (Gulrajani et al. 2017, eq. 3), needs
-    `gradient_penalty` beside it.
+    `gradient_penalty` beside it. As in PICNet's release the two sides of lsgan, hinge and wgan-gp are averaged, not
+    added as in the papers that hinge and wgan-gp are from: half of theirs, beside a whole penalty.
     """
     if kind == "lsgan":
         return ((real - 1) ** 2).mean() / 2 + (fake**2).mean() / 2
     if kind == "hinge":
-        return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+        return F.relu(1 - real).mean() / 2 + F.relu(1 + fake).mean() / 2
     if kind == "wgan-gp":
-        return fake.mean() - real.mean()
+        return fake.mean() / 2 - real.mean() / 2
     assert kind == "logistic", f"no GAN loss {kind!r}: lsgan, hinge, logistic, wgan-gp"
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from manyfill.data import NO_AUGMENTATION, Augmentation
 from manyfill.errors import ManyfillError, UnknownModel
 from manyfill.nets.dfnet import DFNetConfig
 from manyfill.nets.discriminators import CriticConfig
@@ -37,6 +38,7 @@ class Recipe:
     masks: Mapping[str, float]  # kind -> weight
     size: int  # pixels, side of the square crops
     scale: tuple[float, float] = (0.25, 1.0)  # of the source photo
+    augment: Augmentation = field(default_factory=Augmentation)  # how far a crop may stray from its photo
     batch: int  # images in a step, over all processes
     accumulate: int = 1  # parts that a process's share of the batch goes through in, one after the other
     images: int
@@ -66,7 +68,10 @@ class Recipe:
         return whole
 
 
-_WHOLE_PHOTO = (0.0, 0.0)  # the largest square; both releases squeeze the whole photo into one
+# Zheng et al., release: the whole photo squeezed to 266 pixels, 256 of them cut out at random, mirrored, turned by
+# up to 3 degrees; the strength of its colour jitter is 0.
+_PICNET_AUGMENT = replace(NO_AUGMENTATION, squeeze=266 / 256, flip=0.5, rotate=3.0, rotate_share=1.0)
+_DFNET_AUGMENT = replace(NO_AUGMENTATION, squeeze=1.0, flip=0.5)  # Hong's later trainer: squeezed, mirrored
 _PICNET_MASKS_RANDOM = {"boxes": 1.0, "lines": 1.0}  # Zheng et al., release: types 1 and 2
 # Ours: strokes and blobs that a person paints, boxes, borders; 1 to 60 % of the photo.
 _EVERYDAY_MASKS = {
@@ -112,7 +117,7 @@ _picnet_random = Recipe(
     objective=DualPath(),
     masks=_PICNET_MASKS_RANDOM,
     size=256,
-    scale=_WHOLE_PHOTO,
+    augment=_PICNET_AUGMENT,
     batch=8,
     images=40_000_000,  # 5,000,000 iterations, the release's limit
     lr=1e-4,
@@ -133,7 +138,7 @@ _dfnet_places2 = Recipe(
     features="vgg16-pools",
     masks={"free_form": 1.0, "boxes": 0.5},  # "strokes and shapes"; the generator of the shapes was never published
     size=512,
-    scale=_WHOLE_PHOTO,
+    augment=_DFNET_AUGMENT,
     batch=48,
     images=36_000_000,
     lr=2e-4,

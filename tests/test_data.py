@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -320,6 +321,28 @@ def test_scale_zero_takes_the_whole_short_side(tmp_path):
     image = samples(open_photos(tmp_path), augment=NO_AUGMENTATION, scale=(0, 0))[0][0].numpy()
     expected = picture(1, 32, 32).reshape(16, 2, 16, 2, 3).mean(axis=(1, 3)).transpose(2, 0, 1) / 255
     assert np.abs(image - expected).max() < 1 / 255  # area averaging of 2x2, rounded
+
+
+def test_a_squeezed_sample_is_the_whole_photo(tmp_path):
+    pixels = np.zeros((40, 100, 3), np.uint8)
+    pixels[:, 50:] = 200  # a wide photo, its right half bright
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    photos = open_photos(tmp_path)
+    image, _ = samples(photos, size=64, augment=replace(NO_AUGMENTATION, squeeze=1.0))[0]
+    assert image.shape == (3, 64, 64)
+    assert image[:, :, :31].max() == 0 and image[:, :, 33:].min() == pytest.approx(200 / 255)
+    cut = replace(NO_AUGMENTATION, squeeze=1.5, flip=0.5, rotate=3.0, rotate_share=1.0)
+    several = samples(photos, size=64, augment=cut)
+    edges = {int((several[k][0][0, 32] > 0.4).float().argmax()) for k in range(12)}
+    assert len(edges) > 2, "each is cut somewhere else"
+    assert same(several[5], samples(photos, size=64, augment=cut)[5])
+
+
+def test_a_squeezed_and_turned_sample_has_no_black_corners(tmp_path):
+    Image.fromarray(np.full((70, 90, 3), 255, np.uint8)).save(tmp_path / "white.png")
+    augment = replace(NO_AUGMENTATION, squeeze=266 / 256, rotate=3.0, rotate_share=1.0)
+    several = samples(open_photos(tmp_path), size=64, augment=augment)
+    assert min(float(several[k][0].min()) for k in range(8)) == 1.0
 
 
 def test_reducing_is_antialiased(tmp_path):

@@ -66,14 +66,14 @@ REAL, FAKE = picture((0.5, 2.0)), picture((0.25, -3.0))
     ("kind", "discriminator", "generator"),
     [
         ("lsgan", ((0.25 + 1.0) / 2 + (0.0625 + 9.0) / 2) / 2, (0.5625 + 16.0) / 2),
-        ("hinge", (0.5 + 0.0) / 2 + (1.25 + 0.0) / 2, -(0.25 - 3.0) / 2),
+        ("hinge", ((0.5 + 0.0) / 2 + (1.25 + 0.0) / 2) / 2, -(0.25 - 3.0) / 2),
         (
             "logistic",
             sum(math.log1p(math.exp(-x)) for x in (0.5, 2.0)) / 2
             + sum(math.log1p(math.exp(x)) for x in (0.25, -3.0)) / 2,
             sum(math.log1p(math.exp(-x)) for x in (0.25, -3.0)) / 2,
         ),
-        ("wgan-gp", (0.25 - 3.0) / 2 - (0.5 + 2.0) / 2, -(0.25 - 3.0) / 2),
+        ("wgan-gp", ((0.25 - 3.0) / 2 - (0.5 + 2.0) / 2) / 2, -(0.25 - 3.0) / 2),
     ],
 )
 def test_adversarial_losses_by_hand(kind: str, discriminator: float, generator: float) -> None:

@@ -61,6 +61,22 @@ def test_a_recipe_tells_which_objective_and_network_it_has() -> None:
     assert json.loads(json.dumps(rivals[0])) == rivals[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "squeeze", "turned"),
+    [
+        ("picnet-random", 266 / 256, 3.0),
+        ("picnet-center", 266 / 256, 3.0),
+        ("dfnet-places2", 1, 0),
+        ("dfnet-celeba", 1, 0),
+    ],
+)
+def test_a_published_recipe_changes_no_colours(name: str, squeeze: float, turned: float) -> None:
+    augment = RECIPES[name].augment
+    assert (augment.exposure, augment.contrast, augment.colour, augment.saturation) == (0, 0, 0, 0)
+    assert (augment.squeeze, augment.rotate, augment.flip, augment.flip_vertical) == (squeeze, turned, 0.5, 0)
+    assert augment.rotate_share == (1.0 if turned else 0.0)
+
+
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_every_recipe_can_be_run(name: str) -> None:
     recipe = RECIPES[name]
@@ -105,8 +121,3 @@ def test_the_published_numbers() -> None:
     celeba = RECIPES["dfnet-celeba"]
     assert (celeba.size, celeba.net, celeba.lr) == (256, DFNetConfig(size=256), 2e-4)
     assert (celeba.objective, celeba.features) == (dfnet.objective, dfnet.features)
-
-
-def test_published_recipes_show_the_whole_photo() -> None:
-    for name in ("picnet-center", "picnet-random", "dfnet-places2", "dfnet-celeba"):
-        assert RECIPES[name].scale == (0.0, 0.0)

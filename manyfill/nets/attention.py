@@ -31,6 +31,13 @@ class ShortTermAttention(nn.Module):
         self.query = nn.Conv2d(channels, max(channels // 4, 1), 1)
         self.gamma = nn.Parameter(torch.zeros(1))
 
+    @torch.no_grad()
+    def start_as_released(self) -> None:
+        """The release's initial query: orthogonal with gain 0.02, no bias; all else has PyTorch's default."""
+        if not self.query.weight.is_meta:  # else it is about to be filled from a file
+            nn.init.orthogonal_(self.query.weight, 0.02)
+            nn.init.zeros_(self.query.bias)  # type: ignore[arg-type]
+
     def attend(self, x: Tensor, values: Tensor) -> Tensor:
         """Values (B,V,H,W) averaged for each place of x (B,C,H,W) by the likeness of its places; C/4 divides V."""
         query = self.query(x).flatten(2).transpose(1, 2)  # (B, N, C/4)

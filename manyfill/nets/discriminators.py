@@ -42,10 +42,11 @@ class Critic(nn.Module):
         self.blocks = nn.ModuleList(
             ResBlock(narrow, wide, narrow, down=True, spectral=spectral) for narrow, wide in pairwise(widths)
         )
-        self.attention_after = self.config.levels - 4  # index of the block whose output has 1/8 of the side
+        self.attention_after = 1  # index of the block whose output has 1/8 of the side, however many levels follow
         self.attention = ShortTermAttention(widths[self.attention_after + 1])
         self.last = ResBlock(widths[-1], widths[-1], widths[-1], spectral=spectral)
         self.score = conv(widths[-1], 1, 3, spectral=spectral)
+        self.attention.start_as_released()
 
     def forward(self, image: Tensor) -> Tensor:
         """Picture (B,3,H,W) in [0,1] to raw scores (B,1,H/32-2,W/32-2); higher is more like a photo."""

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from manyfill.nets import Prediction
-from manyfill.nets.attention import ATTENTIONS
+from manyfill.nets.attention import ATTENTIONS, ShortTermAttention
 from manyfill.nets.blocks import FirstBlock, ResBlock, ToPicture, UpBlock, initialise
 from manyfill.nets.fusion import FusionBlock
 
@@ -185,6 +185,10 @@ class PICNet(nn.Module):
         self.generator = Generator(self.config)
         if not (self.config.spectral_norm or self.config.instance_norm):
             initialise(self)
+        else:
+            for module in self.modules():
+                if isinstance(module, ShortTermAttention):
+                    module.start_as_released()
 
     @property
     def multiple(self) -> int:

@@ -106,7 +106,14 @@ def train(
         return
 
     photos = open_photos(list(data), short_side=recipe.cache_side)
-    samples = Samples(photos, size=recipe.size, masks=masks.mixture(recipe.masks), seed=recipe.seed, scale=recipe.scale)
+    samples = Samples(
+        photos,
+        size=recipe.size,
+        masks=masks.mixture(recipe.masks),
+        seed=recipe.seed,
+        scale=recipe.scale,
+        augment=recipe.augment,
+    )
     run_dir.mkdir(parents=True, exist_ok=True)
     _read(photos, run_dir / "skipped.txt", tell=world.main)
     held_out = _val_batch(recipe, val or data) if world.main else None
@@ -198,7 +205,7 @@ def _resume(recipe: Recipe, step: Step, saved: Path, run_dir: Path, *, tell: boo
     now = recipe.described()
     before = _described(run_dir / "recipe.json", now)
     if tell and before is not None:
-        changed = [name for name in now if name != "images" and before.get(name) != now[name]]
+        changed = [name for name in now if name != "images" and name in before and before[name] != now[name]]
         if changed:
             print(f"resumed with another {', '.join(changed)} than before", file=sys.stderr)
     return int(state["images_seen"])
@@ -296,7 +303,7 @@ def _val_batch(recipe: Recipe, sources: Sequence[Path]) -> tuple[Tensor, Tensor]
         masks=masks.mixture(recipe.masks),
         seed=1,
         scale=(0.0, 0.0),
-        augment=NO_AUGMENTATION,
+        augment=dataclasses.replace(NO_AUGMENTATION, squeeze=1.0 if recipe.augment.squeeze else 0.0),
     )
     pairs = [samples[i] for i in range(min(VAL_PHOTOS, len(samples)))]
     return torch.stack([image for image, _ in pairs]), torch.stack([hole for _, hole in pairs])

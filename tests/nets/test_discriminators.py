@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -40,12 +42,20 @@ def test_the_critic_is_as_large_as_the_published_one() -> None:
     assert net.attention.query.in_channels == 128 and net.attention_after == 1  # at 1/8 of the side
 
 
-def test_the_critic_attends_at_an_eighth_of_the_side() -> None:
-    net, seen = critic(), []
+@pytest.mark.parametrize("levels", [4, 5, 6])
+def test_the_critic_attends_at_an_eighth_of_the_side(levels: int) -> None:
+    net, seen = Critic(replace(TINY, levels=levels)), []
     net.attention.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-2:]))
     with torch.no_grad():
-        net(torch.rand(1, 3, 64, 96))
-    assert seen == [(16, 24)]  # 4 levels: one halving less, so a quarter
+        net(torch.rand(1, 3, 192, 256))
+    assert seen == [(24, 32)]
+
+
+def test_the_query_starts_as_the_release_starts_it() -> None:
+    query = Critic().attention.query  # orthogonal rows, 0.02 long; no bias
+    rows = query.weight.detach().flatten(1)
+    assert_close(rows @ rows.T, 0.02**2 * torch.eye(32), atol=1e-9, rtol=1e-5)
+    assert query.bias is not None and not query.bias.any()
 
 
 def test_every_parameter_receives_a_gradient() -> None:
