@@ -16,7 +16,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -300,6 +300,10 @@ class Augmentation:
     contrast: float = 0.15  # around the sample's mean, log-uniform factor within 1 +- this
     colour: float = 0.05  # gain per channel (white balance), log-uniform factor within 1 +- this
     saturation: float = 0.2  # log-uniform factor within 1 +- this
+
+    def squeezed(self) -> Augmentation:
+        """The same of the whole photo squeezed to a square."""
+        return replace(self, squeeze=1.0)
 
 
 NO_AUGMENTATION = Augmentation(

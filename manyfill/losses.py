@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+GANS = ("lsgan", "hinge", "logistic", "wgan-gp")
 GRADIENT_PENALTY = 10.0  # lambda of WGAN-GP (Gulrajani et al. 2017)
 
 

@@ -40,6 +40,14 @@ class Objective(Protocol):
         """Factor of every generator term; terms of weight 0 are not computed."""
 
     @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of all generator terms that it knows: a weight of another name is a mistake."""
+
+    @property
+    def samples(self) -> bool:
+        """Whether it trains networks that sample; else those that give one fill."""
+
+    @property
     def critics(self) -> tuple[str, ...]:
         """Names of the critics that it trains."""
 
@@ -145,7 +153,12 @@ class DualPath:
     mean_share: float = 0.0
     spread_share: float = 0.4
     least_std: float = 0.0
+    samples: ClassVar[bool] = True
     feature_terms: ClassVar[tuple[str, ...]] = ("feature_rec", "feature_mean", "style_gen")
+    terms: ClassVar[tuple[str, ...]] = (
+        *("kl_rec", "kl_gen", "appearance_rec", "appearance_gen", "adversarial_rec", "adversarial_gen"),
+        *("hole_rec", "mean", "spread", "palette", *feature_terms),
+    )
 
     @property
     def critics(self) -> tuple[str, ...]:
@@ -324,7 +337,9 @@ class _SinglePath:
     weights: Mapping[str, float]
     gan: str = "lsgan"
     composite_for_critic: bool = False  # the paper's critic sees the raw output; ours the completed picture
+    samples: ClassVar[bool] = True
     feature_terms: ClassVar[tuple[str, ...]] = ("feature", "style")
+    terms: ClassVar[tuple[str, ...]] = ("kl", "appearance", "hole", "adversarial", *feature_terms)
 
     @property
     def critics(self) -> tuple[str, ...]:
@@ -381,6 +396,7 @@ class Deterministic(_SinglePath):
     """
 
     weights: Mapping[str, float] = field(default_factory=lambda: {"appearance": 20.0, "adversarial": 1.0})
+    terms: ClassVar[tuple[str, ...]] = ("appearance", "hole", "adversarial", *_SinglePath.feature_terms)
 
     def noise_shape(self, net: PICNet, size: int) -> tuple[int, ...] | None:
         """None: deterministic; but wgan-gp draws where it looks."""
@@ -479,7 +495,9 @@ class StructureTexture:
     texture_levels: tuple[int, ...] = (0, 1, 2)
     tv_as_released: bool = False
     critics: ClassVar[tuple[str, ...]] = ()
+    samples: ClassVar[bool] = False
     feature_terms: ClassVar[tuple[str, ...]] = ("perceptual", "style")
+    terms: ClassVar[tuple[str, ...]] = ("reconstruction", *feature_terms, "tv")
 
     def noise_shape(self, net: DFNet, size: int) -> None:
         """None: deterministic."""

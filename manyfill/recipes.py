@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -42,6 +43,7 @@ class Recipe:
     batch: int  # images in a step, over all processes
     accumulate: int = 1  # parts that a process's share of the batch goes through in, one after the other
     images: int
+    starts_from: str | None = None  # what it goes on from, in words: it cannot begin from nothing (`--from`)
     lr: float
     lr_critic: float | None = None  # None: as lr
     betas: tuple[float, float] = (0.9, 0.999)
@@ -56,9 +58,10 @@ class Recipe:
     seed: int = 0
     cache_side: int | None = None  # pixels; photos are kept in RAM with at most this short side
     workers: int = 1  # data processes
-    checkpoint_every: int = 2000  # images
+    checkpoint_minutes: float = 10.0  # a checkpoint, pictures and the numbers of --val each time
+    checkpoint_every: int | None = None  # images; also after every so many
     keep: int = 2  # checkpoints, the newest
-    pictures_every: int = 2000  # images
+    pictures_every: int | None = None  # images; None: whenever there is a checkpoint
 
     def described(self) -> dict[str, Any]:
         """Every field as plain values that JSON can hold; network and objective with their `kind`, the class."""
@@ -157,6 +160,7 @@ _dfnet_celeba = replace(
 _open_pluralistic_fusion = Recipe(
     name="open-pluralistic-fusion",
     source="ours: dual path on the fused pictures; see docs/weights.md for what was tried",
+    starts_from="RUN/model.safetensors of the recipe open-start, or pluralistic-fusion",
     net=_FLAGSHIP,
     objective=replace(_SAMPLING, weights={**_SAMPLING.weights, "adversarial_gen": 0.3}),
     critic=CriticConfig(width=16, levels=5),  # its attention on 16 x 16 places; on 32 x 32 it took a fifth of a step
@@ -179,7 +183,8 @@ _open_pluralistic_fusion = Recipe(
 _open_start = replace(
     _open_pluralistic_fusion,
     name="open-start",
-    source="ours: the flagship's first lesson: small crops, without critic and at a constant rate",
+    source="ours: the flagship's first stage: small crops, without critic and at a constant rate",
+    starts_from=None,
     net=replace(_FLAGSHIP, size=64),
     objective=_SAMPLING,
     features_every=1,
@@ -198,6 +203,7 @@ _open_pluralistic = replace(
     _open_pluralistic_fusion,
     name="open-pluralistic",
     source="ours: as the flagship, with plain heads and no hole in its input; starts from the flagship's weights",
+    starts_from="pluralistic-fusion",
     net=replace(_FLAGSHIP, sees_hole=False, fusion_scales=0),
     images=8_000,
 )
@@ -256,6 +262,15 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
+# Several recipes in one run, each from the model of the one before it (training/stages.py).
+CHAINS: dict[str, tuple[str, ...]] = {"open-flagship": ("open-start", "open-pluralistic-fusion")}
+
+
+def find_all(name: str) -> tuple[Recipe, ...]:
+    """The stages of a chain, or the one recipe of that name; as `find`."""
+    return tuple(RECIPES[stage] for stage in CHAINS[name]) if name in CHAINS else (find(name),)
+
+
 def find(name: str) -> Recipe:
     """A recipe by name, or `file.py:variable` of a user's own file. Raises UnknownModel with what there is."""
     if name in RECIPES:
@@ -263,17 +278,20 @@ def find(name: str) -> Recipe:
     path, _, variable = name.rpartition(":")
     if path.endswith(".py"):
         return _from_file(Path(path), variable)
-    near = difflib.get_close_matches(name, RECIPES, n=1)
+    known = (*RECIPES, *CHAINS)
+    near = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
-    raise UnknownModel(f"no recipe '{name}'.{hint} There are: {', '.join(RECIPES)}; or your own as file.py:variable.")
+    raise UnknownModel(f"no recipe '{name}'.{hint} There are: {', '.join(known)}; or your own as file.py:variable.")
 
 
 def _from_file(path: Path, variable: str) -> Recipe:
     if not path.is_file():
         raise UnknownModel(f"there is no recipe file {path}.")
-    spec = importlib.util.spec_from_file_location("manyfill_user_recipes", path)
+    name = f"manyfill_user_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None, path
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses under `from __future__ import annotations` look their module up there
     try:
         spec.loader.exec_module(module)
     except ManyfillError:

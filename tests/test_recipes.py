@@ -12,7 +12,7 @@ from manyfill.errors import UnknownModel
 from manyfill.nets.dfnet import DFNetConfig
 from manyfill.nets.perceptual import FEATURES
 from manyfill.objectives import DualPath, InstanceBlind
-from manyfill.recipes import RECIPES, Recipe, find
+from manyfill.recipes import RECIPES, Recipe, find, find_all
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
@@ -39,6 +39,26 @@ def test_a_recipe_of_ones_own_is_read_from_a_file(tmp_path: Path) -> None:
             find(f"{file}:{variable}")
     with pytest.raises(UnknownModel, match="there is no recipe file"):
         find(f"{tmp_path / 'other.py'}:mine")
+
+
+def test_a_recipe_file_may_hold_dataclasses_under_postponed_annotations(tmp_path: Path) -> None:
+    file = tmp_path / "their_runs.py"
+    file.write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass, replace\nfrom typing import ClassVar\n"
+        "from manyfill.objectives import DualPath\nfrom manyfill.recipes import RECIPES\n"
+        "@dataclass(frozen=True, kw_only=True)\nclass Ours(DualPath):\n    extra: float = 2.0\n"
+        "    n: ClassVar[int] = 1\n"
+        "mine = replace(RECIPES['tiny'], objective=Ours())\n"
+    )
+    assert find(f"{file}:mine").objective.extra == 2.0  # type: ignore[union-attr]
+    assert find_all(f"{file}:mine")[0].name == "tiny"
+
+
+def test_a_chain_is_found_by_its_name() -> None:
+    assert [stage.name for stage in find_all("open-flagship")] == ["open-start", "open-pluralistic-fusion"]
+    assert [stage.name for stage in find_all("tiny")] == ["tiny"]
+    with pytest.raises(UnknownModel, match=r"Did you mean 'open-flagship'"):
+        find_all("open-flagshipp")
 
 
 def test_a_mistake_in_a_recipe_file_is_the_users_and_is_named(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from manyfill.data import Augmentation
 from manyfill.errors import ManyfillError
 from manyfill.nets.attention import ATTENTIONS
 from manyfill.nets.dfnet import DFNetConfig
@@ -29,6 +30,8 @@ _SLIM = PICNetConfig(
 _SMALL = {  # what all bases share: no data process beside the one core, no pictures on the way
     "size": 64,
     "scale": (0.1, 0.6),
+    "augment": Augmentation(),
+    "starts_from": None,
     "clip": 10.0,
     "precision": "fp32",
     "cache_side": 640,

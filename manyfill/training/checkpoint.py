@@ -7,6 +7,7 @@ import os
 import sys
 import zipfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -138,8 +139,34 @@ class Checkpoints:
         return path
 
 
-def warm_start(net: nn.Module, critics: nn.ModuleDict, name_or_path: str) -> list[str]:
-    """Copy every tensor that fits from a model or weights file; returns the names that stay fresh.
+@dataclass(frozen=True)
+class Started:
+    """What a warm start copied."""
+
+    copied: tuple[str, ...]  # our tensors that have their values
+    fresh: tuple[str, ...]  # those that keep their initial ones
+    unused: tuple[str, ...]  # theirs that have no place here
+    share: float  # of the network's weights, by count, that were copied
+
+    def __str__(self) -> str:
+        """In one line for people."""
+        text = (
+            f"{len(self.copied)} of {len(self.copied) + len(self.fresh)} tensors fit ({self.share:.0%} of the weights)"
+        )
+        for what, names in (("fresh", self.fresh), ("not used", self.unused)):
+            if names:
+                text += f"; {what}: {', '.join(names[:4])}{f' and {len(names) - 4} more' if len(names) > 4 else ''}"
+        return text
+
+
+LEAST = 0.5  # of the weights: a start that takes less is no start from that model
+
+
+def warm_start(net: nn.Module, critics: nn.ModuleDict, name_or_path: str, *, partial: bool = False) -> Started:
+    """Copy every tensor that fits from a model or weights file; says what did and did not fit.
+
+    Raises BadWeights where less than half of the network's weights would be taken, unless `partial`, and where none
+    would.
 
     Where our input has more channels than theirs (the hole beside the photo), the new ones start at zero, so that the
     network begins as what it was; where it has fewer, theirs are dropped. A plain output head of PICNet becomes the
@@ -147,13 +174,35 @@ def warm_start(net: nn.Module, critics: nn.ModuleDict, name_or_path: str) -> lis
     """
     source = weights.load(name_or_path)
     theirs = source.net.state_dict()  # type: ignore[attr-defined]
-    fresh = _copy(net, theirs)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    started = _started(net, theirs, _copy(net, theirs))
+    if not started.copied or (started.share < LEAST and not partial):
+        net.load_state_dict(before)
+        way = "" if not started.copied else " Add --partial to start from so little all the same."
+        raise BadWeights(f"{name_or_path} does not fit this recipe's network: {started}.{way}")
     if source.critic is not None:
         for critic in critics.values():
             _copy(critic, source.critic.state_dict())
     settle(net)
     settle(critics)
-    return [name for name in fresh if not name.endswith((".u", ".v"))]
+    return started
+
+
+def _started(net: nn.Module, theirs: dict[str, Tensor], fresh: list[str]) -> Started:
+    ours = {name: value for name, value in net.state_dict().items() if not name.endswith((".u", ".v"))}
+    copied = [name for name in ours if name not in fresh]
+    used = {other for name in copied for other in (name, name.replace(".to_raw.", "."), _fused(name))}
+    learned = {name: parameter.numel() for name, parameter in net.named_parameters()}
+    return Started(
+        tuple(copied),
+        tuple(name for name in ours if name in fresh),
+        tuple(name for name in theirs if name not in used and not name.endswith((".u", ".v"))),
+        sum(learned.get(name, 0) for name in copied) / max(sum(learned.values()), 1),
+    )
+
+
+def _fused(name: str) -> str:
+    return name.replace(".conv1.", ".to_raw.conv1.") if ".heads." in name else name
 
 
 def _copy(module: nn.Module, theirs: dict[str, Tensor]) -> list[str]:
@@ -183,5 +232,5 @@ def _counterpart(name: str, theirs: dict[str, Tensor]) -> Tensor | None:
         return theirs[name]
     if ".to_raw." in name and name.replace(".to_raw.", ".") in theirs:
         return 2 * theirs[name.replace(".to_raw.", ".")]
-    fused = name.replace(".conv1.", ".to_raw.conv1.")
-    return theirs[fused] / 2 if ".heads." in name and fused in theirs else None
+    fused = _fused(name)
+    return theirs[fused] / 2 if fused in theirs else None

@@ -22,15 +22,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from manyfill import files, masks, weights
-from manyfill.data import NO_AUGMENTATION, PhotoSet, Samples, open_photos
-from manyfill.errors import BadWeights, CannotWrite
+from manyfill.data import PhotoSet, Samples, open_photos
+from manyfill.errors import BadWeights, CannotWrite, ManyfillError
 from manyfill.nets.picnet import PICNet
 from manyfill.objectives import Nets
 from manyfill.recipes import Recipe
-from manyfill.training import checkpoint, processes, report
-from manyfill.training.step import Diverged, Step, build, check, narrow_posterior
+from manyfill.training import checkpoint, processes, report, validation
+from manyfill.training.step import BadRecipe, Diverged, Step, build, check, narrow_posterior
 
-VAL_PHOTOS = 8
+LINE_SECONDS = 10.0  # between two lines of numbers
 
 
 Work = TypeVar("Work", bound=Callable[..., Any])
@@ -72,29 +72,36 @@ def train(
     *,
     images: int | None = None,
     start_from: str | None = None,
+    partial: bool = False,
     max_minutes: float | None = None,
     val: Sequence[Path] = (),
     device: str | None = None,
     progress: Callable[[int, int, dict[str, float]], None] | None = None,
-) -> None:
+    line_seconds: float = LINE_SECONDS,
+) -> int:
     """Train until the clock reaches `images` (the recipe's, unless given); call again to resume or to go on further.
 
     `data` and `val` are folders or tar shards; `start_from` a model name or weights file (fresh optimisers, clock at
-    0). RUN holds checkpoints/, stats.jsonl, tensorboard/, pictures/, curves.png, model.safetensors (the average; fp32)
-    and, where photos cannot be read, skipped.txt. Ctrl-C saves before it leaves. Under torchrun each process takes its
-    share of every batch; a run may be resumed on another number of them. Raises BadImage for data without photos,
-    BadRecipe for one that cannot run here, BadWeights for a damaged checkpoint or one of another network, Diverged when
-    a loss is not finite.
+    0), which must fit at least half of the network unless `partial`. RUN holds checkpoints/, stats.jsonl, tensorboard/,
+    pictures/, curves.png, model.safetensors (the average; fp32), with `val` also best.safetensors and best.json, and,
+    where photos cannot be read, skipped.txt. `progress` hears (images seen, images in all, numbers) after the first
+    step and then every `line_seconds`. Returns the clock. Ctrl-C saves before it leaves. Under torchrun each process
+    takes its share of every batch; a run may be resumed on another number of them.
+
+    Raises BadImage for data without photos, BadRecipe for a recipe that cannot run here, BadWeights for a damaged
+    checkpoint or one of another network, Diverged when a loss is not finite.
     """
     if images is not None:
         recipe = dataclasses.replace(recipe, images=images)
     world = processes.join(device)
     check(recipe, world)
-    nets = build(recipe)
     checkpoints = checkpoint.Checkpoints(run_dir, recipe.keep)
     saved = checkpoints.newest()
+    if saved is None and start_from is None and recipe.starts_from is not None:
+        raise BadRecipe(f"recipe '{recipe.name}' goes on from a trained model. Give one: --from {recipe.starts_from}.")
+    nets = build(recipe)
     if saved is None:
-        _begin(recipe, nets, start_from, tell=world.main)
+        _begin(recipe, nets, start_from, partial=partial, tell=world.main)
     step = Step(recipe, nets, world.device)
     images_seen = 0 if saved is None else _resume(recipe, step, saved, run_dir, tell=world.main)
     if images_seen >= recipe.images:
@@ -103,7 +110,7 @@ def train(
                 f"nothing to do: {run_dir} has seen {images_seen:,} images already; a larger --images goes on",
                 file=sys.stderr,
             )
-        return
+        return images_seen
 
     photos = open_photos(list(data), short_side=recipe.cache_side)
     samples = Samples(
@@ -116,58 +123,149 @@ def train(
     )
     run_dir.mkdir(parents=True, exist_ok=True)
     _read(photos, run_dir / "skipped.txt", tell=world.main)
-    held_out = _val_batch(recipe, val or data) if world.main else None
     if world.main:
         files.write_atomic(run_dir / "recipe.json", json.dumps(recipe.described(), indent=1).encode())
-    stats = report.Stats(run_dir, images_seen, writes=world.main)
-    started = last = time.monotonic()
-    last_images = images_seen
+    run = _Run(recipe, step, run_dir, images_seen, world, progress, line_seconds)
+    if world.main:
+        run.watch(val, data)
+    run.go(samples, max_minutes)
+    return run.images_seen
 
-    def tell() -> None:
-        nonlocal last, last_images
+
+class _Run:
+    """A run on its way: its clock, what it writes, and when."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        step: Step,
+        run_dir: Path,
+        images_seen: int,
+        world: processes.World,
+        progress: Callable[[int, int, dict[str, float]], None] | None,
+        line_seconds: float,
+    ) -> None:
+        self.recipe, self.step, self.run_dir, self.images_seen, self.world = recipe, step, run_dir, images_seen, world
+        self.checkpoints = checkpoint.Checkpoints(run_dir, recipe.keep)
+        self.stats = report.Stats(run_dir, images_seen, writes=world.main)
+        self.progress = progress if world.main else None
+        self.line_seconds = line_seconds
+        self.pictured: validation.Batch | None = None
+        self.validation: validation.Validation | None = None
+        self.first = True  # step of this call
+        self.started = self.saved = self.told = time.monotonic()
+        self.told_images = images_seen
+        self.aside = 0.0  # seconds since the last line that no step took
+
+    # ── what is watched ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def watch(self, val: Sequence[Path], data: Sequence[Path]) -> None:
+        """Fix the photos of the pictures and, where there are `val` photos, those of the numbers."""
+        self.pictured = validation.held_out(self.recipe, val or data, validation.PHOTOS)
+        if val:
+            batch = validation.held_out(self.recipe, val, validation.MEASURED)
+            self.validation = validation.Validation(batch, self.world.device)
+            for name, why in self.validation.left_out.items():
+                print(f"without {name}: {why}", file=sys.stderr)
+
+    # ── the loop ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def go(self, samples: Samples, max_minutes: float | None) -> None:
+        """Step until the clock, the time or Ctrl-C says stop."""
+        recipe = self.recipe
+        with _whole_steps() as interrupted:
+            for image, hole, noise in _batches(recipe, samples, self.step, self.images_seen, self.world):
+                self._step(image, hole, noise)
+                before, self.images_seen = self.images_seen, self.images_seen + recipe.batch
+                now = time.monotonic()
+                stop, due, line = self.world.any(
+                    interrupted() or (max_minutes is not None and now - self.started > 60 * max_minutes),
+                    now - self.saved > 60 * recipe.checkpoint_minutes,
+                    now - self.told > self.line_seconds,
+                )
+                done = stop or self.images_seen >= recipe.images
+                due = due or done or _passed(before, self.images_seen, recipe.checkpoint_every)
+                if recipe.pictures_every is None:
+                    shown = due
+                else:
+                    shown = done or _passed(before, self.images_seen, recipe.pictures_every)
+                if self.first or line or due:
+                    self._tell()
+                    self.first = False
+                if due:
+                    self._save()
+                if shown and not interrupted():
+                    self._show()
+                if done:
+                    break
+            if interrupted():
+                raise KeyboardInterrupt
+
+    def _step(self, image: Tensor, hole: Tensor, noise: Tensor | None) -> None:
+        try:
+            self.stats.add(self.step(image, hole, noise, self.images_seen))
+        except Diverged as error:
+            raise Diverged(f"{error} {_way_back(self.checkpoints.newest())}") from None
+        except (ManyfillError, OSError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # of a network, an objective or numbers that do not go together
+            if not self.first:
+                raise
+            what = f"{type(error).__name__}: {error}"
+            raise BadRecipe(
+                f"recipe '{self.recipe.name}' fails in its first step ({what}). Its network, objective, features and "
+                "sizes do not go together; --debug shows where."
+            ) from error
+
+    # ── what it writes ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _tell(self) -> None:
+        """A line of numbers: the terms' means since the last one, images a second of the steps, seconds to go."""
         now = time.monotonic()
-        line = stats.flush(images_seen, images_per_second=(images_seen - last_images) / max(now - last, 1e-9))
-        last, last_images = now, images_seen
-        if progress is not None and world.main:
-            progress(images_seen, recipe.images, line)
+        speed = (self.images_seen - self.told_images) / max(now - self.told - self.aside, 1e-9)
+        line = self.stats.flush(self.images_seen, images_per_second=speed)
+        self.told, self.told_images, self.aside = now, self.images_seen, 0.0
+        if self.progress is not None:
+            left = (self.recipe.images - self.images_seen) / max(speed, 1e-9)
+            self.progress(self.images_seen, self.recipe.images, {**line, "seconds_left": left})
 
-    def save() -> None:
-        nonlocal last
-        if images_seen > last_images:
-            tell()  # so that no term waits in memory
-        if world.main:
-            export(recipe, step, images_seen, run_dir / "model.safetensors")  # first: what has a checkpoint is done
-            checkpoints.write({"images_seen": images_seen, "step": step.state()})
-        last = time.monotonic()  # images per second are those of the steps
-
-    def show() -> None:
-        nonlocal last
+    @contextmanager
+    def _off_the_clock(self) -> Iterator[None]:
         began = time.monotonic()
-        if held_out is not None:
-            stats.picture(images_seen, report.grid(step.average, *(x.to(world.device) for x in held_out)))
-            report.curves({run_dir.name: stats.path}, run_dir / "curves.png")
-        last += time.monotonic() - began
+        yield
+        self.aside += time.monotonic() - began
 
-    with _whole_steps() as interrupted:
-        for image, hole, noise in _batches(recipe, samples, step, images_seen, world):
-            try:
-                terms = step(image, hole, noise, images_seen)
-            except Diverged as error:
-                raise Diverged(f"{error} {_way_back(checkpoints.newest())}") from None
-            before, images_seen = images_seen, images_seen + recipe.batch
-            stats.add(terms)
-            if _passed(before, images_seen, 320):
-                tell()
-            out_of_time = max_minutes is not None and time.monotonic() - started > 60 * max_minutes
-            done = images_seen >= recipe.images or world.any(out_of_time or interrupted())
-            if _passed(before, images_seen, recipe.checkpoint_every) or done:
-                save()
-            if _passed(before, images_seen, recipe.pictures_every) or (done and not interrupted()):
-                show()
-            if done:
-                break
-        if interrupted():
-            raise KeyboardInterrupt
+    def _save(self) -> None:
+        with self._off_the_clock():
+            if self.world.main:
+                # the model first: what has a checkpoint is done
+                export(self.recipe, self.step, self.images_seen, self.run_dir / "model.safetensors")
+                self.checkpoints.write({"images_seen": self.images_seen, "step": self.step.state()})
+        self.saved = time.monotonic()
+
+    def _show(self) -> None:
+        """Pictures, curves and, with val photos, their numbers; the best model by them is kept."""
+        with self._off_the_clock():
+            if self.pictured is not None:
+                pair = (part.to(self.world.device) for part in self.pictured)
+                self.stats.picture(self.images_seen, report.grid(self.step.average, *pair))
+            if self.validation is not None:
+                numbers = self.validation(self.step.average)
+                self.stats.numbers(self.images_seen, numbers)
+                self._keep_best(numbers)
+                if self.progress is not None:
+                    self.progress(self.images_seen, self.recipe.images, numbers)
+            if self.world.main:
+                report.curves({self.run_dir.name: self.stats.path}, self.run_dir / "curves.png")
+
+    def _keep_best(self, numbers: dict[str, float]) -> None:
+        path = self.run_dir / "best.json"
+        before = json.loads(path.read_text()) if path.is_file() else {}
+        if before.get("images_seen", 0) > self.images_seen:
+            before = {}  # of steps that a crash has undone
+        if validation.better(numbers, {k: v for k, v in before.items() if k != "images_seen"}):
+            export(self.recipe, self.step, self.images_seen, self.run_dir / "best.safetensors")
+            files.write_atomic(path, json.dumps({"images_seen": self.images_seen, **numbers}, indent=1).encode())
 
 
 def _read(photos: PhotoSet, skipped: Path, *, tell: bool) -> None:
@@ -184,12 +282,12 @@ def _read(photos: PhotoSet, skipped: Path, *, tell: bool) -> None:
         )
 
 
-def _begin(recipe: Recipe, nets: Nets, start_from: str | None, *, tell: bool) -> None:
+def _begin(recipe: Recipe, nets: Nets, start_from: str | None, *, partial: bool, tell: bool) -> None:
     """Initial values of a new run."""
     if start_from is not None:
-        fresh = checkpoint.warm_start(nets.net, nets.critics, start_from)
+        started = checkpoint.warm_start(nets.net, nets.critics, start_from, partial=partial)
         if tell:
-            print(f"started from {start_from}; fresh: {len(fresh)} tensors", file=sys.stderr)
+            print(f"started from {start_from}: {started}", file=sys.stderr)
     if recipe.posterior_std is not None:
         assert isinstance(nets.net, PICNet), "only PICNet has a posterior"
         narrow_posterior(nets.net, recipe.posterior_std)
@@ -266,8 +364,8 @@ def export(recipe: Recipe, step: Step, images_seen: int, path: Path, dtype: torc
     return weights.save(step.average, path, critic=critic, metadata=metadata, dtype=dtype)
 
 
-def _passed(before: int, after: int, every: int) -> bool:
-    return before // every != after // every
+def _passed(before: int, after: int, every: int | None) -> bool:
+    return every is not None and before // every != after // every
 
 
 def _batches(
@@ -293,17 +391,3 @@ def _batches(
 
 def _noise(seed: int, index: int, shape: tuple[int, ...]) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed((seed << 40) + index))
-
-
-def _val_batch(recipe: Recipe, sources: Sequence[Path]) -> tuple[Tensor, Tensor]:
-    """Fixed photos with fixed holes, for the pictures."""
-    samples = Samples(
-        open_photos(list(sources), short_side=recipe.cache_side),
-        size=recipe.net.size if recipe.net.size <= 2 * recipe.size else recipe.size,
-        masks=masks.mixture(recipe.masks),
-        seed=1,
-        scale=(0.0, 0.0),
-        augment=dataclasses.replace(NO_AUGMENTATION, squeeze=1.0 if recipe.augment.squeeze else 0.0),
-    )
-    pairs = [samples[i] for i in range(min(VAL_PHOTOS, len(samples)))]
-    return torch.stack([image for image, _ in pairs]), torch.stack([hole for _, hole in pairs])

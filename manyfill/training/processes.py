@@ -24,13 +24,13 @@ class World:
         """Whether it is the one that writes files and talks."""
         return self.rank == 0
 
-    def any(self, here: bool) -> bool:
-        """Whether it holds in any process: all get the same answer at the same time."""
+    def any(self, *here: bool) -> tuple[bool, ...]:
+        """Whether each holds in any process: all get the same answers at the same time."""
         if self.size == 1:
             return here
-        flag = torch.tensor(float(here), device=self.device)
-        dist.all_reduce(flag, dist.ReduceOp.MAX)
-        return bool(flag)
+        flags = torch.tensor([float(flag) for flag in here], device=self.device)
+        dist.all_reduce(flags, dist.ReduceOp.MAX)
+        return tuple(bool(flag) for flag in flags)
 
 
 def join(device: str | None = None) -> World:

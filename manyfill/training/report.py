@@ -57,6 +57,16 @@ class Stats:
         self._sums, self._counts = {}, {}
         return line
 
+    def numbers(self, images_seen: int, numbers: Mapping[str, float]) -> None:
+        """A line of its own, of numbers that one process has taken."""
+        if not self.writes:
+            return
+        rounded = {name: round(value, 6) for name, value in numbers.items()}
+        files.append(self.path, json.dumps({"images_seen": images_seen, **rounded}))
+        if self.board is not None:
+            for name, value in numbers.items():
+                self.board.add_scalar(name.replace(" ", "/").replace("%", ""), value, images_seen)
+
     def picture(self, images_seen: int, picture: np.ndarray) -> None:
         """A grid, to RUN/pictures and to TensorBoard."""
         if self.writes:

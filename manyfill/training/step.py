@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import math
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from manyfill.errors import ManyfillError
+from manyfill import losses, masks
+from manyfill.errors import BadMask, ManyfillError
 from manyfill.nets import families
 from manyfill.nets.discriminators import Critic
 from manyfill.nets.perceptual import FEATURES, Chosen, pyramid
@@ -38,6 +40,8 @@ def check(recipe: Recipe, world: World | None = None) -> None:
         given = getattr(recipe, field)
         if given is not None and given not in choices:
             raise BadRecipe(f"there is no {field} {given!r}. There are: {', '.join(choices)}.")
+    _check_numbers(recipe)
+    _check_objective(recipe)
     if recipe.features is not None and recipe.features_levels is not None:
         count = FEATURES[recipe.features].count
         if any(not 0 <= level < count for level in recipe.features_levels):
@@ -45,15 +49,76 @@ def check(recipe: Recipe, world: World | None = None) -> None:
                 f"features_levels {recipe.features_levels}: '{recipe.features}' has {count} maps, 0 to {count - 1}."
             )
     with torch.device("meta"):
-        multiple = _network(recipe).multiple
-    if recipe.size % multiple:
-        raise BadRecipe(f"crops of {recipe.size} pixels do not fit the network. Make `size` a multiple of {multiple}.")
+        net = _network(recipe)
+    if recipe.size % net.multiple:
+        raise BadRecipe(
+            f"crops of {recipe.size} pixels do not fit the network. Make `size` a multiple of {net.multiple}."
+        )
+    wanted, sampling = recipe.objective.samples, net.noise_shape(recipe.size, recipe.size) is not None
+    if wanted != sampling:
+        kinds = {True: "sample", False: "give one fill"}
+        raise BadRecipe(
+            f"{type(recipe.objective).__name__} trains networks that {kinds[wanted]}, and {type(net).__name__} is one "
+            f"of those that {kinds[sampling]}. Choose another objective, or another network."
+        )
+    if recipe.posterior_std is not None and not isinstance(net, PICNet):
+        raise BadRecipe(f"`posterior_std` is for PICNet: a {type(net).__name__} has no posterior. Leave it out.")
     if recipe.objective.critics and recipe.size < recipe.critic.smallest:
         raise BadRecipe(
             f"crops of {recipe.size} pixels are too small for the critic. It needs {recipe.critic.smallest}."
         )
     if world is not None:
         _check_here(recipe, world)
+
+
+def _check_numbers(recipe: Recipe) -> None:
+    """Counts, rates and shares in their range; masks that exist."""
+    least = dict.fromkeys(("size", "batch", "accumulate", "images", "features_every", "checkpoint_every", "keep"), 1)
+    least |= {"pictures_every": 1, **dict.fromkeys(("workers", "warmup", "ema", "features_shift"), 0)}
+    for field, low in least.items():
+        given = getattr(recipe, field)
+        if given is None and field in ("checkpoint_every", "pictures_every"):
+            continue
+        if not isinstance(given, int) or given < low:
+            raise BadRecipe(f"`{field}` is {given!r}: expected a whole number of {low} or more.")
+    for field in ("lr", "lr_critic", "clip", "posterior_std", "cache_side", "features_side", "checkpoint_minutes"):
+        given, frozen = getattr(recipe, field), field.startswith("lr")  # a rate of 0 trains nothing, and may be meant
+        if given is not None and not (
+            isinstance(given, int | float) and (frozen or given > 0) and 0 <= given < math.inf
+        ):
+            raise BadRecipe(f"`{field}` is {given!r}: expected a number above 0.")
+    if not all(0 <= beta < 1 for beta in recipe.betas) or recipe.weight_decay < 0:
+        raise BadRecipe(f"`betas` {recipe.betas} must lie in [0, 1), `weight_decay` {recipe.weight_decay} not below 0.")
+    if not 0 <= recipe.scale[0] <= recipe.scale[1]:
+        raise BadRecipe(f"`scale` is {recipe.scale}: expected the lower bound first, neither below 0.")
+    try:
+        masks.mixture(recipe.masks)
+    except BadMask as error:
+        raise BadRecipe(f"`masks`: {error}") from None
+    if recipe.compile is not None and recipe.compile not in (known := torch.compiler.list_backends()):
+        raise BadRecipe(f"there is no `compile` backend {recipe.compile!r} here. There are: {', '.join(known)}.")
+
+
+def _check_objective(recipe: Recipe) -> None:
+    """Weights of terms that exist, a network for those that look at features, a GAN loss that exists."""
+    objective = recipe.objective
+    kind = type(objective).__name__
+    for name, weight in objective.weights.items():
+        if name not in objective.terms:
+            near = difflib.get_close_matches(name, objective.terms, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise BadRecipe(f"{kind} has no term '{name}'.{hint} There are: {', '.join(objective.terms)}.")
+        if not (isinstance(weight, int | float) and math.isfinite(weight)):
+            raise BadRecipe(f"the weight of '{name}' is {weight!r}: expected a number.")
+    if not any(objective.weights.values()):
+        raise BadRecipe(f"no term of {kind} has a weight: nothing would be learned.")
+    wanted = [name for name in objective.feature_terms if objective.weights.get(name)]
+    if wanted and recipe.features is None:
+        raise BadRecipe(
+            f"'{wanted[0]}' compares feature maps: set `features` to one of {', '.join(FEATURES)}, or its weight to 0."
+        )
+    if (gan := getattr(objective, "gan", None)) is not None and gan not in losses.GANS:
+        raise BadRecipe(f"there is no `gan` {gan!r}. There are: {', '.join(losses.GANS)}.")
 
 
 def _check_here(recipe: Recipe, world: World) -> None:
@@ -178,6 +243,8 @@ class Step:
                 if out is None or len(parts) > 1:
                     out = objective.forward(nets, *part)
                 terms = objective.generator_terms(nets, *part[:2], out)
+            if absent := [name for name, weight in objective.weights.items() if weight and name not in terms]:
+                raise BadRecipe(f"{type(objective).__name__} does not give the term '{absent[0]}' that has a weight.")
             weights = [objective.weights.get(name, 0.0) * term for name, term in terms.items()]
             total = torch.stack(weights).sum()
             losses.append(self._backward(total / len(parts)))

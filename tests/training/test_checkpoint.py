@@ -144,7 +144,8 @@ def source(tmp_path: Path) -> tuple[PICNet, str]:
 def test_a_warm_start_begins_as_what_it_was(source: tuple[PICNet, str], changes: dict[str, Any]) -> None:
     """Also with one more input, whose weights start at zero, and with spectral norm, not in the file (to 1e-3)."""
     net = tiny(**changes)
-    assert checkpoint.warm_start(net, NO_CRITICS, source[1]) == []
+    started = checkpoint.warm_start(net, NO_CRITICS, source[1])
+    assert (started.fresh, started.unused, started.share) == ((), (), 1.0)
     image, hole = sample()
     assert_close(net(image, hole).image, source[0](image, hole).image, atol=1e-3, rtol=0)
     if changes.get("sees_hole"):
@@ -164,25 +165,41 @@ def test_a_plain_head_becomes_the_raw_picture_of_a_fusion_head_and_the_reverse(
         return net.generate(encoded.prior.mean, encoded)[0]
 
     fused = tiny(fusion_scales=2).eval()
-    fresh = checkpoint.warm_start(fused, NO_CRITICS, source[1])
+    fresh = checkpoint.warm_start(fused, NO_CRITICS, source[1]).fresh
     assert fresh and all(".to_alpha." in name for name in fresh)
     assert_close(coarsest(fused).raw, coarsest(source[0]).image, atol=1e-5, rtol=0)
 
     plain = tiny().eval()
     path = str(weights.save(fused, tmp_path / "fused.safetensors"))
-    assert checkpoint.warm_start(plain, NO_CRITICS, path) == []
+    back = checkpoint.warm_start(plain, NO_CRITICS, path)
+    assert back.fresh == () and all(".to_alpha." in name for name in back.unused) and back.unused
     assert_close(coarsest(plain).image, coarsest(source[0]).image, atol=1e-5, rtol=0)
 
 
 def test_what_does_not_fit_stays_fresh_and_is_named(source: tuple[PICNet, str]) -> None:
     net = tiny(latent=6)
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    fresh = checkpoint.warm_start(net, NO_CRITICS, source[1])
+    started = checkpoint.warm_start(net, NO_CRITICS, source[1])
+    fresh = started.fresh
+    assert f"{len(started.copied)} of {len(before)} tensors fit" in str(started) and "fresh: encoder." in str(started)
     assert "encoder.prior.conv2.weight" in fresh and "encoder.blocks.0.conv1.weight" not in fresh
     assert all(torch.equal(net.state_dict()[name], before[name]) for name in fresh)
 
     other = DFNet(DFNetConfig(size=32, width=4, max_width=8, kernels=(3, 3), fusion_levels=(0,)))
-    assert len(checkpoint.warm_start(other, NO_CRITICS, source[1])) == len(other.state_dict())
+    with pytest.raises(
+        BadWeights, match=r"does not fit this recipe's network: 0 of \d+ tensors fit .*not used: encoder"
+    ):
+        checkpoint.warm_start(other, NO_CRITICS, source[1], partial=True)
+
+
+def test_a_start_that_takes_less_than_half_is_refused_unless_asked_for(source: tuple[PICNet, str]) -> None:
+    net = tiny(width=6, max_width=9)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with pytest.raises(BadWeights, match=r"does not fit .*% of the weights\).* Add --partial to start from so little"):
+        checkpoint.warm_start(net, NO_CRITICS, source[1])
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items()), "nothing was copied"
+    started = checkpoint.warm_start(net, NO_CRITICS, source[1], partial=True)
+    assert started.copied and started.share < 0.5
 
 
 @torch.no_grad()

@@ -25,6 +25,7 @@ from manyfill.nets.picnet import PICNet
 from manyfill.objectives import DualPath, Nets, StructureTexture
 from manyfill.recipes import RECIPES, Recipe
 from manyfill.training import train
+from manyfill.training.step import BadRecipe
 
 TINY = replace(RECIPES["tiny"], images=12, checkpoint_every=6, pictures_every=6)  # 2 images a step
 QUICK = replace(  # many images a second: for what happens every few hundred
@@ -264,13 +265,14 @@ def test_another_seed_gives_another_run(never_killed: Path, photos: Path, tmp_pa
 
 def test_stats_are_valid_and_never_go_back_and_the_loss_falls(photos: Path, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
-    train(QUICK, [photos], tmp_path, images=400, progress=lambda seen, of, terms: told.append((seen, of)))
-    assert told == [(320, 400), (400, 400)]
+    alone = {"line_seconds": 1e9}  # after the first step and at the end
+    train(QUICK, [photos], tmp_path, images=400, progress=lambda seen, of, terms: told.append((seen, of)), **alone)
+    assert told == [(80, 400), (400, 400)]
     with (tmp_path / "stats.jsonl").open("a") as file:  # as a crash after the checkpoint leaves it
         file.write('{"images_seen": 480, "reconstruction": 9.0}\n{"images_seen": 5')
-    train(QUICK, [photos], tmp_path)
+    train(QUICK, [photos], tmp_path, **alone)
     lines = stats(tmp_path)
-    assert [line["images_seen"] for line in lines] == [320, 400, 640, 960]
+    assert [line["images_seen"] for line in lines] == [80, 400, 480, 640, 960]
     assert all(set(line) == {"images_seen", "reconstruction", "total", "images_per_second"} for line in lines)
     assert all(0 < line["reconstruction"] < 1 and line["images_per_second"] > 0 for line in lines)
     assert lines[-1]["reconstruction"] < 0.8 * lines[0]["reconstruction"]
@@ -286,6 +288,65 @@ def test_a_run_can_start_from_another_networks_weights(never_killed: Path, photo
     # once there is a checkpoint, the run resumes
     train(TINY, [photos], tmp_path, images=4, start_from=str(tmp_path / "gone.safetensors"))
     assert state(tmp_path)["images_seen"] == 4
+
+
+def test_the_first_numbers_come_after_one_step_with_speed_and_time_left(photos: Path, tmp_path: Path) -> None:
+    heard: list[tuple[int, dict[str, float]]] = []
+    train(
+        TINY, [photos], tmp_path, images=6, line_seconds=0.0, progress=lambda seen, _, line: heard.append((seen, line))
+    )
+    assert [seen for seen, _ in heard] == [2, 4, 6], "with no pause between lines, one a step"
+    for seen, line in heard:
+        assert line["seconds_left"] == pytest.approx((6 - seen) / line["images_per_second"])
+        assert line["kl_rec"] > 0 and line["total"] > 0
+
+
+def test_checkpoints_come_by_time_where_no_number_is_given(photos: Path, tmp_path: Path) -> None:
+    timed = replace(TINY, checkpoint_every=None, pictures_every=None, keep=9)
+    train(replace(timed, checkpoint_minutes=1e-9), [photos], tmp_path / "often", images=6)
+    train(replace(timed, checkpoint_minutes=1e9), [photos], tmp_path / "once", images=6)
+    for name, clock in (("often", [2, 4, 6]), ("once", [6])):
+        assert [int(path.stem) for path in sorted((tmp_path / name / "checkpoints").iterdir())] == clock
+        assert [int(path.stem) for path in sorted((tmp_path / name / "pictures").iterdir())] == clock
+
+
+def test_photos_held_back_give_numbers_and_the_best_model_by_them_is_kept(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    heard: list[dict[str, float]] = []
+    recipe = replace(TINY, masks={"center": 1.0})
+    train(recipe, [photos], tmp_path, val=[photos], progress=lambda *said: heard.append(said[2]))
+    measured = [line for line in stats(tmp_path) if "val_psnr" in line]
+    assert [line["images_seen"] for line in measured] == [6, 12]
+    assert all(line["val_psnr 20-30%"] == line["val_psnr"] for line in measured), "a centre hole covers a quarter"
+    assert all(5 < line["val_psnr"] < 60 and 0 < line["val_pd_eff"] < 5 for line in measured)
+    assert "without val_lpips: " in capsys.readouterr().err  # an empty cache
+    assert [line["val_pd_eff"] for line in heard if "val_psnr" in line] == pytest.approx(
+        [line["val_pd_eff"] for line in measured], abs=1e-6
+    )
+    best = min(measured, key=lambda line: line["val_pd_eff"])
+    told = json.loads((tmp_path / "best.json").read_text())
+    assert told["images_seen"] == best["images_seen"]
+    assert weights.load(tmp_path / "best.safetensors").metadata["images_seen"] == str(best["images_seen"])
+
+
+def test_a_recipe_that_goes_on_from_a_model_asks_for_one(photos: Path, tmp_path: Path) -> None:
+    recipe = replace(TINY, starts_from="pluralistic-fusion")
+    with pytest.raises(BadRecipe, match=r"goes on from a trained model\. Give one: --from pluralistic-fusion\."):
+        train(recipe, [photos], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+class Wrong(DualPath):
+    """An objective with a mistake in it."""
+
+    def forward(self, nets: Nets, image: Tensor, hole: Tensor, noise: Tensor | None) -> Any:
+        return nets.net.no_such_thing(image)
+
+
+def test_a_mistake_in_ones_own_objective_is_a_wrong_recipe(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadRecipe, match=r"recipe 'tiny' fails in its first step \(AttributeError: .*no_such_thing"):
+        train(replace(TINY, objective=Wrong()), [photos], tmp_path)
 
 
 def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -388,6 +389,33 @@ def test_a_resumed_step_has_the_rates_of_its_recipe_not_of_the_checkpoint() -> N
         ({"features": "vgg19"}, 1, r"no features 'vgg19'.*efficientnet-lite0, vgg16"),
         ({"features": "vgg16", "features_levels": (0, 4)}, 1, r"'vgg16' has 4 maps, 0 to 3"),
         ({"size": 60}, 1, r"crops of 60 pixels .* multiple of 8"),
+        (
+            {"objective": DualPath(weights={"adverserial_gen": 1.0})},
+            1,
+            r"no term 'adverserial_gen'\. Did you mean 'adv",
+        ),
+        ({"objective": DualPath(weights={"kl_rec": math.nan})}, 1, r"weight of 'kl_rec' is nan: expected a number"),
+        ({"objective": DualPath(weights={"kl_rec": 0.0})}, 1, "no term of DualPath has a weight"),
+        (
+            {"objective": DualPath(weights={"feature_rec": 1.0})},
+            1,
+            r"'feature_rec' compares feature maps: set `features`",
+        ),
+        ({"objective": DualPath(gan="wgan")}, 1, r"no `gan` 'wgan'.*lsgan, hinge, logistic, wgan-gp"),
+        ({"objective": Deterministic(weights={"kl": 1.0})}, 1, "Deterministic has no term 'kl'"),
+        ({"objective": StructureTexture(weights={"reconstruction": 1.0})}, 1, r"give one fill, and PICNet .* sample"),
+        ({"net": DFNetConfig(size=64, kernels=(3,) * 6)}, 1, r"DualPath trains networks that sample, and DFNet is one"),
+        ({"masks": {"centre": 1.0}}, 1, r"`masks`: no mask kind 'centre'\. Did you mean 'center'"),
+        ({"masks": {}}, 1, "`masks`: all mask weights are zero"),
+        ({"batch": 0}, 1, "`batch` is 0: expected a whole number of 1 or more"),
+        ({"keep": 0}, 1, "`keep` is 0"),
+        ({"features_every": 0}, 1, "`features_every` is 0"),
+        ({"workers": 1.5}, 1, "`workers` is 1.5"),
+        ({"lr": -1.0}, 1, "`lr` is -1.0: expected a number above 0"),
+        ({"checkpoint_minutes": 0.0}, 1, "`checkpoint_minutes` is 0.0"),
+        ({"betas": (0.9, 1.0)}, 1, r"`betas` \(0.9, 1.0\) must lie in"),
+        ({"scale": (1.0, 0.5)}, 1, r"`scale` is \(1.0, 0.5\)"),
+        ({"compile": "inducktor"}, 1, "no `compile` backend 'inducktor' here"),
         ({"size": 32}, 1, r"crops of 32 pixels are too small .* needs 48"),
     ],
 )
@@ -400,6 +428,24 @@ def test_a_recipe_that_cannot_run_says_what_to_change(changes: dict[str, Any], s
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_every_recipe_can_run(name: str) -> None:
     check(RECIPES[name], World(0, 1, torch.device("cuda")))
+
+
+def test_a_narrow_posterior_is_for_networks_that_have_one() -> None:
+    recipe = replace(RECIPES["open-fusion"], posterior_std=0.1)
+    with pytest.raises(BadRecipe, match="`posterior_std` is for PICNet: a DFNet has no posterior"):
+        check(recipe)
+
+
+class Forgetful(DualPath):
+    """Knows a term and does not give it."""
+
+    def generator_terms(self, *given: Any) -> Any:
+        return {name: term for name, term in super().generator_terms(*given).items() if name != "kl_gen"}
+
+
+def test_a_term_with_a_weight_must_be_there() -> None:
+    with pytest.raises(BadRecipe, match="Forgetful does not give the term 'kl_gen' that has a weight"):
+        go(fresh(objective=Forgetful()))
 
 
 def test_networks_are_drawn_from_the_recipes_seed_and_nothing_else_is() -> None:
