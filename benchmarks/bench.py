@@ -96,7 +96,7 @@ def _can_be_had(peer: str) -> bool:
 
 def _quality(asked: argparse.Namespace, peers: list[str]) -> Report:
     from manyfill.completer import Completer
-    from manyfill.evaluation import Filling, evaluate
+    from manyfill.evaluation import Cases, Filling, Setup, evaluate, writing
 
     completer = Completer.from_pretrained(FLAGSHIP, device="cpu")
     sources = [
@@ -109,10 +109,9 @@ def _quality(asked: argparse.Namespace, peers: list[str]) -> Report:
     def show(stage: str, done: int, total: int) -> None:
         print(f"  {done} of {total}", flush=True)
 
-    report = evaluate(
-        sources, PHOTOS, rounds=asked.rounds, size=asked.size, photos=asked.photos, out=asked.out, progress=show
-    )
-    report.write(asked.out)
+    cases = Cases(PHOTOS, Setup(rounds=asked.rounds, size=asked.size, limit=asked.photos))
+    report = evaluate(sources, cases, out=asked.out, progress=show)
+    writing.write(report, asked.out)
     return report
 
 
@@ -129,6 +128,8 @@ def page(
     minutes: float,
 ) -> Iterator[str]:
     """docs/benchmarks.md, line by line."""
+    from manyfill.evaluation.tables import tables
+
     facts = report.settings
     yield "# Benchmarks"
     yield ""
@@ -154,7 +155,7 @@ def page(
         "alone; the others are fillers without weights (`manyfill models`). Eleven photos are few: read the intervals."
     )
     yield ""
-    for table in report.tables():
+    for table in tables(report):
         if table.title.startswith(TABLES):
             yield from table.to_markdown(level=3)
     if timings:

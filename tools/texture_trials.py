@@ -22,8 +22,8 @@ import numpy as np
 
 import manyfill
 from manyfill import texture
+from manyfill.evaluation.cases import Case, Cases, Setup
 from manyfill.evaluation.measuring import Ruler
-from manyfill.evaluation.protocol import Case, Cases, Protocol
 from manyfill.evaluation.sources import Answer
 
 RING = 32  # pixels around the hole whose fine detail its own is compared with
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--metrics", default="psnr_hole,pd_vgg,pd_eff", help="of each pair alone; pd_vgg takes longest")
     asked = parser.parse_args()
 
-    sets = [Cases(source, Protocol(seed=asked.seed, size=asked.size)) for source in asked.data]
+    sets = [Cases(source, Setup(seed=asked.seed, size=asked.size)) for source in asked.data]
     cases = [enlarged(case, asked.enlarge) for one in sets for case in islice(large(one, asked.least), asked.count)]
     turn = np.array([case.index % 6 for case in cases])  # its bin
     completer = manyfill.load(asked.model)

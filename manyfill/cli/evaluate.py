@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,7 +15,7 @@ from manyfill.cli.complete import parse_texture
 from manyfill.errors import ManyfillError
 
 if TYPE_CHECKING:
-    from manyfill.evaluation import Protocol, Source
+    from manyfill.evaluation import Setup, Source
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -51,21 +52,80 @@ def evaluate(
         ),
     ] = None,
     masks: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--masks",
             metavar="bins|KIND|DIR",
             help="bins: the six hole-ratio bins from 1 to 60 % in turn; a kind, such as center, thin, medium, thick, "
-            "border (see: manyfill masks --help); or a folder of masks that pair by their path without suffix.",
+            "border (see: manyfill masks --help); or a folder of masks that pair by their path without suffix.  "
+            "[default: bins]",
+            show_default=False,
         ),
-    ] = "bins",
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            "--protocol",
+            metavar="NAME",
+            help="What a paper measured: picnet-imagenet, picnet-diversity or dfnet. Sets photos, masks, size, fills "
+            "and metrics, and measures the bare network; other options change parts of it.",
+        ),
+    ] = None,
+    composite: Annotated[
+        Literal["full", "paper"] | None,
+        typer.Option(
+            "--composite",
+            help="paper: the bare network, (1-M) out + M I, without windows, closed seams and texture. "
+            "[default: full; paper with --protocol]",
+            show_default=False,
+        ),
+    ] = None,
+    fit: Annotated[
+        Literal["keep", "squeeze", "crop"] | None,
+        typer.Option(
+            "--fit",
+            help="keep: reduce to --size; squeeze: the whole photo to a square of --size; crop: its middle square.  "
+            "[default: keep; squeeze with --protocol or --composite paper]",
+            show_default=False,
+        ),
+    ] = None,
+    grey_masks: Annotated[
+        bool,
+        typer.Option(
+            "--grey-masks", help="Resize masks of a folder bilinearly and leave them grey, as DFNet's release does."
+        ),
+    ] = False,
+    inception: Annotated[
+        Path | None,
+        typer.Option(
+            "--inception",
+            metavar="FILE",
+            help="FID's network as a TorchScript file, for FID, KID, IS, P-IDS and U-IDS (docs/metrics.md).",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     n: Annotated[
-        int, typer.Option("-n", "--n", min=1, max=64, help="Fills per photo, of sources that have several.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            "-n",
+            "--n",
+            min=1,
+            max=256,
+            help="Fills per photo, of sources that have several.  [default: 1]",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the first fill, and of the masks.")] = 0,
     size: Annotated[
-        int, typer.Option("--size", min=0, help="Photos are reduced to this short side in pixels; 0 leaves them.")
-    ] = 512,
+        int | None,
+        typer.Option(
+            "--size",
+            min=0,
+            help="Photos are reduced to this short side in pixels; 0 leaves them.  [default: 512]",
+            show_default=False,
+        ),
+    ] = None,
     multiple: Annotated[
         int, typer.Option("--multiple", min=1, help="Crop photos to a multiple of this, for programs that need it.")
     ] = 1,
@@ -107,37 +167,48 @@ def evaluate(
     Writes report.md, report.html, report.json and report.csv. An interrupted run goes on where it was; under torchrun
     the processes share the photos.
     """
-    from manyfill.evaluation import Protocol
+    from manyfill.evaluation import Cases, Setup
+    from manyfill.evaluation.published import find
 
-    protocol = Protocol(masks=masks, size=size, multiple=multiple, seed=seed, limit=photos, rounds=rounds)
+    published = None if protocol is None else find(protocol)
+    composite = composite or ("full" if published is None else "paper")
+    usual = Setup(fit="squeeze" if composite == "paper" else "keep") if published is None else published.setup
+    given = {"masks": masks, "size": size, "fit": fit, "limit": photos, "grey_masks": grey_masks or None}
+    if protocol == "dfnet" and masks is not None and Path(masks).is_dir():
+        given["grey_masks"] = True
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    setup = replace(usual, multiple=multiple, seed=seed, rounds=rounds, **changes)
     if write_set is not None:
-        return _write_set(data, write_set, protocol)
+        return _write_set(data, write_set, setup)
     if out is None:
         raise ManyfillError("say which folder the report goes to: -o DIR.")
     from manyfill.evaluation import evaluate as run
+    from manyfill.evaluation import writing
 
+    if composite == "paper" and (texture or filled):
+        what = "--texture" if texture else "--filled"
+        raise ManyfillError(f"the paper's composite is of a network alone: leave {what} out, or say --composite full.")
     textures = [parse_texture(text) for text in texture or ["auto"]]
     names = model or ([] if filled else [zoo.default()])
-    sources: list[Source] = _sources(names, filled or [], textures, device, engine)
+    sources: list[Source] = _sources(names, filled or [], textures, device, engine, bare=composite == "paper")
+    wanted = None if published is None else list(published.metrics)
+    if metrics is not None:
+        wanted = [name.strip() for name in metrics.split(",") if name.strip()]
     with console.bar("photos") as progress:
         report = run(
             sources,
-            data,
-            masks=masks,
-            n=n,
-            size=size,
-            seed=seed,
-            photos=photos,
-            rounds=rounds,
-            multiple=multiple,
-            metrics=None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()],
+            Cases(data, setup),
+            n=n or (1 if published is None else published.n),
+            metrics=wanted,
+            inception=inception,
+            published=published,
             perceptual_size=perceptual_size,
             out=out,
             progress=progress,
         )
     if os.environ.get("RANK", "0") != "0":  # the first process of a torchrun writes for all
         return 0
-    for path in report.write(out):
+    for path in writing.write(report, out):
         console.out(str(path))
     if report.left_out:
         console.say(f"note: not measured: {', '.join(report.left_out)} (why, and what to do: at the end of report.md)")
@@ -147,27 +218,30 @@ def evaluate(
 
 
 def _sources(
-    names: list[str], folders: list[Path], textures: list[str | float], device: str, engine: str
+    names: list[str], folders: list[Path], textures: list[str | float], device: str, engine: str, *, bare: bool
 ) -> list[Source]:
     from manyfill.completer import Completer
-    from manyfill.evaluation import Filling, Folder
+    from manyfill.evaluation import Bare, Filling, Folder
     from manyfill.fillers import FILLERS
 
     sources: list[Source] = []
     for name in names:
         with console.status(f"loading {name}"):
             completer = Completer.from_pretrained(name, device=None if device == "auto" else device, engine=engine)
+        if bare:
+            sources.append(Bare(completer))
+            continue
         for texture in ["auto"] if name in FILLERS else textures:
             sources.append(Filling(completer, texture=texture))
     sources += [Folder(folder) for folder in folders]
     return sources
 
 
-def _write_set(data: list[Path], out: Path, protocol: Protocol) -> int:
+def _write_set(data: list[Path], out: Path, setup: Setup) -> int:
     from manyfill.evaluation import write_set
 
     with console.bar("photos") as progress:
-        written, skipped = write_set(data, out, protocol, progress=progress)
+        written, skipped = write_set(data, out, setup, progress=progress)
     console.out(str(out))
     console.say(f"{console.count(written, 'photo')} and as many masks (white = fill) in photos/ and masks/")
     for name, why in skipped.items():

@@ -1,9 +1,11 @@
 """Honest numbers: any source of fills on the same photos with the same holes, measured in one pass.
 
-    report = evaluate(["pluralistic-fusion", "telea", Path("theirs/")], "photos/", masks="bins", n=8, out="report/")
+    cases = Cases("photos/", Setup(masks="bins"))
+    report = evaluate(["pluralistic-fusion", "telea", Path("theirs/")], cases, n=8, out="report/")
+    writing.write(report, "report/")
 
-protocol.py says which photos and holes, sources.py who fills, measuring.py what is measured, journal.py keeps results
-as they come, report.py makes tables of them, page.py and plots.py the page to look at.
+cases.py says which photos and holes, sources.py who fills, measuring.py what is measured, journal.py keeps results as
+they come, report.py the numbers, tables.py makes tables of them, page.py and plots.py a page, writing.py the files.
 """
 
 from __future__ import annotations
@@ -23,13 +25,28 @@ import torch
 from manyfill.completer import Completer
 from manyfill.errors import BadImage, BadMask, ManyfillError, TooLarge
 from manyfill.evaluation import pictures
+from manyfill.evaluation.bare import Bare
+from manyfill.evaluation.cases import Case, Cases, Setup
 from manyfill.evaluation.journal import Journal, Row
 from manyfill.evaluation.measuring import SIDE, Ruler
-from manyfill.evaluation.protocol import Case, Cases, Protocol
+from manyfill.evaluation.published import PROTOCOLS, Choose, Published
 from manyfill.evaluation.report import Report
 from manyfill.evaluation.sources import Answer, Filling, Folder, Source
 
-__all__ = ["Cases", "Filling", "Folder", "Protocol", "Report", "Source", "evaluate", "source_of", "write_set"]
+__all__ = [
+    "PROTOCOLS",
+    "Bare",
+    "Cases",
+    "Filling",
+    "Folder",
+    "Published",
+    "Report",
+    "Setup",
+    "Source",
+    "evaluate",
+    "source_of",
+    "write_set",
+]
 
 Progress = Callable[[str, int, int], None]  # (stage, done, total)
 PACKAGE = Path(__file__).parent.parent
@@ -38,30 +55,27 @@ PATIENCE = timedelta(days=7)  # that processes wait for the slowest of them
 
 def evaluate(
     sources: Any,
-    data: Path | str | Sequence[Path | str],
+    cases: Cases | Path | str | Sequence[Path | str],
     *,
-    masks: str | Path = "bins",
     n: int = 1,
-    size: int = 512,
-    seed: int = 0,
     metrics: Iterable[str] | None = None,
-    photos: int | None = None,
-    rounds: int = 1,
-    multiple: int = 1,
     perceptual_size: int = SIDE,
     texture: str | float = "auto",
     device: str | None = None,
+    inception: Path | None = None,
+    published: Published | None = None,
     out: Path | str | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Measure one source or several on the same photos with the same holes.
 
     `sources`: a model's name or file, a filler's name, a folder of somebody's results, a `Completer`, a `Source`, or a
-    list of these; differences are measured against the first. `masks`: a kind, "bins" (the six hole-ratio bins in
-    turn) or a folder of masks that pair by stem. `n`: fills per photo, from seeds `seed`, `seed` + 1 ... `size`: short
-    side that photos are reduced to, 0 leaves them. `photos`: the first so many. `rounds`: holes per photo. `metrics`:
-    names of `METRICS`, all unless given; those whose network cannot be had are left out and noted. `perceptual_size`:
-    short side at which feature maps are compared.
+    list of these; differences are measured against the first. `cases`: photos with holes, or just where photos are, for
+    the usual `Setup`. `n`: fills per photo, from the setup's seed, seed + 1 ... `metrics`: names of `METRICS`, all
+    unless given; those whose network cannot be had are left out and noted. `perceptual_size`: short side at which
+    feature maps are compared.
+
+    `inception`: FID's network as a file. `published`: one of `PROTOCOLS`; the tables are of the fill that it chooses.
 
     With `out` results are kept there as they come: the same call goes on where an earlier one was interrupted, and the
     processes of a torchrun share the photos and give the same numbers as one. Photos that cannot be read are skipped
@@ -75,12 +89,14 @@ def evaluate(
     given = list(sources) if isinstance(sources, list | tuple) else [sources]
     columns = [source_of(source, texture=texture, device=device) for source in given]
     _name_apart(columns)
-    protocol = Protocol(masks=str(masks), size=size, multiple=multiple, seed=seed, limit=photos, rounds=rounds)
-    cases = Cases(data, protocol)
+    cases = cases if isinstance(cases, Cases) else Cases(cases, Setup())
+    seed = cases.setup.seed
     for source in columns:
         source.prepare(cases.names)
-    ruler = Ruler(metrics, device=_device_of(columns), side=perceptual_size)
-    settings = {**asdict(protocol), "n": n, "perceptual_size": perceptual_size}
+    ruler = Ruler(metrics, device=_device_of(columns), side=perceptual_size, inception=inception)
+    settings = {**asdict(cases.setup), "n": n, "perceptual_size": perceptual_size}
+    if published is not None:
+        settings |= {"protocol": published.name, "shown": published.shown.format(n=n)}
     names = [metric.name for metric in ruler.metrics]
     folder = None if out is None else Path(out)
     journal = Journal(folder, rank=rank)
@@ -103,7 +119,7 @@ def evaluate(
             except BadImage as error:  # one bad file of somebody's
                 journal.skip(f"{source.label}: {case.name}", _one_line(error))
                 continue
-            row = _measure(ruler, source, case, answer, key)
+            row = _measure(ruler, source, case, answer, key, None if published is None else published.choose)
             if folder is not None:
                 pictures.keep(folder, source, case, answer)
             journal.add(row)  # last: what the journal knows is whole
@@ -118,7 +134,7 @@ def evaluate(
     if not rows:
         raise BadImage(f"none of the {len(cases)} photos could be measured: {_reasons(journal.skipped)}")
     return Report(
-        settings={**settings, "data": [str(path) for path in ([data] if isinstance(data, str | Path) else data)]},
+        settings={**settings, "data": cases.data},
         mask_hash=cases.set_hash(list(dict.fromkeys((place[row.photo], row.height, row.width) for row in rows))),
         sources={source.label: source.facts for source in columns},
         rows=rows,
@@ -143,7 +159,7 @@ def source_of(given: Any, *, texture: str | float = "auto", device: str | None =
 
 
 def write_set(
-    data: Path | str | Sequence[Path | str], out: Path, protocol: Protocol, *, progress: Progress | None = None
+    data: Path | str | Sequence[Path | str], out: Path, setup: Setup, *, progress: Progress | None = None
 ) -> tuple[int, dict[str, str]]:
     """Write photos and masks as they are measured, for other programs to fill: out/photos/, out/masks/ (white = fill).
 
@@ -151,7 +167,7 @@ def write_set(
     """
     from PIL import Image
 
-    cases, skipped, written = Cases(data, protocol), {}, 0
+    cases, skipped, written = Cases(data, setup), {}, 0
     for index, name in enumerate(cases.names):
         if progress is not None:
             progress("photos", index, len(cases))
@@ -168,8 +184,10 @@ def write_set(
     return written, skipped
 
 
-def _measure(ruler: Ruler, source: Source, case: Case, answer: Answer, key: str) -> Row:
-    measured = ruler.measure(case, answer)
+def _measure(ruler: Ruler, source: Source, case: Case, answer: Answer, key: str, choose: Choose | None) -> Row:
+    """The fill that counts comes first."""
+    measured = ruler.measure(case, answer, choose)
+    order = [measured.chosen, *(k for k in range(len(answer.fills)) if k != measured.chosen)]
     assert measured.known_exact or not source.exact, f"{source.label} changed known pixels of {case.name}"
     return Row(
         key=key,
@@ -178,11 +196,11 @@ def _measure(ruler: Ruler, source: Source, case: Case, answer: Answer, key: str)
         height=case.pixels.shape[0],
         width=case.pixels.shape[1],
         hole_ratio=case.ratio,
-        seeds=answer.seeds,
-        scores=answer.scores,
-        seconds=[round(seconds, 4) for seconds in answer.seconds],
+        seeds=[answer.seeds[k] for k in order],
+        scores=[answer.scores[k] for k in order],
+        seconds=[round(answer.seconds[k], 4) for k in order] if answer.seconds else [],
         known_exact=measured.known_exact,
-        fills=measured.fills,
+        fills=[measured.fills[k] for k in order],
         spread=measured.spread,
         features=measured.features,
     )
@@ -190,7 +208,7 @@ def _measure(ruler: Ruler, source: Source, case: Case, answer: Answer, key: str)
 
 def _key(settings: dict[str, Any], metrics: list[str], networks: dict[str, str], source: Source, case: Case) -> str:
     """Names a result: other code, another photo, hole, source or setting gives another one; more photos do not."""
-    own = {name: settings[name] for name in ("n", "seed", "perceptual_size")}
+    own = {name: settings.get(name) for name in ("n", "seed", "perceptual_size", "protocol")}
     parts = [_code(PACKAGE), own, metrics, networks, source.label, source.identity(case), case.name, case.sha256]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -227,7 +245,7 @@ def _name_apart(sources: Sequence[Source]) -> None:
 
 def _device_of(sources: Sequence[Source]) -> torch.device:
     """Where the metrics' networks run: beside the first model."""
-    return next((s.completer.device for s in sources if isinstance(s, Filling)), torch.device("cpu"))
+    return next((s.completer.device for s in sources if isinstance(s, Filling | Bare)), torch.device("cpu"))
 
 
 def _concerns(name: str, cases: Cases, sources: Sequence[Source]) -> bool:

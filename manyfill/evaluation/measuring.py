@@ -6,6 +6,7 @@ import importlib.util
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,19 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from manyfill.download import sha256_of
 from manyfill.errors import BadImage, BadWeights, ManyfillError
-from manyfill.evaluation.protocol import Case, Pixels
+from manyfill.evaluation.cases import Case, Pixels
+from manyfill.evaluation.published import Choose
 from manyfill.evaluation.sources import Answer
 from manyfill.metrics import METRICS, Metric, exact, frechet, perceptual
 from manyfill.nets.perceptual import FEATURES, EfficientNetLite0Pooled
 
 SIDE = 256  # short side at which feature maps are compared, as most published numbers are; also the least cost
 CROP = {"efficientnet-lite0": 224, "inception": 299}  # sides of the hole crops that pooled features are taken from
-MODULES = {"p_ids_eff": "sklearn", "u_ids_eff": "sklearn", "p_ids": "sklearn", "u_ids": "sklearn"}
+MODULES = {
+    f"{kind}_ids{of}": "sklearn" for kind in "pu" for of in ("", "_eff", "_squares")
+}  # what a metric needs besides torch
 PER_SET = ("features", "probabilities")  # what metrics over all photos need
 
 
@@ -33,20 +38,26 @@ class Measured:
     known_exact: bool
     fills: list[dict[str, float]]  # per fill: metric -> value
     spread: dict[str, float]  # between the fills: metric -> value
-    features: dict[str, NDArray[np.float32]]  # of the first fill and of the truth, for metrics over all photos
+    features: dict[str, NDArray[np.float32]]  # of the chosen fill and of the truth, for metrics over all photos
+    chosen: int = 0  # of the fills
 
 
 class Ruler:
     """Measures answers. Metrics whose network cannot be had are left out, and `left_out` says why."""
 
     def __init__(
-        self, names: Iterable[str] | None = None, *, device: str | torch.device = "cpu", side: int = SIDE
+        self,
+        names: Iterable[str] | None = None,
+        *,
+        device: str | torch.device = "cpu",
+        side: int = SIDE,
+        inception: Path | None = None,
     ) -> None:
         chosen = list(METRICS) if names is None else list(names)
         for name in chosen:
             if name not in METRICS:
                 raise ManyfillError(f"no metric '{name}'. All: {', '.join(METRICS)}.")
-        self.device, self.side = torch.device(device), side
+        self.device, self.side, self.inception = torch.device(device), side, inception
         self.left_out: dict[str, str] = {}  # metric -> why
         self.origins: dict[str, str] = {}  # network -> whose weights: two files give other numbers
         networks: dict[str, Any] = {}
@@ -68,7 +79,9 @@ class Ruler:
         """The network, or why it cannot be had."""
         try:
             if backbone == "inception":
-                return frechet.inception()
+                found = frechet.inception(self.inception)
+                self.origins[backbone] = f"{found.path.name}, sha256 {sha256_of(found.path)[:12]}"
+                return found
             if backbone.startswith("lpips-"):
                 kind = backbone.removeprefix("lpips-")
                 network: Any = perceptual.lpips(kind).to(self.device)  # type: ignore[arg-type]
@@ -82,8 +95,11 @@ class Ruler:
             return str(error)
 
     @torch.inference_mode()
-    def measure(self, case: Case, answer: Answer) -> Measured:
-        """Every metric of every fill; those between fills where there are several."""
+    def measure(self, case: Case, answer: Answer, choose: Choose | None = None) -> Measured:
+        """Every metric of every fill; those between fills where there are several.
+
+        `choose` says which fill counts, by scores and numbers; else the first one does.
+        """
         truth, hole = self._image(case.pixels), torch.from_numpy(case.hole).to(self.device, torch.float32)[None, None]
         fills = [self._image(fill) for fill in answer.fills]
         small_truth, small_hole = self._reduced(truth), _share(hole, self.side)
@@ -107,20 +123,22 @@ class Ruler:
                 network = self._networks[metric.backbone]
                 spread[metric.name] = _number(metric.measure, network, torch.cat(small_fills), small_hole)
         same = all(exact.known_exact(fill, case.pixels, case.hole) for fill in answer.fills)
-        return Measured(same, rows, spread, self._features(fills[0], truth, hole))
+        chosen = 0 if choose is None else choose(answer.scores, rows)
+        return Measured(same, rows, spread, self._features(fills[chosen], truth, hole), chosen)
 
     def _features(self, fill: Tensor, truth: Tensor, hole: Tensor) -> dict[str, NDArray[np.float32]]:
-        """Pooled features of the squares around the hole, of fill and truth; classes' probabilities of the fill."""
+        """Pooled features of fill and truth, whole or of the squares around the hole; the fill's classes."""
         found = {}
-        for needs, backbone in dict.fromkeys((m.needs, m.backbone) for m in self.metrics if m.needs in PER_SET):
+        kinds = dict.fromkeys((m.needs, m.backbone, m.whole) for m in self.metrics if m.needs in PER_SET)
+        for needs, backbone, whole in kinds:
             network, side = self._networks[backbone], CROP[backbone]
-            drawn = perceptual.hole_crop(fill, hole, side)
+            seen = [one if whole else perceptual.hole_crop(one, hole, side) for one in (fill, truth)]
+            name = _set_of(backbone, whole)
             if needs == "probabilities":
-                found[f"{backbone} classes"] = _row(network.probabilities(drawn))
+                found[f"{name} classes"] = _row(network.probabilities(seen[0]))
                 continue
             pooled = network.features if backbone == "inception" else network.pooled
-            found[f"{backbone} fill"] = _row(pooled(drawn))
-            found[f"{backbone} truth"] = _row(pooled(perceptual.hole_crop(truth, hole, side)))
+            found[f"{name} fill"], found[f"{name} truth"] = (_row(pooled(one)) for one in seen)
         return found
 
     def over_all(self, features: Sequence[Mapping[str, NDArray[np.float32]]]) -> dict[str, float]:
@@ -129,9 +147,8 @@ class Ruler:
         for metric in self.metrics:
             if metric.needs in PER_SET and len(features) > 1 and not _too_few(metric, features):
                 kinds = ("classes",) if metric.needs == "probabilities" else ("fill", "truth")
-                gathered = [
-                    torch.from_numpy(np.stack([one[f"{metric.backbone} {kind}"] for one in features])) for kind in kinds
-                ]
+                name = _set_of(metric.backbone, metric.whole)
+                gathered = [torch.from_numpy(np.stack([one[f"{name} {kind}"] for one in features])) for kind in kinds]
                 found[metric.name] = float(metric.measure(*gathered))
         return found
 
@@ -163,7 +180,13 @@ class _Remembering:
 
 def _too_few(metric: Metric, features: Sequence[Mapping[str, NDArray[np.float32]]]) -> bool:
     """With fewer pictures than features a linear classifier parts any two sets: IDS would be 0 and say nothing."""
-    return metric.name in MODULES and len(features) <= len(features[0][f"{metric.backbone} fill"])
+    name = f"{_set_of(metric.backbone, metric.whole)} fill"
+    return metric.name in MODULES and len(features) <= len(features[0][name])
+
+
+def _set_of(backbone: str, whole: bool) -> str:
+    """Names what was kept of a picture."""
+    return f"{backbone} whole" if whole else backbone
 
 
 def _maps(backbone: str) -> bool:

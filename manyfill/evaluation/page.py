@@ -6,13 +6,11 @@ import base64
 import html
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from manyfill.evaluation import pictures
 from manyfill.evaluation.journal import Row
-
-if TYPE_CHECKING:
-    from manyfill.evaluation.report import Report, Table
+from manyfill.evaluation.report import Report, value_of
+from manyfill.evaluation.tables import Table, tables
 
 PLOTTED = ("pd_eff", "pd_vgg", "psnr_hole", "boundary_1")  # at most three of them
 STYLE = """
@@ -53,11 +51,12 @@ figcaption b { color: var(--ink); font-weight: 600 }
 def to_html(report: Report, out: Path) -> str:
     """The page; pictures come from what the run kept in `out`."""
     body = [f"<h1>{_text(report.title)}</h1>", f"<p>{_text(report.summary_line)}</p>"]
-    tables = report.tables()
-    body += _table(tables[0])
+    found = tables(report)
+    for table in found[:1]:
+        body += _table(table)
     body += _plots(report)
     body += _examples(report, out)
-    for table in tables[1:]:
+    for table in found[1:]:
         body += _table(table)
     details = "".join(f"<li>{_text(line)}</li>" for line in report.details())
     body += ["<h2>How it was measured</h2>", f"<ul class='facts'>{details}</ul>"]
@@ -96,6 +95,8 @@ def _head(cell: str) -> str:
 
 def _plots(report: Report) -> Iterator[str]:
     known = {metric.name: metric for metric in report.per_photo}
+    if not known:
+        return
     chosen = [known[name] for name in PLOTTED if name in known][:3] or report.per_photo[:1]
     yield "<h2>Against the size of the hole</h2>"
     try:
@@ -105,14 +106,15 @@ def _plots(report: Report) -> Iterator[str]:
     except ImportError:
         yield "<p class='faint'>No plots: they need matplotlib. pip install 'manyfill[evaluate]', then run again.</p>"
         return
-    yield "<p class='faint'>Dots: photos. Marks: means of the bins with their 95 % intervals. First fill by seed.</p>"
+    shown = _text(report.shown)
+    yield f"<p class='faint'>Dots: photos. Marks: means of the bins with their 95 % intervals; {shown}.</p>"
     yield f"<div class='plots'>{svg}</div>"
 
 
 def _examples(report: Report, out: Path) -> Iterator[str]:
     """The best, the median and the worst photo of the first source, with everybody's fills."""
     first = next(iter(report.sources))
-    rows = report.sorted_photos(first)
+    rows = report.sorted_photos(first) if report.per_photo else []
     rows = [row for row in rows if pictures.find(out, row.photo, "truth")]
     if not rows:
         return
@@ -126,8 +128,6 @@ def _examples(report: Report, out: Path) -> Iterator[str]:
 
 
 def _photo(report: Report, out: Path, row: Row) -> Iterator[str]:
-    from manyfill.evaluation.report import value_of
-
     shown = [("truth", "<b>photo</b>"), ("hole", "<b>hole</b>")]
     for label in report.sources:
         values = [value_of(other, report.judge, "first") for other in report.of(label) if other.photo == row.photo]

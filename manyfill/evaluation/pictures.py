@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from manyfill import ranking, sheet
-from manyfill.evaluation.protocol import Case, Pixels
+from manyfill.evaluation.cases import Case, Pixels
 from manyfill.evaluation.sources import Answer, Source
 
 FOLDER = "pictures"

@@ -5,12 +5,10 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from manyfill.evaluation.report import Report, value_of
 from manyfill.metrics import Metric
-
-if TYPE_CHECKING:
-    from manyfill.evaluation.report import Report
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5c00", "#555555")  # Okabe and Ito's
 MARKERS = "osD^vPX*"  # so that lines can be told apart without colours
@@ -24,8 +22,6 @@ def against_ratio(report: Report, metrics: Sequence[Metric]) -> str:
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
-
-    from manyfill.evaluation.report import value_of
 
     style: dict[Any, Any] = {
         "svg.fonttype": "none",

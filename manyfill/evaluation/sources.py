@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from manyfill import photos
 from manyfill.completer import Completer, NetDrawer
 from manyfill.errors import BadImage, ManyfillError
-from manyfill.evaluation.protocol import Case, Pixels, by_stem, listed
+from manyfill.evaluation.cases import Case, Pixels, by_stem, listed
 from manyfill.fillers import FILLERS
 
 NUMBERED = re.compile(r"(?P<stem>.+)_(?P<number>\d+)")

@@ -42,6 +42,7 @@ class Metric:
     source: str  # the paper; "ours" where there is none
     measure: Callable[..., Any]
     backbone: Backbone = ""
+    whole: bool = False  # features of whole pictures; else, where it needs any, of squares around the holes
 
     @property
     def header(self) -> str:
@@ -76,6 +77,14 @@ def _lpips_between_holes(network: perceptual.Lpips, fills: Tensor, hole: Tensor)
     return between if hole.any() else torch.full_like(between, torch.nan)
 
 
+def _lpips_pairs(network: perceptual.Lpips, fills: Tensor, hole: Tensor) -> Tensor:
+    return diversity.mean_of_pairs(network, fills)
+
+
+def _lpips_pairs_hole(network: perceptual.Lpips, fills: Tensor, hole: Tensor) -> Tensor:
+    return diversity.mean_of_pairs(network, diversity.cut_out(fills, hole))
+
+
 def _frechet(fills: Tensor, truths: Tensor) -> float:
     gathered = frechet.Frechet(), frechet.Frechet()
     for one, features in zip(gathered, (fills, truths), strict=True):
@@ -97,6 +106,7 @@ def _unpaired(fills: Tensor, truths: Tensor) -> float:
 
 WANG, ZHANG, ZHENG = "Wang et al. 2004", "Zhang et al. 2018", "Zheng et al. 2019"
 HEUSEL, BINKOWSKI, ZHAO = "Heusel et al. 2017", "Binkowski et al. 2018", "Zhao et al. 2021"
+SALIMANS = "Salimans et al. 2016"
 LIKE_LPIPS = "after Zhang et al. 2018"
 EFF: Backbone = "efficientnet-lite0"
 VGG: Backbone = "vgg16"
@@ -139,14 +149,32 @@ _ROWS = [
         _lpips_between_holes,
         "lpips-alex",
     ),
+    Metric("lpips_pairs", "LPIPS of pairs", "", "higher", "network fills", ZHENG, _lpips_pairs, "lpips-alex"),
+    Metric(
+        "lpips_pairs_hole",
+        "LPIPS of pairs, hole cut out",
+        "",
+        "higher",
+        "network fills",
+        ZHENG,
+        _lpips_pairs_hole,
+        "lpips-alex",
+    ),
     Metric("fd_eff", "fd_eff", "", "lower", "features", "after " + HEUSEL, _frechet, EFF),
     Metric("kd_eff", "kd_eff", "", "lower", "features", "after " + BINKOWSKI, _kernel, EFF),
     Metric("p_ids_eff", "p_ids_eff", "%", "higher", "features", "after " + ZHAO, _paired, EFF),
     Metric("u_ids_eff", "u_ids_eff", "%", "higher", "features", "after " + ZHAO, _unpaired, EFF),
-    Metric("fid", "FID", "", "lower", "features", HEUSEL, _frechet, "inception"),
-    Metric("kid", "KID", "", "lower", "features", BINKOWSKI, _kernel, "inception"),
-    Metric("p_ids", "P-IDS", "%", "higher", "features", ZHAO, _paired, "inception"),
-    Metric("u_ids", "U-IDS", "%", "higher", "features", ZHAO, _unpaired, "inception"),
-    Metric("is", "IS", "", "higher", "probabilities", "Salimans et al. 2016", _inception_score, "inception"),
+    Metric("fid", "FID", "", "lower", "features", HEUSEL, _frechet, "inception", whole=True),
+    Metric("kid", "KID", "", "lower", "features", BINKOWSKI, _kernel, "inception", whole=True),
+    Metric("p_ids", "P-IDS", "%", "higher", "features", ZHAO, _paired, "inception", whole=True),
+    Metric("u_ids", "U-IDS", "%", "higher", "features", ZHAO, _unpaired, "inception", whole=True),
+    Metric("is", "IS", "", "higher", "probabilities", SALIMANS, _inception_score, "inception", whole=True),
+    Metric("fid_squares", "FID of squares", "", "lower", "features", "after " + HEUSEL, _frechet, "inception"),
+    Metric("kid_squares", "KID of squares", "", "lower", "features", "after " + BINKOWSKI, _kernel, "inception"),
+    Metric("p_ids_squares", "P-IDS of squares", "%", "higher", "features", "after " + ZHAO, _paired, "inception"),
+    Metric("u_ids_squares", "U-IDS of squares", "%", "higher", "features", "after " + ZHAO, _unpaired, "inception"),
+    Metric(
+        "is_squares", "IS of squares", "", "higher", "probabilities", "after " + SALIMANS, _inception_score, "inception"
+    ),
 ]
 METRICS: dict[str, Metric] = {row.name: row for row in _ROWS}

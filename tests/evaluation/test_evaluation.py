@@ -19,7 +19,7 @@ from manyfill import evaluation, masks
 from manyfill.cli import run
 from manyfill.completer import Completer
 from manyfill.errors import BadImage, ManyfillError
-from manyfill.evaluation import Filling, Protocol, evaluate, write_set
+from manyfill.evaluation import Cases, Filling, Setup, evaluate, write_set, writing
 from manyfill.nets.picnet import PICNet, PICNetConfig
 
 TINY = PICNetConfig(size=32, width=8, max_width=8, latent=4, levels=4, scales=2, infer_blocks=1, fusion_scales=2)
@@ -50,7 +50,7 @@ def test_sources_are_measured_side_by_side(data: Path, tiny: Filling, tmp_path: 
     assert all(row.known_exact for row in report.rows)
     holes = [masks.read_hole(report_hole(data, index)) for index in range(6)]
     assert report.mask_hash == masks.set_hash(holes)
-    files = report.write(tmp_path / "out")
+    files = writing.write(report, tmp_path / "out")
     page = (tmp_path / "out" / "report.html").read_text()
     assert [path.name for path in files] == ["report.md", "report.json", "report.csv", "report.html"]
     assert not re.findall(r"""(?:src|href)=['"](?!data:|#)""", page), "the page must need no other file"
@@ -61,18 +61,18 @@ def test_sources_are_measured_side_by_side(data: Path, tiny: Filling, tmp_path: 
 def report_hole(data: Path, index: int) -> np.ndarray:
     from manyfill.evaluation import Cases
 
-    return Cases(data, Protocol()).hole(index, 40, 60)
+    return Cases(data, Setup()).hole(index, 40, 60)
 
 
 def test_the_numbers_are_those_of_the_fills(data: Path, tmp_path: Path) -> None:
-    count, skipped = write_set(data, tmp_path / "set", Protocol(masks="center"))
+    count, skipped = write_set(data, tmp_path / "set", Setup(masks="center"))
     assert (count, skipped) == (6, {})
     telea = Completer.from_pretrained("telea")
     for path in sorted((tmp_path / "set" / "photos").glob("*.png")):
         (fill,) = telea.complete(path, tmp_path / "set" / "masks" / path.name)
         (tmp_path / "theirs").mkdir(exist_ok=True)
         fill.save(tmp_path / "theirs" / path.name)
-    report = evaluate(["telea", tmp_path / "theirs"], data, masks="center", metrics=QUICK)
+    report = evaluate(["telea", tmp_path / "theirs"], Cases(data, Setup(masks="center")), metrics=QUICK)
     assert report.difference("theirs", report.metrics[0]).interval == (0, 0, 0)
     pixels = [np.asarray(Image.open(tmp_path / part / "p0.png"), int) for part in ("set/photos", "theirs")]
     hole = np.asarray(Image.open(tmp_path / "set/masks/p0.png"))
@@ -103,9 +103,9 @@ def test_an_interrupted_run_goes_on(data: Path, tiny: Filling, tmp_path: Path, m
 
 def test_other_settings_are_not_mixed_with_what_was_done(data: Path, tmp_path: Path) -> None:
     first = evaluate("telea", data, metrics=QUICK, out=tmp_path / "out")
-    other = evaluate("telea", data, metrics=QUICK, seed=1, out=tmp_path / "out")
+    other = evaluate("telea", Cases(data, Setup(seed=1)), metrics=QUICK, out=tmp_path / "out")
     assert first.mask_hash != other.mask_hash and len(other.rows) == 6
-    alone = evaluate("telea", data, metrics=QUICK, seed=1)
+    alone = evaluate("telea", Cases(data, Setup(seed=1)), metrics=QUICK)
     assert [row.fills for row in other.rows] == [row.fills for row in alone.rows]
 
 
@@ -136,7 +136,7 @@ def test_a_corrupt_photo_is_skipped_and_named(data: Path, tmp_path: Path) -> Non
     (data / "p3.png").write_bytes(b"\x89PNG broken")
     report = evaluate("telea", data, metrics=QUICK)
     assert len(report.rows) == 5 and list(report.skipped) == ["p3"]
-    assert "Skipped: p3: " in report.to_markdown()
+    assert "Skipped: p3: " in writing.to_markdown(report)
     (tmp_path / "none").mkdir()
     (tmp_path / "none" / "x.png").write_bytes(b"")
     with pytest.raises(BadImage, match="none of the 1 photos could be measured: x: "):
@@ -144,7 +144,7 @@ def test_a_corrupt_photo_is_skipped_and_named(data: Path, tmp_path: Path) -> Non
 
 
 def test_two_of_one_name_get_labels_of_their_own(data: Path) -> None:
-    report = evaluate(["telea", "telea"], data, metrics=QUICK, photos=2)
+    report = evaluate(["telea", "telea"], Cases(data, Setup(limit=2)), metrics=QUICK)
     assert list(report.sources) == ["telea", "telea (2)"] and len(report.rows) == 4
 
 
@@ -171,7 +171,7 @@ def test_two_processes_give_the_numbers_of_one(data: Path, tmp_path: Path) -> No
     assert not outputs[1][0] and (tmp_path / "two" / "results_1.jsonl").is_file()
     one = evaluate(["telea", "ns"], data, metrics=QUICK)
     two = json.loads((tmp_path / "two" / "report.json").read_text())
-    expected = json.loads(one.to_json())
+    expected = json.loads(writing.to_json(one))
     assert two["mask_hash"] == expected["mask_hash"] and two["skipped"] == expected["skipped"] != {}
     for found in (two, expected):
         for result in found["results"].values():

@@ -10,8 +10,10 @@ from dataclasses import replace
 
 import pytest
 
+from manyfill.evaluation import writing
 from manyfill.evaluation.journal import Row
-from manyfill.evaluation.report import Report, Summary, _mean, value_of
+from manyfill.evaluation.report import Report, Summary, value_of
+from manyfill.evaluation.tables import _mean
 from manyfill.metrics import METRICS
 from manyfill.metrics.intervals import Interval
 
@@ -62,7 +64,7 @@ def test_choices_are_first_best_ranked_and_nearest(report: Report) -> None:
 def test_identical_pictures_are_left_out_and_counted(report: Report) -> None:
     summary = report.summary("ours", PSNR)
     assert summary.interval.mean == 15 and (summary.photos, summary.identical) == (2, 1)
-    assert "1 values of pictures identical" in report.to_markdown()
+    assert "1 values of pictures identical" in writing.to_markdown(report)
 
 
 def test_holes_of_one_photo_are_not_counted_as_photos(report: Report) -> None:
@@ -70,7 +72,7 @@ def test_holes_of_one_photo_are_not_counted_as_photos(report: Report) -> None:
     twice = replace(report, rows=rows, sources={"ours": {}}, over_all={"ours": {}}, settings=report.settings)
     assert twice.title == "ours on 4 photos"
     twice = replace(twice, settings=report.settings | {"rounds": 2})
-    assert twice.title == "ours on 2 photos with 4 holes" and "bootstrap over the photos" in twice.to_markdown()
+    assert twice.title == "ours on 2 photos with 4 holes" and "bootstrap over the photos" in writing.to_markdown(twice)
     once = replace(twice, rows=[row("ours", "a", [21]), row("ours", "b@2x", [31])], settings=report.settings)
     assert twice.summary("ours", PSNR).interval == once.summary("ours", PSNR).interval
     assert replace(once, rows=once.rows[:1]).title == "ours on 1 photo"
@@ -93,7 +95,7 @@ def test_photos_are_sorted_by_the_judge(report: Report) -> None:
 
 
 def test_json_has_every_mean_and_no_nan(report: Report) -> None:
-    found = json.loads(report.to_json(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    found = json.loads(writing.to_json(report), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     ours = found["results"]["ours"]
     assert ours["per_photo"]["all"]["psnr_hole"]["first"]["mean"] == 15
     assert ours["between_fills"]["diversity_l1"]["photos"] == 3
@@ -103,14 +105,14 @@ def test_json_has_every_mean_and_no_nan(report: Report) -> None:
 
 
 def test_csv_has_a_line_for_every_fill(report: Report) -> None:
-    lines = list(csv.DictReader(io.StringIO(report.to_csv())))
+    lines = list(csv.DictReader(io.StringIO(writing.to_csv(report))))
     assert len(lines) == 3 * 3 + 3
     assert [line["psnr_hole"] for line in lines if line["photo"] == "b"] == ["10", "12", "14", "16"]
     assert lines[0]["score"] == "0.1" and lines[3]["score"] == ""
 
 
 def test_markdown_says_what_is_not_exact_what_is_skipped_and_what_is_missing(report: Report) -> None:
-    text = report.to_markdown()
+    text = writing.to_markdown(report)
     assert "exact on every photo, except: theirs on 3." in text
     assert "Skipped: broken: no picture" in text and "Not measured: fid: no file" in text
     widths = {

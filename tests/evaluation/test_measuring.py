@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from manyfill.errors import ManyfillError
+from manyfill.evaluation.cases import Case
 from manyfill.evaluation.measuring import Ruler
-from manyfill.evaluation.protocol import Case
 from manyfill.evaluation.sources import Answer
 from manyfill.metrics import METRICS
 from manyfill.metrics.perceptual import feature_distance

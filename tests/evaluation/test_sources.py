@@ -11,7 +11,7 @@ from PIL import Image
 
 from manyfill.completer import Completer
 from manyfill.errors import BadImage, ManyfillError
-from manyfill.evaluation.protocol import Case
+from manyfill.evaluation.cases import Case
 from manyfill.evaluation.sources import Filling, Folder
 from manyfill.nets.picnet import PICNet, PICNetConfig
 

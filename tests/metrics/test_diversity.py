@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from manyfill.metrics import METRICS, pixel
-from manyfill.metrics.diversity import SMALLEST, best_of, cut_out, mean_pairwise, mean_pairwise_features
+from manyfill.metrics.diversity import SMALLEST, best_of, cut_out, mean_of_pairs, mean_pairwise, mean_pairwise_features
 from manyfill.metrics.perceptual import feature_distance
 
 
@@ -100,3 +100,10 @@ def test_the_best_of_n_gets_no_worse_with_more_fills() -> None:
     values = torch.tensor([3.0, 1.0, 2.0])
     assert best_of(values) == 1 and best_of(values, better="higher") == 3
     assert best_of(values[:1]) == 3
+
+
+def test_pairs_that_share_no_fill_are_one_and_two_three_and_four() -> None:
+    fills = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    expected = torch.stack([pixel.l1(fills[k : k + 1], fills[k + 1 : k + 2]).squeeze() for k in (0, 2)]).mean()
+    assert_close(mean_of_pairs(pixel.l1, fills), expected)  # the fifth has no partner
+    assert mean_of_pairs(pixel.l1, fills[:1]).isnan()

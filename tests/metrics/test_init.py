@@ -68,16 +68,20 @@ def test_names_are_the_keys_and_those_of_the_papers_need_the_papers_networks() -
         "lpips_vgg",
         "diversity_lpips",
         "diversity_lpips_hole",
+        "lpips_pairs",
+        "lpips_pairs_hole",
         "fid",
         "kid",
         "is",
         "p_ids",
         "u_ids",
     }
+    squares = {f"{name}_squares" for name in ("fid", "kid", "is", "p_ids", "u_ids")}
     for name, metric in METRICS.items():
         assert name == metric.name and re.fullmatch(r"[a-z0-9_]+", name)
         own = metric.backbone == "" or metric.backbone in FEATURES
-        assert own != (name in published)
+        assert own != (name in published | squares)
+        assert metric.whole == (name in ("fid", "kid", "is", "p_ids", "u_ids")), "published ones are of whole pictures"
         assert (metric.backbone == "") == (metric.needs in ("pair", "fills"))
 
 

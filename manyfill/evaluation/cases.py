@@ -13,11 +13,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from manyfill import masks
 from manyfill.data import PhotoSet, open_photos
@@ -46,6 +48,7 @@ class Case:
     name: str  # the photo's path inside the data, with / and without suffix; "@2" and so on for its further holes
     pixels: Pixels
     hole: Bools
+    soft: NDArray[np.float32] | None = None  # (H,W): share of each pixel that is missing, where masks stay grey
 
     @property
     def ratio(self) -> float:
@@ -58,15 +61,19 @@ class Case:
         digest = hashlib.sha256(repr(self.pixels.shape).encode())
         digest.update(np.ascontiguousarray(self.pixels).tobytes())
         digest.update(np.packbits(self.hole).tobytes())
+        if self.soft is not None:
+            digest.update(self.soft.tobytes())
         return digest.hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Protocol:
+class Setup:
     """What is measured, besides who fills."""
 
     masks: str = BINS  # a kind of masks.KINDS, "bins", or a folder of masks that pair by stem
     size: int = 512  # short side in pixels; 0: photos as they are
+    fit: Literal["keep", "squeeze", "crop"] = "keep"  # aspect kept; or `size` x `size`: all of it, or the middle square
+    grey_masks: bool = False  # masks of a folder are resized bilinearly and not cut at 50 % again: DFNet's release
     multiple: int = 1  # height and width are cropped to a multiple of this
     seed: int = 0
     limit: int | None = None  # the first so many photos
@@ -76,46 +83,79 @@ class Protocol:
 class Cases:
     """The photos of a folder or of shards, each with its hole; decoded when asked for."""
 
-    def __init__(self, data: Path | str | Sequence[Path | str], protocol: Protocol) -> None:
+    def __init__(self, data: Path | str | Sequence[Path | str], setup: Setup) -> None:
         sources = [data] if isinstance(data, str | Path) else list(data)
-        self.protocol = protocol
-        self._photos: PhotoSet = open_photos(sources, short_side=protocol.size or None, cache_bytes=0)
-        stems = _names(self._photos.names, [Path(source) for source in sources])[: protocol.limit]
-        self.names = stems + [f"{stem}@{again}" for again in range(2, protocol.rounds + 1) for stem in stems]
+        self.setup = setup
+        self.data = [str(source) for source in sources]
+        if setup.fit != "keep" and not setup.size:
+            raise ManyfillError(f"--fit {setup.fit} needs a size in pixels: --size 256.")
+        short = setup.size if setup.fit == "keep" else 0
+        self._photos: PhotoSet = open_photos(sources, short_side=short or None, cache_bytes=0)
+        stems = _names(self._photos.names, [Path(source) for source in sources])[: setup.limit]
+        self.names = stems + [f"{stem}@{again}" for again in range(2, setup.rounds + 1) for stem in stems]
         self._count = len(stems)
         self._files: dict[str, Path] = {}
-        if protocol.masks != BINS and protocol.masks not in masks.KINDS:
-            self._files = _pair(self.names, Path(protocol.masks))
+        drawn = setup.masks == BINS or setup.masks in masks.KINDS
+        if drawn and setup.grey_masks:
+            raise ManyfillError("masks stay grey where they come from files: --masks DIR.")
+        if not drawn:
+            self._files = _pair(self.names, Path(setup.masks))
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Case:
         """Raises BadImage where the photo cannot be read, BadMask where its mask does not fit or marks nothing."""
-        pixels = self._photos[index % self._count]
+        pixels = self._fitted(self._photos[index % self._count])
         height, width = pixels.shape[:2]
-        multiple = self.protocol.multiple
+        multiple = self.setup.multiple
         if min(height, width) < multiple:
             raise BadMask(f"{width}x{height} pixels are fewer than the multiple of {multiple} that was asked for.")
         part = _centre(height, multiple), _centre(width, multiple)
         pixels = np.ascontiguousarray(pixels[part])
+        soft = self._soft(index, *pixels.shape[:2]) if self.setup.grey_masks else None
         hole = self.hole(index, *pixels.shape[:2])
         if not hole.any():
             raise BadMask("its mask marks nothing to fill.")
-        return Case(index, self.names[index], pixels, hole)
+        return Case(index, self.names[index], pixels, hole, soft)
+
+    def _fitted(self, pixels: Pixels) -> Pixels:
+        """As large as they are measured: (S,S,3) where they are to be squeezed or cropped, small ones enlarged."""
+        size = self.setup.size
+        if self.setup.fit == "keep":
+            return pixels
+        if self.setup.grey_masks:  # DFNet's release: OpenCV's default, not antialiased
+            return np.asarray(cv2.resize(pixels, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
+        if self.setup.fit == "crop":
+            pixels = pixels[_middle(*pixels.shape[:2])]
+        small = Image.fromarray(np.ascontiguousarray(pixels)).resize((size, size), Image.Resampling.BILINEAR)
+        return np.array(small)
+
+    def _soft(self, index: int, height: int, width: int) -> NDArray[np.float32]:
+        """A mask file at the photo's size, grey at the rim."""
+        whole = _read_hole(self._files[self.names[index]]).astype(np.float32)
+        return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
     def hole(self, index: int, height: int, width: int) -> Bools:
         """The hole of one photo, at the size at which it is measured."""
         name = self.names[index]
+        if name in self._files and self.setup.grey_masks:
+            return self._soft(index, height, width) > 0
+        if name in self._files and self.setup.fit != "keep":
+            whole = _read_hole(self._files[name])
+            if self.setup.fit == "crop":
+                whole = whole[_middle(*whole.shape)]
+            small = cv2.resize(whole.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+            return np.asarray(small > 0)
         if name in self._files:
-            return _fit(self._files[name], height, width, self.protocol.multiple)
+            return _fit(self._files[name], height, width, self.setup.multiple)
         again, photo = divmod(index, self._count)
-        kind = f"bin{(photo + again) % len(masks.BINS) + 1}" if self.protocol.masks == BINS else self.protocol.masks
+        kind = f"bin{(photo + again) % len(masks.BINS) + 1}" if self.setup.masks == BINS else self.setup.masks
         draw = masks.KINDS[kind]
         if kind in LAMA:
             draw = masks.within(draw, 1e-9, 0.5)
         own = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
-        hole = draw(height, width, np.random.default_rng([self.protocol.seed, own]))
+        hole = draw(height, width, np.random.default_rng([self.setup.seed, own]))
         return hole[0, 0].numpy() > 0.5
 
     def set_hash(self, sizes: Sequence[tuple[int, int, int]]) -> str:
@@ -186,7 +226,7 @@ def _centre(length: int, multiple: int) -> slice:
 
 def _fit(path: Path, height: int, width: int, multiple: int) -> Bools:
     """A mask of the photo's size as measured, or of the larger one that it was before; nearest neighbour."""
-    hole = masks.read_hole(path)[0, 0].numpy() > 0.5
+    hole = _read_hole(path)
     if hole.shape == (height, width):
         return hole
     scale = min(hole.shape[0] / height, hole.shape[1] / width)
@@ -201,3 +241,14 @@ def _fit(path: Path, height: int, width: int, multiple: int) -> Bools:
     small = cv2.resize(hole.astype(np.uint8), target[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     top, left = (small.shape[0] - height) // 2, (small.shape[1] - width) // 2
     return np.asarray(small[top : top + height, left : left + width] > 0)
+
+
+def _read_hole(path: Path) -> Bools:
+    return np.asarray(masks.read_hole(path)[0, 0].numpy() > 0.5)
+
+
+def _middle(height: int, width: int) -> tuple[slice, slice]:
+    """The largest square about the centre."""
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return slice(top, top + side), slice(left, left + side)
