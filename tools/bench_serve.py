@@ -28,6 +28,7 @@ from typing import Any
 
 import httpx
 import torch
+from soak import soak
 
 from manyfill import __version__
 from manyfill.completer import Completer, NetDrawer
@@ -234,6 +235,24 @@ def lines(arguments: argparse.Namespace, server: Server) -> Iterator[str]:
     yield shares(arguments.model)
 
 
+def soaked(server: Server, arguments: argparse.Namespace) -> None:
+    """Print how the server is while it is attacked; nothing is written."""
+    photo, mask = (PHOTOS / "beach.jpg").read_bytes(), (PHOTOS / "beach_hole.png").read_bytes()
+    form = {"n": str(arguments.fills), "texture": arguments.texture}
+    server.start()
+    try:
+        load(server, 1, form, for_seconds(0.1))
+        assert server.process is not None
+        print(f"load average of the machine before: {os.getloadavg()[0]:.1f}", flush=True)
+        for line in soak(
+            server.url, server.process.pid, clients=max(arguments.clients), seconds=arguments.soak, form=form,
+            photo=photo, mask=mask,
+        ):  # fmt: skip
+            print(line, flush=True)
+    finally:
+        server.stop()
+
+
 def machine() -> str:
     """Processor and cores, without names."""
     info, model = Path("/proc/cpuinfo"), platform.machine()
@@ -251,6 +270,9 @@ def main() -> None:
     parser.add_argument("--device", action="append", default=[], help="as of `manyfill serve`; repeated: more workers")
     parser.add_argument("--texture", default="auto", help="net: network and server alone")
     parser.add_argument("-n", "--fills", type=int, default=1, help="fills per request")
+    parser.add_argument(
+        "--soak", type=float, metavar="SECONDS", help="instead: 16 clients, every tenth request hostile"
+    )
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "benchmarks.md", help="where the section goes")
     arguments = parser.parse_args()
     arguments.device = arguments.device or ["auto"]
@@ -260,6 +282,9 @@ def main() -> None:
         port = free.getsockname()[1]
     options = ["--model", arguments.model, *(part for name in arguments.device for part in ("--device", name))]
     server = Server(options, port)
+    if arguments.soak is not None:
+        soaked(server, arguments)
+        return
     section = []
     try:
         for line in lines(arguments, server):
