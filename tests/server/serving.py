@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from manyfill.completer import Completer
 from manyfill.nets import Prediction
 from manyfill.server.app import create_app
+from manyfill.server.decoding import Decoders
 from manyfill.server.running import configured
 from manyfill.server.settings import Settings
 
@@ -65,12 +66,18 @@ class Sketch(nn.Module):
 class Running:
     """A server in a thread of this process, at `url`."""
 
-    def __init__(self, settings: Settings, net: Sketch | None = None, load: Callable[[str], Any] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        net: Sketch | None = None,
+        load: Callable[[str], Any] | None = None,
+        decoders: Decoders | None = None,
+    ) -> None:
         self.net = net
         if net is not None:
             completer = Completer.of_net(net.eval())
             load = lambda device: {"sketch": completer}  # noqa: E731
-        self.app = create_app(settings, load=load)
+        self.app = create_app(settings, load=load, decoders=decoders)
         self.listener = socket.socket()
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen(64)

@@ -6,22 +6,29 @@ import base64
 import json
 import os
 import signal
+import socket
+import struct
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
-from serving import PHOTO_PNG, file_of, photo_of
+from serving import PHOTO_PNG, WHITE, Running, Sketch, file_of, photo_of
 
 from manyfill import memory, photos
+from manyfill.completer import Completer
 from manyfill.errors import BadImage, BadMask, TooLarge
 from manyfill.server.decoding import Decoders, program
 from manyfill.server.queue import Cancelled
+from manyfill.server.settings import Limits, Settings
 
 ROOM = 1 << 30
 
@@ -32,6 +39,15 @@ def nobody_left() -> None:
 
 @contextmanager
 def decoders(count: int = 1, *, seconds: float = 20.0, hostile: str | None = None) -> Iterator[Decoders]:
+    pool = unstarted(count, seconds=seconds, hostile=hostile)
+    pool.start()
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+def unstarted(count: int = 1, *, seconds: float = 20.0, hostile: str | None = None) -> Decoders:
     """`hostile`: Python that a decoder runs with `data`, instead of opening it, where it begins with "bomb"."""
     command = None
     if hostile is not None:
@@ -43,12 +59,7 @@ def decoders(count: int = 1, *, seconds: float = 20.0, hostile: str | None = Non
             "decoder._KINDS['photo'] = photo\ndecoder.main()\n"
         )
         command = [sys.executable, "-c", code, *program()[3:]]
-    pool = Decoders(count, pixels=50_000_000, seconds=seconds, command=command)
-    pool.start()
-    try:
-        yield pool
-    finally:
-        pool.close()
+    return Decoders(count, pixels=50_000_000, seconds=seconds, command=command)
 
 
 def opened(pool: Decoders, data: bytes = PHOTO_PNG, check: Callable[[], None] = nobody_left, **more: Any) -> Any:
@@ -235,3 +246,94 @@ def test_a_json_body_that_swells_is_refused_and_swells_nothing_here(body: bytes)
             pool.iopaint(body, memory=300 << 20, check=nobody_left)
         assert memory.resident() < before + (50 << 20)
         assert opened(pool).width == 50
+
+
+# ── in the server ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def attacked(hostile: str, *, decode_seconds: float = 20.0, **limits: Any) -> Iterator[Running]:
+    pool = unstarted(2, seconds=decode_seconds, hostile=hostile)
+    completer = Completer.of_net(Sketch().eval())
+    settings = Settings(models=("sketch",), limits=Limits(**limits))
+    server = Running(settings, load=lambda device: {"sketch": completer}, decoders=pool)
+    try:
+        yield server.ready()
+    finally:
+        server.stop()
+
+
+def edit(server: Running, image: bytes = PHOTO_PNG) -> httpx.Response:
+    return server.post("/v1/images/edits", files={"image": image, "mask": WHITE}, data={"texture": "net"})
+
+
+def test_an_unknown_bomb_costs_its_request_and_nothing_else() -> None:
+    with attacked("while True: pass", decode_seconds=1.0) as server:
+        answer = edit(server, b"bomb")
+        assert answer.status_code == 400 and answer.json()["error"]["code"] == "invalid_image_file"
+        assert "processor time" in answer.json()["error"]["message"]
+        mask = server.post("/v1/images/edits", files={"image": PHOTO_PNG, "mask": b"bomb"}, data={"texture": "net"})
+        assert mask.status_code == 400 and mask.json()["error"]["param"] == "mask"
+        assert edit(server).status_code == 200
+    with attacked("held = bytearray(8 << 30)") as server:
+        answer = edit(server, b"bomb")
+        assert answer.status_code == 413 and answer.json()["error"]["code"] == "image_too_large"
+        assert edit(server).status_code == 200
+
+
+@pytest.mark.parametrize("hostile", ["time.sleep(600)", "import re; re.match('(a*)*b', 'a' * 60)"])
+def test_a_decoder_that_hangs_is_let_go_at_the_deadline_and_the_server_is_there(hostile: str) -> None:
+    with attacked(hostile, decode_seconds=300) as server, ThreadPoolExecutor() as pool:
+        request = pool.submit(raw_bomb, server)
+        server.wait_for("queue_running", 1)
+        assert server.get("/healthz").status_code == 200, "it does not wait for the decoder"
+        request.result().close()
+        server.wait_for("queue_running", 0)
+        assert edit(server).status_code == 200
+    with attacked(hostile, decode_seconds=300, seconds=1.5) as server:
+        answer = edit(server, b"bomb")
+        assert answer.status_code == 504
+        server.wait_for("queue_running", 0)
+
+
+def raw_bomb(server: Running) -> socket.socket:
+    request = httpx.Request("POST", server.url, files={"image": b"bomb", "mask": WHITE})
+    body = request.read()
+    connection = socket.create_connection(("127.0.0.1", server.listener.getsockname()[1]))
+    head = f"POST /v1/images/edits HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    connection.sendall(f"{head}Content-Type: {request.headers['content-type']}\r\n\r\n".encode() + body)
+    return connection
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def once_dear() -> dict[str, bytes]:
+    """Small files that once froze the server, or ate its memory."""
+    before, rest = PHOTO_PNG[: PHOTO_PNG.index(b"IDAT") - 4], PHOTO_PNG[PHOTO_PNG.index(b"IDAT") - 4 :]
+    xmp = b"XML:com.adobe.xmp\0\0\0\0\0" + b"<xmp:Thumbnails " * 65_000
+    tags = [(256, 4, 1, 4000), (257, 4, 1, 10_000), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1),
+            (273, 4, 10_000, 200), (278, 4, 1, 1), (279, 4, 10_000, 40_200)]  # fmt: skip
+    strips = struct.pack("<2sHIH", b"II", 42, 8, 8) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    strips = strips.ljust(200, b"\0") + struct.pack("<I", 8) * 10_000 + struct.pack("<I", 80_000) * 10_000
+    chain = b"".join(struct.pack("<HI", 0, 8 + 6 * number) for number in range(1, 500_000))
+    exif = struct.pack("<2sHIH", b"II", 42, 8, 3000)
+    exif += b"".join(struct.pack("<HHII", 40_000 + number, 7, 60_000, 100) for number in range(3000))
+    return {
+        "1 MB of XMP": before + chunk(b"iTXt", xmp) + rest,
+        "a million empty IDATs": before + chunk(b"IDAT", b"") * 1_000_000 + rest,
+        "overlapping strips": strips + bytes(1000),
+        "a chain of directories": struct.pack("<2sHI", b"II", 42, 8) + chain,
+        "overlapping EXIF": before + chunk(b"eXIf", exif + bytes(60_000)) + rest,
+    }
+
+
+@pytest.mark.parametrize("name", once_dear())
+def test_what_once_froze_the_server_is_opened_or_refused_at_small_cost(name: str) -> None:
+    with decoders(seconds=10.0) as pool:
+        try:
+            assert opened(pool, once_dear()[name], memory=400 << 20).width == 50
+        except (BadImage, TooLarge) as error:
+            assert "processor time" not in str(error) and "broke down" not in str(error)
+            assert "more memory" not in str(error)
