@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 STATUS, SYSTEM = Path("/proc/self/status"), Path("/proc/meminfo")
-GROUP = Path("/sys/fs/cgroup")
+GROUP, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def resident() -> int:
@@ -20,11 +21,46 @@ def virtual() -> int | None:
 
 def available() -> int | None:
     """Bytes that can still be had without swapping, in a container no more than its limit leaves; None: unknown."""
-    free = _kilobytes(SYSTEM, "MemAvailable")
-    limit, used = _number(GROUP / "memory.max"), _number(GROUP / "memory.current")
-    left = None if limit is None or used is None else max(0, limit - used)
-    known = [amount for amount in (free, left) if amount is not None]
+    amounts = [_kilobytes(SYSTEM, "MemAvailable"), *(_left(group, *names) for group, *names in _groups())]
+    known = [amount for amount in amounts if amount is not None]
     return min(known) if known else None
+
+
+def _groups() -> Iterator[tuple[Path, str, str, str]]:
+    """The control groups of this process with the names of their files: its own and all that it lies in."""
+    second = ("memory.max", "memory.current", "inactive_file")
+    first = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+    places = {GROUP: second, GROUP / "memory": first}
+    try:
+        lines = OWN_GROUPS.read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        _, kinds, path = line.split(":", 2)
+        if kinds in ("", "memory"):
+            root, names = (GROUP, second) if not kinds else (GROUP / "memory", first)
+            inner = PurePosixPath(path.lstrip("/"))
+            places |= {root / each: names for each in (inner, *inner.parents) if ".." not in each.parts}
+    for place, names in places.items():
+        yield place, *names
+
+
+def _left(group: Path, limit: str, used: str, idle: str) -> int | None:
+    """Bytes that a control group leaves; pages of files that it would give back at once do not count as used."""
+    most, now = _number(group / limit), _number(group / used)
+    if most is None or now is None:
+        return None
+    return max(0, most - max(0, now - _stat(group / "memory.stat", idle)))
+
+
+def _stat(file: Path, name: str) -> int:
+    try:
+        for line in file.read_text().splitlines():
+            if line.startswith(f"{name} "):
+                return int(line.split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return 0
 
 
 def _kilobytes(file: Path, name: str) -> int | None:

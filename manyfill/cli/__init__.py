@@ -130,4 +130,7 @@ def _one_line(error: Exception) -> str:
 
 def main() -> None:
     """Entry point of the console script and of `python -m manyfill`."""
+    from .console import prepare
+
+    prepare()
     raise SystemExit(run(sys.argv[1:]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -262,7 +261,7 @@ def complete(
         if job.out.exists() and not job.out.is_dir():
             raise ManyfillError(f"-o {job.out} is a file; the fills of a folder go to a folder.")
         if dry_run:
-            return _preview(folder.preview(job, completer.sha256), show)
+            return _preview(folder.preview(job, completer.sha256, note=lambda text: console.say(f"note: {text}")), show)
         if ray is not None:
             work = partial(cluster.complete_folder, where, job, address=ray, workers=workers)
         else:
@@ -341,6 +340,8 @@ def _folder(place: Callable[[str], str], show: Reporter, work: Callable[..., Sum
 
     with console.bar("photos") as progress:
         summary = work(report=report, progress=progress)
+    for note in summary.notes:
+        console.say(f"note: {note}")
     parts = [f"{summary.done} done"]
     if summary.skipped:
         parts.append(f"{summary.skipped} done before")
@@ -427,7 +428,7 @@ class Reporter:
             self._line(photo=failed.name, error=failed.error)
 
     def _line(self, **entries: object) -> None:
-        console.out(json.dumps(entries, ensure_ascii=False))
+        console.out_json(entries)
 
     def _once(self, note: str) -> None:
         if note not in self.said:

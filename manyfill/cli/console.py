@@ -2,9 +2,45 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+
+
+def prepare() -> None:
+    """Let stdout and stderr print any file name.
+
+    Bytes that are not UTF-8 go out as they are, so that other programs find the file; letters that the console does not
+    have (Windows' cp1252, a C locale) as `\\u4e2d`.
+    """
+    codecs.register_error("manyfill", _print_anyway)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="manyfill")
+
+
+def _print_anyway(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letter = error.object[error.start]
+    if "\udc80" <= letter <= "\udcff":
+        return bytes([ord(letter) - 0xDC00]), error.start + 1
+    code = ord(letter)
+    return (f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"), error.start + 1
+
+
+def out_json(value: object) -> None:
+    """An object for programs, on one line of stdout: in ASCII where stdout does not take every letter."""
+    import json
+
+    text = json.dumps(value, ensure_ascii=True)
+    if (sys.stdout.encoding or "").lower().replace("-", "") == "utf8":
+        from manyfill.jobs.records import json_text
+
+        text = json_text(value)
+    out(text)
 
 
 def out(line: str) -> None:

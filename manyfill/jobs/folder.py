@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from manyfill import files
+from manyfill import files, memory
 from manyfill.completer import Completer
 from manyfill.errors import ManyfillError
 from manyfill.jobs.manifest import MANIFEST, Manifest, fingerprint
@@ -55,6 +55,7 @@ class Summary:
     skipped: int = 0
     failed: list[Failed] = field(default_factory=list)
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()  # what a person should know of the folder itself, such as links passed over
 
 
 def complete_folder(
@@ -92,7 +93,8 @@ def carry_out(
 
     `report`, `progress` and errors as `complete_folder` has them. Only this process writes the manifest.
     """
-    plan = list(tasks(job))
+    notes: list[str] = []
+    plan = list(tasks(job, note=notes.append))
     with files.lock(job.out / MANIFEST, f"the fills in {job.out}"):
         files.sweep(job.out)
         manifest = Manifest(job.out, fingerprint(job.options, model_sha256))
@@ -107,7 +109,8 @@ def carry_out(
                     manifest.begin(task)
                     yield replace(task, earlier=manifest.earlier(task))
 
-        return see_through(checked(), run, finish=manifest.note, total=len(plan), report=report, progress=progress)
+        summary = see_through(checked(), run, finish=manifest.note, total=len(plan), report=report, progress=progress)
+    return replace(summary, notes=tuple(notes))
 
 
 Each = TypeVar("Each")  # what a worker is handed: a Task, or a photo behind an address
@@ -158,31 +161,35 @@ def see_through(
     return summary
 
 
-def preview(job: Job, model_sha256: str) -> Iterator[Task | Skipped | Failed]:
+def preview(
+    job: Job, model_sha256: str, *, note: Callable[[str], None] | None = None
+) -> Iterator[Task | Skipped | Failed]:
     """What `complete_folder` would do, photo by photo; nothing is completed or written. Raises as it does."""
     manifest = Manifest(job.out, fingerprint(job.options, model_sha256))
-    for task in tasks(job):
+    for task in tasks(job, note=note):
         yield Skipped(task.name) if isinstance(task, Task) and manifest.has(task) else task
 
 
 def default_workers(max_memory: int | None = None) -> int:
     """Photos to work on at once on this machine: one per core and 2 GiB of free memory, at most MOST_WORKERS.
 
-    One where memory has a ceiling, which is a photo's.
+    A container's limits count. One where memory has a ceiling, which is a photo's; two where the system does not say
+    how much is free.
     """
     if max_memory is not None:
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, MOST_WORKERS, _free_memory() // WORKER_MEMORY))
+    free = memory.available()
+    return max(1, min(cores(), MOST_WORKERS, 2 if free is None else free // WORKER_MEMORY))
 
 
-def _free_memory() -> int:
-    """Bytes that can be had without swapping; where the system does not tell, enough for two workers."""
+def cores() -> int:
+    """Cores that this process may keep busy: those of its affinity, in a container no more than its share of time."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
-        return 2 * WORKER_MEMORY
+        quota, period = (memory.GROUP / "cpu.max").read_text().split()
+        return max(1, min(found, -(-int(quota) // int(period))))
+    except (OSError, ValueError):  # no container, or no limit: "max"
+        return found
 
 
 def _in_threads(work: Callable[[Task], Done | Failed], left: Iterator[Task], workers: int) -> Running:
@@ -202,8 +209,11 @@ def _in_threads(work: Callable[[Task], Done | Failed], left: Iterator[Task], wor
                 yield running.pop(future), future.result()
 
 
-def tasks(job: Job) -> Iterator[Task | Failed]:
-    """The photos of a job in the order of their names; one without a mask is a Failed. Raises as `complete_folder`."""
+def tasks(job: Job, *, note: Callable[[str], None] | None = None) -> Iterator[Task | Failed]:
+    """The photos of a job in the order of their names; one without a mask is a Failed. Raises as `complete_folder`.
+
+    `note` hears of folders that are passed over.
+    """
     root, out = job.photos.resolve(), job.out.resolve()
     masks = None if job.masks is None or job.masks.is_file() else job.masks.resolve()
     for path, what in ((root, "photos"), (masks, "masks")):
@@ -214,10 +224,16 @@ def tasks(job: Job) -> Iterator[Task | Failed]:
     if masks == root:
         raise ManyfillError(f"--mask {job.masks} is the folder of the photos. Keep the masks in a folder of their own.")
     found = find_photos(job.photos, without=[path for path in (out, masks) if path is not None])
+    if note is not None:
+        for text in found.notes:
+            note(text)
+    there = found.photos
     if job.masks is not None and job.masks.is_file():  # one mask for all, which may lie among the photos
-        found = [path for path in found if path.resolve() != job.masks.resolve()]
-    names = chosen([path.relative_to(job.photos) for path in found], job.only, str(job.photos))
-    candidates = None if masks is None else [path.relative_to(masks) for path in find_photos(masks, without=[out])]
+        there = tuple(path for path in there if path.resolve() != job.masks.resolve())
+    names = chosen([path.relative_to(job.photos) for path in there], job.only, str(job.photos))
+    candidates = None
+    if masks is not None:
+        candidates = [path.relative_to(masks) for path in find_photos(masks, without=[out]).photos]
     for pair in pairs(names, candidates, str(job.masks)):
         if isinstance(pair, Failed):
             yield pair

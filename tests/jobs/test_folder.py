@@ -14,10 +14,12 @@ import pytest
 from filling import fates, files_in, small_job, write_mask, write_photo
 from PIL import Image
 
+from manyfill import memory
 from manyfill.completer import Completer
 from manyfill.errors import ManyfillError
 from manyfill.jobs import folder
 from manyfill.jobs.folder import Job, complete_folder, default_workers, preview
+from manyfill.jobs.photo import replay
 from manyfill.jobs.records import Done, Failed, Options, Sidecar, Skipped, Target, Task
 
 
@@ -185,3 +187,59 @@ def test_a_preview_tells_what_would_be_done_and_writes_nothing(completer: Comple
     before = files_in(tmp_path)
     assert [type(fate) for fate in preview(job, completer.sha256)] == [Skipped, Failed, Task]
     assert files_in(tmp_path) == before
+
+
+def test_a_name_that_is_not_utf8_is_done_resumed_and_replayed(completer: Completer, tmp_path: Path) -> None:
+    job = small_job(tmp_path, ("a.png", "z.png"), sheet=True)
+    strange = Path(os.fsdecode(os.fsencode(job.photos) + b"/caf\xe9.png"))
+    try:
+        write_photo(strange, seed=7)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    job = dataclasses.replace(job, masks=tmp_path / "masks" / "a.png")
+    assert complete_folder(completer, job).done == 3
+    assert complete_folder(completer, job).skipped == 3
+    (job.out / "manifest.jsonl").read_text(encoding="utf-8")  # and it is valid UTF-8
+    sidecar = job.out / f"{strange.stem}.json"
+    sidecar.read_text(encoding="utf-8")
+    task = Task(strange.name, strange, job.masks, Target(tmp_path / "again", strange.stem))
+    done, differing = replay(completer, Sidecar.read(sidecar), task)
+    assert differing == [] and done.sidecar.photo.file == f"../photos/{strange.name}"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes by name")
+def test_what_is_no_regular_file_is_one_failed_line(completer: Completer, tmp_path: Path) -> None:
+    job = small_job(tmp_path, ("a.png",))
+    os.mkfifo(job.photos / "pipe.png")
+    os.mkfifo(tmp_path / "masks/b.png")
+    write_photo(job.photos / "b.png")
+    (job.photos / "zero.png").symlink_to("/dev/zero")
+    (job.photos / "gone.png").symlink_to("nowhere.png")
+    (job.photos / "linked.png").symlink_to("pipe.png")
+    for name in ("pipe", "zero", "gone", "linked"):
+        write_mask(tmp_path / f"masks/{name}.png")
+    (job.photos / "folder.jpg").mkdir()
+    for _ in range(2):
+        failed = {each.name: each.error for each in complete_folder(completer, job).failed}
+        assert failed.keys() == {"pipe.png", "b.png", "zero.png", "gone.png", "linked.png"}
+        assert failed["gone.png"].startswith("there is no file")
+        assert all("not a regular file" in error for name, error in failed.items() if name != "gone.png")
+    assert (job.out / "a_1.png").is_file()
+
+
+def test_by_default_workers_heed_a_containers_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    monkeypatch.setattr(memory, "SYSTEM", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "GROUP", tmp_path)
+    monkeypatch.setattr(memory, "OWN_GROUPS", tmp_path / "none")
+    (tmp_path / "meminfo").write_text(f"MemAvailable: {64 * 2**20} kB\n")
+    assert default_workers() == folder.MOST_WORKERS
+    (tmp_path / "memory.max").write_text(f"{5 * 2**30}\n")
+    (tmp_path / "memory.current").write_text("0\n")
+    assert default_workers() == 2
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "cpu.max").write_text("250000 100000\n")
+    assert default_workers() == 3
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    (tmp_path / "meminfo").write_text("")
+    assert default_workers() == 2
