@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from manyfill import engines, fetchables, masks, ranking, resolution, weights, zoo
+from manyfill import engines, fetchables, forks, masks, ranking, resolution, weights, zoo
 from manyfill.completer import texturing
 from manyfill.completer.budget import check_memory, check_mending, read_photo
 from manyfill.completer.completion import Completion, Draft, Patch, spread, thumbnail, uncertainty
@@ -58,6 +58,7 @@ class Completer:
     """A drawer, and the way from photos to fills."""
 
     def __init__(self, drawer: Drawer) -> None:
+        forks.survive()
         self.drawer = drawer
 
     @classmethod
