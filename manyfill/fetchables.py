@@ -93,6 +93,11 @@ def find(name: str) -> Fetchable:
     raise UnknownModel(f"'{name}' is nothing that can be fetched.{hint} All: manyfill fetch")
 
 
+def models() -> list[str]:
+    """The names that `--model` takes once they are fetched."""
+    return [name for name, one in FETCHABLES.items() if one.is_model]
+
+
 def path_of_model(name: str) -> Path:
     """The file of a model that was fetched. Raises UnknownModel, saying how to fetch it, where it was not."""
     path = fetched_path(name)

@@ -28,7 +28,7 @@ from torch import Tensor
 from manyfill import photos
 from manyfill.errors import BadImage, BadMask
 from manyfill.files import Content
-from manyfill.options import parse_colour
+from manyfill.options import other_size, parse_colour
 
 MaskFn = Callable[[int, int, np.random.Generator], Tensor]
 Canvas = NDArray[np.uint8]  # (H,W), 1 = hole
@@ -71,11 +71,7 @@ def read_marked(source: Any, *, polarity: str = "white", size: tuple[int, int] |
     planes, alpha, top = _planes(source, name, polarity)
     height, width = planes.shape[:2]
     if size is not None and (height, width) != tuple(size):
-        turned = (width, height) == tuple(size)
-        raise BadMask(
-            f"{name} is {height}x{width} but the photo is {size[0]}x{size[1]} (height x width). "
-            f"{'Rotate or resize' if turned else 'Resize'} the mask."
-        )
+        raise other_size(name, (height, width), (size[0], size[1]))
     if polarity == "alpha" and alpha is None:
         raise BadMask(
             f"{name} has no alpha channel, so polarity 'alpha' finds no hole in it. "

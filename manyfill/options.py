@@ -93,6 +93,13 @@ class FillOptions:
         return number
 
 
+def other_size(name: str, mask: tuple[int, int], photo: tuple[int, int]) -> BadMask:
+    """The error for a mask of another size than its photo; both (height, width), shown as people say it: W x H."""
+    theirs, ours = (f"{width}x{height}" for height, width in (mask, photo))
+    what = "Rotate or resize" if mask == photo[::-1] else "Resize"
+    return BadMask(f"{name} is {theirs} but the photo is {ours} (width x height). {what} the mask.")
+
+
 def parse_colour(text: str) -> tuple[float, float, float]:
     """`#ff00ff` or `#f0f` as RGB in [0,1]. Raises BadMask for anything else."""
     if re.fullmatch(r"#([0-9a-fA-F]{3}){1,2}", text) is None:

@@ -109,6 +109,6 @@ def find(name: str) -> Pretrained:
         name = default()
     if name in ZOO:
         return ZOO[name]
-    near = difflib.get_close_matches(name.lower(), ZOO, n=1)
+    near = difflib.get_close_matches(name.lower(), [*ZOO, *fetchables.models()], n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     raise UnknownModel(f"no model '{name}'.{hint} All: manyfill models")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +16,9 @@ import pytest
 import torch
 from PIL import Image
 
-from manyfill import masks, photos, weights, zoo
+from manyfill import fetchables, masks, photos, weights, zoo
 from manyfill.cli import COMMANDS, run
-from manyfill.cli.complete import parse_size, parse_texture
+from manyfill.cli.options import parse_size, parse_texture
 from manyfill.errors import ManyfillError
 from manyfill.fillers import FILLERS
 from manyfill.nets.dfnet import DFNet, DFNetConfig
@@ -478,8 +481,72 @@ def test_models_lists_what_is_installed(
         assert expected in text
     assert "MISSING" in text
     listed, *fillers = json.loads(manyfill("models", "--json").out)
-    assert {filler["name"] for filler in fillers} == set(FILLERS)
+    assert {filler["name"] for filler in fillers} == {*FILLERS, *fetchables.models()}
     assert listed["installed"] is False and listed["path"] == str(entry.path) and listed["measured"] == {"psnr": 21.5}
+
+
+def test_models_are_measured_in_words(manyfill: Callable[..., Outcome]) -> None:
+    text = " ".join(manyfill("models").out.split())
+    assert re.search(
+        r"PSNR \d\d\.\d\d dB in the hole, mean error \d\d\.\d of 255 in the hole, two fills differ by", text
+    )
+    assert "hole_" not in text
+    assert "migan MI-GAN" in text and "MIT, © 2024 Picsart AI Research" in text
+
+
+WRONG = {
+    "a photo that is not there": (("nope.png", "--mask", "hole.png"), "'nope.png' does not exist"),
+    "a mask that is not there": (("photo.png", "--mask", "nope.png"), "'nope.png' does not exist"),
+    "a mask of another size": (
+        ("photo.png", "--mask", "tall.png"),
+        "mask tall.png is 28x40 but the photo is 40x28",
+    ),
+    "a photo that is none": (("text.jpg", "--mask", "hole.png"), "text.jpg is not a photo of a known format"),
+    "a mask that is none": (("photo.png", "--mask", "text.jpg"), "text.jpg is not a photo of a known format"),
+    "an empty file": (("empty.png", "--mask", "hole.png"), "empty.png is empty"),
+    "a model's name": (("photo.png", "--mask", "hole.png", "--model", "pluralistik"), "Did you mean 'pluralistic'?"),
+    "a model not fetched": (("photo.png", "--mask", "hole.png", "--model", "migan"), "manyfill fetch migan"),
+    "a model's file": (("photo.png", "--mask", "hole.png", "--model", "x.onnx"), "there is no model file x.onnx"),
+    "a texture": (("photo.png", "--mask", "hole.png", "--texture", "2"), "--texture is '2'"),
+    "a size": (("photo.png", "--mask", "hole.png", "--max-memory", "big"), "--max-memory 'big' is not a size"),
+    "a colour": (("photo.png", "--mask-colour", "#12"), "colour '#12' is not one"),
+    "a seed": (("photo.png", "--mask", "hole.png", "--seed", str(2**63)), "seed is 9223372036854775808; expected 0 to"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_wrong_is_said_before_torch_is_loaded(what: str, here: Path) -> None:
+    args, message = WRONG[what]
+    Image.open("hole.png").rotate(90, expand=True).save("tall.png")
+    Path("text.jpg").write_text("no picture at all")
+    Path("empty.png").write_bytes(b"")
+    program = (
+        "import sys; from manyfill.cli import run; code = run(sys.argv[1:]);"
+        "assert 'torch' not in sys.modules; raise SystemExit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, "complete", *args], capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ") and message in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_a_photo_turned_by_its_exif_fits_the_mask_that_is_seen(fill: Callable[..., Outcome], here: Path) -> None:
+    picture = Image.open("photo.png").rotate(90, expand=True)
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    picture.convert("RGB").save("turned.jpg", exif=exif)
+    assert fill("turned.jpg", "--mask", "hole.png").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [("manyfill comp", {"complete", "compare"}), ("manyfill complete --eng", {"--engine"}),
+     ("manyfill complete --model pl", {"pluralistic", "pluralistic-fusion"})],
+)  # fmt: skip
+def test_a_shell_completes_commands_options_and_models(words: str, expected: set[str]) -> None:
+    asked = {"_MANYFILL_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    program = "from manyfill.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, **asked})
+    assert set(done.stdout.split()) == expected
 
 
 def test_import_names_the_tensor_that_is_missing(here: Path, manyfill: Callable[..., Outcome]) -> None:

@@ -334,8 +334,8 @@ def test_what_is_transparent_was_not_painted():
 def test_a_mask_of_another_size_is_refused_with_both_sizes():
     with pytest.raises(BadMask) as error:
         masks.read_hole(np.zeros((640, 480), np.uint8), size=(480, 640))
-    assert str(error.value) == ("mask is 640x480 but the photo is 480x640 (height x width). Rotate or resize the mask.")
-    with pytest.raises(BadMask, match=r"12x16 but the photo is 12x17 .*\. Resize the mask"):
+    assert str(error.value) == ("mask is 480x640 but the photo is 640x480 (width x height). Rotate or resize the mask.")
+    with pytest.raises(BadMask, match=r"16x12 but the photo is 17x12 .*\. Resize the mask"):
         masks.read_hole(painted(), size=(12, 17))
 
 

@@ -53,7 +53,6 @@ app = typer.Typer(
     name="manyfill",
     cls=LazyCommands,
     help="Fill the hole in a photo: several different, seamless completions, best first.",
-    add_completion=False,
     rich_markup_mode=None,  # plain text: twice as much fits on a line as in boxes, and it can be piped
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -11,10 +11,18 @@ import typer
 
 from manyfill import zoo
 from manyfill.cli import console
-from manyfill.errors import ManyfillError, TooLarge
+from manyfill.cli.options import (
+    check_model,
+    check_pictures,
+    is_deterministic,
+    load,
+    model_names,
+    parse_size,
+    parse_texture,
+)
+from manyfill.errors import ManyfillError
 
 if TYPE_CHECKING:
-    from manyfill.completer import Completer
     from manyfill.jobs.addresses import Errand
     from manyfill.jobs.folder import Summary
     from manyfill.jobs.records import Done, Failed, Options, Skipped, Target, Task
@@ -52,7 +60,12 @@ def complete(
         ),
     ] = None,
     model: Annotated[
-        str, typer.Option("--model", help="A name (see: manyfill models) or a file, .safetensors or .onnx.")
+        str,
+        typer.Option(
+            "--model",
+            help="A name (see: manyfill models) or a file, .safetensors or .onnx.",
+            autocompletion=model_names,
+        ),
     ] = zoo.AUTO,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The first fill's seed; the next ones count up.")] = 0,
     polarity: Annotated[
@@ -198,6 +211,7 @@ def complete(
         parse_colour(mask_colour)
     from manyfill import stores
 
+    check_model(model)
     ceiling = None if max_memory is None else parse_size(max_memory)
     detail = parse_texture(texture)
     addresses = [each for each in (photo, mask, out) if each is not None and stores.is_address(each)]
@@ -208,10 +222,12 @@ def complete(
             raise ManyfillError(f"{photo}: say which folder or address its fills go to: -o {addresses[0]}-fills")
         target = None
     else:
-        place = _existing(photo)
-        target = _one_photo(place, None if mask is None else _existing(mask), fills, out, format, {
+        place, its_mask = _existing(photo), None if mask is None else _existing(mask)
+        target = _one_photo(place, its_mask, fills, out, format, {
             "--only": only, "--dry-run": dry_run, "--workers": workers, "--ray": ray
         })  # fmt: skip
+        if target is not None:
+            check_pictures(place, its_mask)
         if target is None and out is None:
             raise ManyfillError(f"{photo} is a folder; say which folder its fills go to: -o DIR.")
 
@@ -232,8 +248,7 @@ def complete(
         uncertainty=uncertainty,
         explain=explain,
     )
-    with console.status("loading the model"):
-        completer, model_file = load(model, device=device, engine=engine)
+    completer, model_file = load(model, device=device, engine=engine)
     show = Reporter(json_lines=json_lines, options=options, deterministic=is_deterministic(completer))
     if target is None:
         from manyfill.jobs import addresses as remotes
@@ -434,45 +449,6 @@ class Reporter:
         if note not in self.said:
             self.said.add(note)
             console.say(f"note: {note}")
-
-
-def load(model: str, *, device: str = "auto", engine: str = "auto") -> tuple[Completer, Path | None]:
-    """The completer of a model, and its weights file where it is not an installed model."""
-    from manyfill.completer import Completer
-
-    completer = Completer.from_pretrained(model, device=None if device == "auto" else device, engine=engine)
-    return completer, zoo.file_of(model)
-
-
-def is_deterministic(completer: Completer) -> bool:
-    """Whether the model has one answer only."""
-    return not completer.varied
-
-
-def parse_size(text: str, *, option: str = "--max-memory") -> int:
-    """`4G`, `512M`, `1.5GB`, `2GiB` or plain bytes, as bytes; K, M, G, T are powers of 1024."""
-    letters = text.strip().upper().removesuffix("B").removesuffix("I")
-    power = "KMGT".find(letters[-1:]) + 1 if letters[-1:].isalpha() else 0
-    try:
-        size = int(float(letters[:-1] if letters[-1:].isalpha() else letters) * 1024**power)
-        if size <= 0 or (letters[-1:].isalpha() and power == 0):
-            raise ValueError
-    except (ValueError, OverflowError):
-        raise TooLarge(f"{option} {text!r} is not a size. Write it as 4G or 512M.") from None
-    return size
-
-
-def parse_texture(text: str) -> str | float:
-    """`auto`, `net`, `photo`, or a number from 0 (net) to 1 (photo)."""
-    if text in ("auto", "net", "photo"):
-        return text
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise ManyfillError(f"--texture is {text!r}; expected auto, net, photo or a number from 0 to 1.")
-    return share
 
 
 def _target(photo: Path, fills: int, out: Path | None, format: str) -> Target:

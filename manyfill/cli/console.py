@@ -60,14 +60,15 @@ def count(number: int, noun: str) -> str:
 
 @contextmanager
 def status(what: str) -> Iterator[None]:
-    """A spinner while something runs."""
+    """What is going on, on a terminal, for as long as it takes."""
     if not sys.stderr.isatty():
         yield
         return
-    from rich.console import Console
-
-    with Console(stderr=True).status(what):
+    print(f"{what} ...", end="", file=sys.stderr, flush=True)  # at once: a spinner would first load its library
+    try:
         yield
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import typer
 
 from manyfill import zoo
 from manyfill.cli import console
-from manyfill.cli.complete import parse_texture
+from manyfill.cli.options import parse_texture
 from manyfill.errors import ManyfillError
 
 if TYPE_CHECKING:

@@ -39,10 +39,10 @@ def export(
 
         done = to_onnx(model, out, uint8=uint8, opset=opset)
     console.out(str(done.path))
-    sizes = ", ".join(f"{height}x{width}" for height, width in done.sizes)
+    sizes = ", ".join(f"{width}x{height}" for height, width in done.sizes)
     unit = "of 255" if uint8 else "of 1"
     console.say(
         f"{done.path.stat().st_size / 1e6:.1f} MB; differs from torch by at most {done.difference:.2g} {unit}"
-        f" at {sizes} (height x width)"
+        f" at {sizes} (width x height)"
     )
     return 0

@@ -38,7 +38,7 @@ def replay(
     Photo, mask and model are looked for where they were and compared with the sidecar's checksums; so are the new
     files.
     """
-    from manyfill.cli.complete import load
+    from manyfill.cli.options import load
     from manyfill.jobs import photo as jobs
     from manyfill.jobs.records import Sidecar, Target, Task
 

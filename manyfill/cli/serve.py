@@ -11,7 +11,7 @@ import typer
 
 from manyfill import zoo
 from manyfill.cli import console
-from manyfill.cli.complete import parse_size
+from manyfill.cli.options import parse_size
 from manyfill.errors import ManyfillError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)

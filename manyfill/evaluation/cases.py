@@ -235,8 +235,8 @@ def _fit(path: Path, height: int, width: int, multiple: int) -> Bools:
         0 <= side - own < max(multiple, 2) for side, own in zip(target, (height, width), strict=True)
     ):
         raise BadMask(
-            f"mask {path} is {hole.shape[0]}x{hole.shape[1]} but the photo is {height}x{width} as it is measured "
-            "(height x width). Give the mask the photo's size."
+            f"mask {path} is {hole.shape[1]}x{hole.shape[0]} but the photo is {width}x{height} as it is measured "
+            "(width x height). Give the mask the photo's size."
         )
     small = cv2.resize(hole.astype(np.uint8), target[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     top, left = (small.shape[0] - height) // 2, (small.shape[1] - width) // 2

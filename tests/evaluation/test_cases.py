@@ -111,7 +111,7 @@ def test_photos_without_a_mask_are_listed(data: Path, tmp_path: Path) -> None:
 def test_a_mask_of_another_shape_says_both_sizes(data: Path, tmp_path: Path) -> None:
     for name in ("a", "b", "d", "e", "f", "deep/c", "g"):
         hole(tmp_path / "masks" / f"{name}.png", 40, 60)
-    with pytest.raises(BadMask, match="is 60x40 but the photo is 40x60"):
+    with pytest.raises(BadMask, match="is 40x60 but the photo is 60x40"):
         Cases(data, Setup(masks=str(tmp_path / "masks")))[0]
 
 
