@@ -188,6 +188,11 @@ _WIDEST = 16_384
 def _modules(metadata: Mapping[str, str], path: Path) -> dict[str, nn.Module]:
     """The networks that a file says it is for, by the prefix of their tensors: shapes, without any numbers."""
     kinds = families()
+    if "config" in metadata and metadata.get("family") not in (None, *kinds):
+        raise BadWeights(
+            f"{path} is for a network '{metadata['family']}', and there are: {', '.join(kinds)}. "
+            "Where a plug-in adds it, name its file: --plugin FILE.py."
+        )
     if metadata.get("family") not in kinds or "config" not in metadata:
         raise BadWeights(f"{path} does not say which network it is for. Only files written by manyfill can be loaded;"
                          " the authors' checkpoints come in through `manyfill import`.")  # fmt: skip

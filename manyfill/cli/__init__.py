@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Annotated, Any
 
 import typer
@@ -68,6 +69,12 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _manyfill(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and more log; may stand anywhere.")] = False,
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--plugin", metavar="FILE.py", help="Add networks, recipes, masks, metrics of your own; may stand anywhere."
+        ),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and leave.", callback=_show_version, is_eager=True)
     ] = False,
@@ -96,6 +103,7 @@ def run(args: Sequence[str]) -> int:
         logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s", force=True)
         logging.getLogger("manyfill").setLevel(logging.DEBUG)
     try:
+        args = _load_plugins(args)
         code = typer.main.get_command(app).main(args=args or ["--help"], prog_name="manyfill", standalone_mode=False)
         if code == 130:
             print("interrupted", file=sys.stderr)
@@ -111,6 +119,30 @@ def run(args: Sequence[str]) -> int:
             traceback.print_exc()
         print(f"error: {_one_line(error)}", file=sys.stderr)
         return 2
+
+
+def _load_plugins(args: list[str]) -> list[str]:
+    """Load the files of `--plugin FILE.py`, wherever it stands, and what packages bring; gives the other arguments."""
+    files, rest, given = [], [], iter(args)
+    for arg in given:
+        if arg == "--":
+            rest += [arg, *given]
+        elif arg == "--plugin":
+            if (file := next(given, None)) is None:
+                raise ManyfillError("--plugin needs a file: --plugin FILE.py.")
+            files.append(file)
+        elif arg.startswith("--plugin="):
+            files.append(arg.removeprefix("--plugin="))
+        else:
+            rest.append(arg)
+    works = bool(rest) and rest[0] in COMMANDS and rest[0] != "fetch" and not {"-h", "--help"} & set(rest)
+    if files or (works and entry_points(group="manyfill.plugins")):
+        from .. import plugins  # torch and all: only where there is a plug-in
+
+        plugins.load_installed()
+        for file in files:
+            plugins.load(file)
+    return rest
 
 
 def _one_line(error: Exception) -> str:

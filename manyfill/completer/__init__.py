@@ -30,7 +30,7 @@ from manyfill import engines, fetchables, forks, masks, ranking, resolution, wei
 from manyfill.completer import texturing
 from manyfill.completer.budget import check_memory, check_mending, read_photo
 from manyfill.completer.completion import Completion, Draft, Patch, spread, thumbnail, uncertainty
-from manyfill.completer.drawing import Drawer, FillerDrawer, NetDrawer
+from manyfill.completer.drawing import DRAWERS, Drawer, FillerDrawer, NetDrawer
 from manyfill.completer.fills import Fills
 from manyfill.completer.foreign import OnnxDrawer
 from manyfill.completer.joining import MARGIN
@@ -86,6 +86,8 @@ class Completer:
         ManyfillError where that engine cannot be had.
         """
         name = str(name_or_path)
+        if name in DRAWERS:
+            return cls(DRAWERS[name](None if device == "auto" else device))
         if name in FILLERS:
             return cls(FillerDrawer(FILLERS[name]))
         if name in FETCHABLES and FETCHABLES[name].is_model:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -65,6 +65,9 @@ class Drawer(Protocol):
         preview: Preview | None,
     ) -> list[Draft]:
         """One draft per seed, every window of it; calls `progress("fill", done, total)`."""
+
+
+DRAWERS: dict[str, Callable[[str | None], Drawer]] = {}  # by model name, of plug-ins: device -> drawer
 
 
 class NetDrawer:

@@ -48,9 +48,12 @@ class CompletionNet(Protocol):
         """One fill per picture: draws no random numbers and does not composite."""
 
 
+MORE: dict[str, tuple[type[Any], type[Any]]] = {}  # families that plug-ins have added (plugins.add_network)
+
+
 def families() -> dict[str, tuple[type[Any], type[Any]]]:
     """Family name to (config class, network class): one line to add a family."""
     from manyfill.nets.dfnet import DFNet, DFNetConfig
     from manyfill.nets.picnet import PICNet, PICNetConfig
 
-    return {"picnet": (PICNetConfig, PICNet), "dfnet": (DFNetConfig, DFNet)}
+    return {"picnet": (PICNetConfig, PICNet), "dfnet": (DFNetConfig, DFNet), **MORE}

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from manyfill import files, masks, weights
+from manyfill import files, masks, plugins, weights
 from manyfill.data import PhotoSet, Samples, open_photos
 from manyfill.errors import BadWeights, CannotWrite, ManyfillError
 from manyfill.nets.picnet import PICNet
@@ -380,6 +380,7 @@ def _batches(
         num_workers=recipe.workers,
         prefetch_factor=4 if recipe.workers else None,
         pin_memory=world.device.type == "cuda",
+        worker_init_fn=plugins.load_again,  # where data processes are not forked, they know of no plug-in yet
     )
     shape = recipe.objective.noise_shape(step.nets.net, recipe.size)
     first = images_seen + world.rank * share
