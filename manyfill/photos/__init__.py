@@ -4,9 +4,9 @@ The only place that understands files. What a Photo was read with, it is written
 ICC profile, EXIF, XMP, resolution, JPEG tables. Pixels outside a pasted hole are bit-identical through read, paste,
 write and read wherever the format is lossless (PNG, TIFF, BMP, WebP of a lossless source).
 
-Pillow decodes and encodes 8 bits; OpenCV 16-bit PNG and TIFF, which Pillow narrows to 8; metadata never passes through
-OpenCV, which drops it. PNG and TIFF go through either strip by strip, and a fill is laid over each strip as it is
-written: no copy of the photo is made. So are JPEGs written, but decoded whole: neither library does it in parts.
+imagecodecs decodes PNG and TIFF, Pillow the rest; neither sees metadata, which are read here, within bounds: no small
+file can freeze or eat. A fill is laid over each strip of the photo as it is written: no copy of the photo is made. What
+cannot be kept is a note (`Photo.notes`, `notes`).
 """
 
 from manyfill.files import sweep, write_atomic

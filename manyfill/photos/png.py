@@ -1,4 +1,4 @@
-"""PNG: its chunks, its pixels read and written strip by strip."""
+"""PNG: its chunks; its pixels read by libpng, through imagecodecs, and written strip by strip."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import cv2
+import imagecodecs
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
-from manyfill.photos import strips
 from manyfill.photos.colour import profile
-from manyfill.photos.decoded import Decoded, check_size, refuse_several
+from manyfill.photos.decoded import ONE_BIT, Decoded, check_size, refuse_several
 from manyfill.photos.laying import laid_strips
-from manyfill.photos.opencv import decode_with_opencv
 from manyfill.photos.photo import Lay, Photo, Pixels
-from manyfill.photos.pillow import copied, decoded_of_pil
 from manyfill.photos.thumbnail import exif_with_thumbnail
 
 Bytes = TypeVar("Bytes", bytes, memoryview)
@@ -31,39 +29,27 @@ PNG_PROFILES = (
     b"XML:com.adobe.xmp\0",
     b"Raw profile type ",
 )  # texts that hold XMP, EXIF or ICC: fields of their own
-PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS")  # and IDAT: what pixels are decoded from
 MAX_CHUNKS, BYTES_A_CHUNK = 10_000, 256  # more than so many, and of fewer bytes each: no encoder writes such a file
 MAX_INFLATED = 16 << 20  # bytes of a colour profile, of XMP, of EXIF
-PART = 1 << 16
-PNG_SAMPLES = {0: 1, 2: 3, 4: 2, 6: 4}  # kind of PNG to samples a pixel; palettes are not among them
 
 
 def read_png(data: bytes, name: str, max_pixels: int) -> Decoded:
-    """A PNG's bytes, decoded strip by strip where its layout allows; decoders see its pixels and no metadata."""
+    """A PNG's bytes, decoded by libpng, with the metadata that its chunks hold."""
     width, height, bits, kind = struct.unpack(">IIBB", data[16:26])
-    interlaced = data[28]
     check_size(name, width, height, max_pixels)
-    view = memoryview(data)
     around: list[tuple[bytes, bytes]] = []
     frames = 0
-    for chunk, content in png_chunks(view):  # and every checksum is right
+    for chunk, content in png_chunks(memoryview(data)):  # and every checksum is right
         if chunk == b"fcTL":
             frames += 1
         elif chunk not in (b"IDAT", b"fdAT", b"IEND"):
             around.append((chunk, bytes(content)))
     refuse_several(name, frames)
-    pixels = [(chunk, content) for chunk, content in around if chunk in PNG_PIXELS]
-    key = next((content for chunk, content in pixels if chunk == b"tRNS"), None)
-    if bits in (8, 16) and kind in PNG_SAMPLES and interlaced == 0 and key is None:
-        decoded = Decoded(array=_png_in_strips(_packed(view), data[16:26]), format="png")
-    else:
-        alone = b"".join(_png_of(pixels, (content for chunk, content in png_chunks(view) if chunk == b"IDAT")))
-        if bits != 16:
-            decoded = decoded_of_pil(PngImagePlugin.PngImageFile(io.BytesIO(alone)), name, "png")
-        else:
-            decoded = Decoded(array=_png16(alone, kind, key), format="png")
-    if decoded.array.shape[:2] != (height, width) or (bits == 16 and decoded.array.dtype != np.uint16):
+    decoded = Decoded(array=imagecodecs.png_decode(data), format="png")  # to grey, RGB or either with alpha
+    if decoded.array.shape[:2] != (height, width) or (bits == 16) != (decoded.array.dtype == np.uint16):
         raise ValueError("it was not decoded at its size and depth")
+    if bits == 1 and kind == 0:
+        decoded.notes.append(ONE_BIT)
     _tell(decoded, around)
     return decoded
 
@@ -113,85 +99,6 @@ def _inflated(packed: bytes) -> bytes | None:
     except zlib.error:
         return None
     return raw if stream.eof else None
-
-
-def _png_of(around: Iterable[tuple[bytes, bytes]], packed: Iterable[memoryview]) -> Iterator[bytes]:
-    """A PNG of these chunks and pixels, part by part; empty chunks of pixels are left out."""
-    yield PNG_SIGNATURE
-    for chunk, content in around:
-        yield png_chunk(chunk, content)
-    for part in packed:
-        if part:
-            yield png_chunk(b"IDAT", part)
-    yield png_chunk(b"IEND", b"")
-
-
-def _png16(alone: bytes, kind: int, key: bytes | None) -> Pixels:
-    """16 bits that are interlaced or have a transparent colour, through OpenCV."""
-    array: Pixels = decode_with_opencv(alone)
-    if kind == 4 and array.ndim == 3:  # OpenCV repeats the grey
-        array = np.ascontiguousarray(array[..., [0, 3]])
-    if kind == 0 and key is not None:  # OpenCV forgets a transparent grey
-        grey = array if array.ndim == 2 else array[..., 0]
-        array = np.dstack([grey, np.where(grey == int.from_bytes(key[:2], "big"), 0, 0xFFFF).astype(np.uint16)])
-    return array
-
-
-def _packed(view: memoryview) -> Iterator[memoryview]:
-    """The compressed pixels, a little at a time: what zlib leaves over is copied each time it is asked for more."""
-    for chunk, content in png_chunks(view):
-        if chunk == b"IDAT":
-            for start in range(0, len(content), PART):
-                yield content[start : start + PART]
-
-
-def _png_in_strips(packed: Iterator[memoryview], header: bytes) -> Pixels:
-    """The pixels of a PNG (`header`: its size, depth and kind) that is not interlaced, from parts of its stream.
-
-    Each strip is shown to the decoder as a small PNG of its own, below the row above it.
-    """
-    width, height, bits, kind = struct.unpack(">IIBB", header)
-    samples = PNG_SAMPLES[kind]
-    array = np.empty((height, width, samples) if samples > 1 else (height, width), np.uint8 if bits == 8 else np.uint16)
-    length = 1 + array[0].nbytes  # of a packed row: its filter, its samples
-    rows = max(1, strips.STRIP_BYTES // length)
-    above = bytes(length)
-    stream = zlib.decompressobj()
-    waiting, top = bytearray(), 0
-    source: bytes | memoryview = b""
-    while top < height:
-        wanted = min(rows, height - top) * length
-        while len(waiting) < wanted:
-            part = source or next(packed, None)
-            if part is None:
-                raise ValueError("the file is cut off")
-            waiting += stream.decompress(part, wanted - len(waiting))
-            source = stream.unconsumed_tail
-            if stream.eof and len(waiting) < wanted:
-                raise ValueError("the file is cut off")
-        strip = _decode_png_rows(b"".join((above, waiting)), width, bits, kind)[1:]
-        array[top : top + len(strip)] = strip
-        above = b"\0" + strip[-1].astype(">u2" if bits == 16 else np.uint8).tobytes()
-        top += len(strip)
-        waiting.clear()
-    return array
-
-
-def _decode_png_rows(packed: bytes, width: int, bits: int, kind: int) -> Pixels:
-    """Rows of a PNG as they lie in its stream, filters and all, as (h,W) or (h,W,C)."""
-    seen_as = 6 if (bits, kind) == (16, 4) else kind  # 16-bit grey and alpha lie in a file exactly as 8-bit RGBA does
-    bits_seen = 8 if seen_as != kind else bits
-    height = len(packed) // (1 + width * PNG_SAMPLES[kind] * bits // 8)
-    header = struct.pack(">IIBBBBB", width, height, bits_seen, seen_as, 0, 0, 0)
-    body = zlib.compress(packed, 0)
-    whole = png_file([(b"IHDR", header), (b"IDAT", body), (b"IEND", b"")])
-    if bits == 16 and seen_as == kind:
-        return decode_with_opencv(whole)
-    with io.BytesIO(whole) as file:
-        image = PngImagePlugin.PngImageFile(file)
-        array = copied(image)
-        image.close()
-    return array.view(">u2").astype(np.uint16) if seen_as != kind else array
 
 
 def write_png(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[bytes | memoryview]:

@@ -29,6 +29,7 @@ from manyfill.photos.tiff import read_tiff
 from manyfill.photos.webp import read_webp
 
 READING_IN_STRIPS, READING_AT_ONCE = 8, 14  # bytes a pixel of photo and mask, and of what decoding them takes
+HEAD, PROGRESSIVE = 1 << 18, b"\xff\xc2"  # a progressive JPEG's coefficients are all held at once
 MAX_FILE = 8 << 30  # bytes: twice what the largest photo takes without compression
 _READERS: Mapping[str, Callable[[bytes, str, int], Decoded]] = {
     "jpeg": read_jpeg,
@@ -80,17 +81,17 @@ def reading_cost(source: Any) -> int:
     if isinstance(source, (str, os.PathLike)):
         try:
             with open_regular(Path(os.fspath(source))) as file:
-                head = file.read(256)
+                head = file.read(HEAD)
         except (OSError, ValueError):  # reading will say so
             head = b""
     elif isinstance(source, Content):
-        head = source.data[:256]
+        head = source.data[:HEAD]
     elif isinstance(source, (bytes, bytearray, memoryview)):
-        head = bytes(source[:256])
+        head = bytes(source[:HEAD])
     format = _sniff(head)
     if format == "png" and len(head) > 24:
         return READING_IN_STRIPS * (2 if head[24] == 16 else 1)
-    return READING_IN_STRIPS if format == "jpeg" else READING_AT_ONCE
+    return READING_IN_STRIPS if format == "jpeg" and PROGRESSIVE not in head else READING_AT_ONCE
 
 
 def load(path: Path) -> Content:

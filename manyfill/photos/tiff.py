@@ -5,12 +5,11 @@ from __future__ import annotations
 import io
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import IO, Any
+from collections.abc import Iterator
+from typing import IO
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import ImageFile, TiffImagePlugin
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from manyfill.errors import BadImage, TooLarge
 from manyfill.photos import strips, tags
@@ -29,12 +28,11 @@ from manyfill.photos.directories import (
 )
 from manyfill.photos.laying import laid_strips, rows_of_strip
 from manyfill.photos.metadata import descriptive_entries, exif_of_tiff, exif_order, further_tags, resolution_of
-from manyfill.photos.opencv import decode_with_opencv
 from manyfill.photos.photo import Lay, Photo, Pixels
+from manyfill.photos.pieces import Layout
 from manyfill.photos.pillow import array_of_pil, as_bytes
 
 TIFF_LEVEL = 4
-TIFF_COMPRESSIONS = (1, 5, 8, 32773, 32946)  # none, LZW, Deflate, PackBits, old Deflate
 TIFF_DECODED = (  # tags that say how pixels are stored
     tags.IMAGE_WIDTH,
     tags.BITS_PER_SAMPLE,
@@ -61,7 +59,6 @@ TIFF_PLACES = (  # and where they lie
     tags.TILE_SIZES,
     *tags.OLD_JPEG,
 )
-SLACK = 1 << 20
 SPOOLED = 16 << 20  # bytes of a TIFF's strips that are held in memory
 
 
@@ -76,25 +73,37 @@ def read_tiff(data: bytes, name: str, max_pixels: int) -> Decoded:
     if len({*bits}) > 1 or bits[0] not in (1, 2, 4, 8, 16) or any(kind not in (1, 4) for kind in kinds):
         sort = {2: "signed", 3: "floating-point"}.get(kinds[0], "integer")
         raise BadImage(f"{name} holds {bits[0]}-bit {sort} samples. Convert it to 8 or 16 bits per channel.")
-    _check_packed(data, page)
+    layout = Layout(page)
+    layout.check(len(data))
     notes: list[str] = []
-    extra, samples = page.number(tags.EXTRA_SAMPLES, 2), page.number(tags.SAMPLES_PER_PIXEL, 1)
-    unexplained = extra == 0 and samples == 4 and page.number(tags.PHOTOMETRIC, 1) == 2
+    if bits[0] == 16 and (not layout.readable or layout.photometric == 5):
+        raise BadImage(f"{name} is a 16-bit TIFF of a rare kind. Save it as 16-bit grey or RGB, uncompressed.")
     icc = page.raw(tags.ICC)
-    if bits[0] == 16:
-        array: Pixels = _tiff16(data, page, name)
-    else:
-        straight = {tags.EXTRA_SAMPLES: shorts(page.order, 2)} if unexplained else {}  # as other programs take it
-        found = _tiff_in_strips(data, page, lambda part: _pil_tiff(part, name), straight)
-        if found is None:
-            image = _Tiff(io.BytesIO(_told_only_pixels(data, page, straight)))
-            image.load()
+    extra = page.number(tags.EXTRA_SAMPLES, 0)
+    colours = {5: 4, 2: 3}.get(layout.photometric, 1)
+    array: Pixels
+    if layout.readable and layout.samples in (colours, colours + (colours < 4)):
+        array = layout.pixels(data)
+        if layout.photometric == 5:
+            image = Image.fromarray(array, "CMYK")
             image.info["icc_profile"] = icc
-            found = array_of_pil(image, name, notes)
-            icc = as_bytes(image.info.get("icc_profile"))  # CMYK's is gone by now
-        array = found
-    if unexplained and not array[..., -1].any():
-        array = array[..., :-1]  # no alpha after all: the photo would be invisible
+            array, icc = array_of_pil(image, name, notes), None
+        elif layout.photometric == 0:
+            array[..., 0] ^= np.iinfo(array.dtype).max  # white is zero
+        if layout.samples == colours + 1:
+            if extra == 0 and not array[..., -1].any():
+                array = array[..., :-1]  # no alpha after all: the photo would be invisible
+            elif extra == 1:
+                _make_straight(array)
+        array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    elif bits[0] == 16:
+        raise BadImage(f"{name} is a 16-bit TIFF of {layout.samples} samples a pixel. Save it as 16-bit grey or RGB.")
+    else:
+        image = _Tiff(io.BytesIO(_told_only_pixels(data, page)))
+        image.load()
+        image.info["icc_profile"] = icc
+        array = array_of_pil(image, name, notes)
+        icc = as_bytes(image.info.get("icc_profile"))  # CMYK's is gone by now
     if extra == 1:
         notes.append(PREMULTIPLIED)
     if bits[0] == 1:
@@ -116,30 +125,21 @@ def read_tiff(data: bytes, name: str, max_pixels: int) -> Decoded:
         exif=exif_of_tiff(data, page),
         xmp=xmp.rstrip(b"\0") if xmp else None,
         dpi=resolution_of(page),
-        lossy=page.number(tags.COMPRESSION, 1) in (6, 7, 34892, 50001),
+        lossy=layout.compression in (6, 7, 34892, 50001),
         tiff_extras=extras,
         beside=beside,
         notes=list(dict.fromkeys(notes)),
     )
 
 
-def _check_packed(data: bytes, page: Directory) -> None:
-    """ValueError where strips or tiles overlap so much that reading them costs more than the file or the picture."""
-    counts = page.numbers(tags.TILE_SIZES) or page.numbers(tags.STRIP_SIZES)
-    pixels = page.number(tags.IMAGE_WIDTH, 0) * page.number(tags.IMAGE_LENGTH, 0)
-    picture = pixels * page.number(tags.SAMPLES_PER_PIXEL, 1) * page.number(tags.BITS_PER_SAMPLE, 1) // 8
-    if sum(counts) > 2 * max(len(data), picture) + SLACK:
-        raise ValueError("its strips overlap")
-
-
-def _told_only_pixels(data: bytes, page: Directory, replaced: Mapping[int, Entry]) -> bytes:
+def _told_only_pixels(data: bytes, page: Directory) -> bytes:
     """The file behind a directory of what decoding needs alone: no orientation, no metadata, no further pages."""
     shown = {tag: page.entries[tag] for tag in (*TIFF_DECODED, *TIFF_PLACES) if tag in page.entries}
     for tag, entry in shown.items():
         if entry.kind in (16, 18):  # of a BigTIFF
             shown[tag] = longs(page.order, *page.numbers(tag))
     at = len(data) + len(data) % 2
-    directory = pack_directory(page.order, shown | dict(replaced), at)
+    directory = pack_directory(page.order, shown, at)
     return b"".join((pack_header(page.order, at), memoryview(data)[8:], b"\0" * (len(data) % 2), directory))
 
 
@@ -151,165 +151,14 @@ class _Tiff(TiffImagePlugin.TiffImageFile):
         ImageFile.ImageFile.load_prepare(self)
 
 
-def _pil_tiff(data: bytes, name: str) -> Pixels:
-    with io.BytesIO(data) as file:  # closed, for Pillow's readers refer to themselves and would be kept for a while
-        image = _Tiff(file)
-        image.load()
-        array = array_of_pil(image, name, [])
-        image.close()
-    return array
-
-
-def _tiff_in_strips(
-    data: bytes,
-    page: Directory,
-    decode: Callable[[bytes], Pixels],
-    replaced: Mapping[int, Entry],
-) -> Pixels | None:
-    """The pixels of a TIFF in strips, a few of them at a time: each time the decoder is shown a small TIFF of them.
-
-    `replaced`: tags to show it otherwise. None where the file is not laid out so, and has to be decoded at once.
-    """
-    order, height = page.order, page.number(tags.IMAGE_LENGTH, 0)
-    offsets, counts = page.numbers(tags.STRIP_OFFSETS), page.numbers(tags.STRIP_SIZES)
-    samples = page.number(tags.SAMPLES_PER_PIXEL, 1)
-    bits = page.number(tags.BITS_PER_SAMPLE, 1)
-    length = -(-page.number(tags.IMAGE_WIDTH, 0) * samples * bits // 8)  # bytes of a row
-    rows = min(page.number(tags.ROWS_PER_STRIP, height), height)
-    fits = page.number(tags.PLANAR, 1) == 1 and page.number(tags.EXTRA_SAMPLES, 2) != 1
-    if not fits or tags.TILE_OFFSETS in page.entries or page.number(tags.PHOTOMETRIC, 1) > 6:
-        return None
-    if page.number(tags.PHOTOMETRIC, 1) == 5:  # CMYK: its profile counts
-        return None
-    if len(offsets) == 1 and page.number(tags.COMPRESSION, 1) == 1:  # one strip, but its rows can be told apart
-        rows = max(1, strips.STRIP_BYTES // length)
-        starts = range(0, height, rows)
-        offsets = tuple(offsets[0] + top * length for top in starts)
-        counts = tuple(min(rows, height - top) * length for top in starts)
-    if len(offsets) < 2 or not len(offsets) == len(counts) == -(-height // rows):
-        return None
-    if any(start + count > len(data) for start, count in zip(offsets, counts, strict=True)):
-        raise ValueError("the file is cut off")
-    shown = {tag: page.entries[tag] for tag in TIFF_DECODED if tag in page.entries} | dict(replaced)
-    together = max(1, 4 * strips.STRIP_BYTES // (rows * length))
-    view, array, top, first = memoryview(data), None, 0, 0
-    while first < len(offsets):
-        packed: list[memoryview] = []
-        size = 0
-        while first < len(offsets) and len(packed) < together and (not packed or size < 4 * strips.STRIP_BYTES):
-            packed.append(view[offsets[first] : offsets[first] + counts[first]])
-            size += counts[first]
-            first += 1
-        places = [8, *(8 + int(end) for end in np.cumsum([len(strip) for strip in packed]))]
-        at = places.pop()
-        here = min(len(packed) * rows, height - top)
-        entries = shown | {
-            tags.IMAGE_LENGTH: longs(order, here),
-            tags.ROWS_PER_STRIP: longs(order, rows),
-            tags.STRIP_OFFSETS: longs(order, *places),
-            tags.STRIP_SIZES: longs(order, *(len(strip) for strip in packed)),
-        }
-        end = at + at % 2
-        directory = pack_directory(order, entries, end)
-        part = decode(b"".join((pack_header(order, end), *packed, b"\0" * (at % 2), directory)))
-        if array is None:
-            array = np.empty((height, *part.shape[1:]), part.dtype)
-        if part.shape != (here, *array.shape[1:]) or part.dtype != array.dtype:
-            raise ValueError("its packed are not alike")
-        array[top : top + here] = part
-        top += here
-    return array
-
-
-def _tiff16(data: bytes, page: Directory, name: str) -> NDArray[np.uint16]:
-    """16-bit samples through OpenCV, behind a directory of only what decoding needs.
-
-    OpenCV knows neither grey with alpha nor separate planes: the first is shown to it as a grey picture of twice
-    the width, the second as one grey picture per plane. It does not turn white-is-zero round either.
-    """
-    samples = page.number(tags.SAMPLES_PER_PIXEL, 1)
-    colour = {0: 1, 1: 1, 2: 3}.get(page.number(tags.PHOTOMETRIC, 1))
-    if colour is None or samples not in (colour, colour + 1):
-        raise BadImage(f"{name} is a 16-bit TIFF that is neither grey nor RGB. Convert it to 16-bit RGB or to 8 bits.")
-    order, width = page.order, page.number(tags.IMAGE_WIDTH, 0)
-    tiled = tags.TILE_OFFSETS in page.entries
-    where, sizes = (tags.TILE_OFFSETS, tags.TILE_SIZES) if tiled else (tags.STRIP_OFFSETS, tags.STRIP_SIZES)
-    offsets, counts = page.numbers(where), page.numbers(sizes)
-    if not offsets or len(offsets) != len(counts):
-        raise ValueError("its strips are not listed")
-    if any(start + count > len(data) for start, count in zip(offsets, counts, strict=True)):
-        raise ValueError("the file is cut off")
-    wide = tags.TILE_WIDTH if tiled else tags.IMAGE_WIDTH
-    compression = page.number(tags.COMPRESSION, 1)
-    if compression not in TIFF_COMPRESSIONS:
-        raise BadImage(f"{name} is a 16-bit TIFF of compression {compression}. Save it with LZW, Deflate or none.")
-    predicted = page.number(tags.PREDICTOR, 1) == 2 and compression not in (1, 32773)
-
-    def grey_or_rgb(offsets: tuple[int, ...], counts: tuple[int, ...], samples: int, *, factor: int = 1) -> Any:
-        entries = {
-            tag: page.entries[tag]
-            for tag in (
-                tags.COMPRESSION,
-                tags.FILL_ORDER,
-                tags.ROWS_PER_STRIP,
-                tags.TILE_WIDTH,
-                tags.TILE_LENGTH,
-            )
-            if tag in page.entries
-        }
-        entries |= {
-            tags.IMAGE_WIDTH: longs(order, width * factor),
-            tags.IMAGE_LENGTH: longs(order, page.number(tags.IMAGE_LENGTH, 0)),
-            tags.BITS_PER_SAMPLE: shorts(order, *[16] * samples),
-            tags.PHOTOMETRIC: shorts(order, 1 if samples == 1 else 2),
-            tags.SAMPLES_PER_PIXEL: shorts(order, samples),
-            where: longs(order, *offsets),
-            sizes: longs(order, *counts),
-        }
-        if samples == 4:
-            entries[tags.EXTRA_SAMPLES] = shorts(order, 2)
-        if factor > 1:
-            entries[wide] = longs(order, page.number(wide, 0) * factor)
-        elif predicted:
-            entries[tags.PREDICTOR] = shorts(order, 2)
-        at = len(data) + len(data) % 2
-        return decode_with_opencv(
-            pack_header(order, at) + data[8:].ljust(at - 8, b"\0") + pack_directory(order, entries, at)
-        )
-
-    if page.number(tags.PLANAR, 1) == 2 and samples > 1:
-        step = len(offsets) // samples
-        planes = [
-            grey_or_rgb(offsets[i * step : (i + 1) * step], counts[i * step : (i + 1) * step], 1)
-            for i in range(samples)
-        ]
-        array = np.stack(planes, axis=2)
-    elif samples == 2:
-        array = grey_or_rgb(offsets, counts, 1, factor=2).reshape(-1, width, 2)
-        if predicted:
-            step = page.number(wide, width)
-            for left in range(0, width, step):
-                array[:, left : left + step] = np.cumsum(array[:, left : left + step], axis=1, dtype=np.uint16)
-    else:
-        shown = {tags.PHOTOMETRIC: shorts(order, 1 if samples == 1 else 2)}
-        if samples == 4:
-            shown[tags.EXTRA_SAMPLES] = shorts(order, 2)
-        found = _tiff_in_strips(data, page, decode_with_opencv, shown)
-        array = grey_or_rgb(offsets, counts, samples) if found is None else found
-    if array.dtype != np.uint16 or array.shape[2:] != (() if samples == 1 else (samples,)):
-        raise ValueError("it was not decoded at 16 bits")
-    if page.number(tags.PHOTOMETRIC, 1) == 0:
-        array[..., : None if array.ndim == 2 else 1] ^= 0xFFFF
-    if samples == colour + 1 and page.number(tags.EXTRA_SAMPLES, 0) == 1:
-        array = _straight(array)
-    return array
-
-
-def _straight(array: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Premultiplied colours divided by their alpha."""
-    alpha = array[..., -1:].astype(np.float64)
-    colour = np.minimum(array[..., :-1] * (65_535 / np.maximum(alpha, 1)), 65_535)
-    return np.concatenate([np.rint(colour).astype(np.uint16), array[..., -1:]], axis=2)
+def _make_straight(array: Pixels) -> None:
+    """Divides premultiplied colours by their alpha, in place."""
+    top = np.iinfo(array.dtype).max
+    step = max(1, strips.STRIP_BYTES // array[0].nbytes)
+    for first in range(0, len(array), step):
+        rows = array[first : first + step]
+        colour = np.minimum(rows[..., :-1] * (top / np.maximum(rows[..., -1:].astype(np.float64), 1)), top)
+        rows[..., :-1] = np.rint(colour)
 
 
 def write_tiff(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[bytes | memoryview]:
