@@ -129,7 +129,7 @@ def other_config(metadata: dict[str, str], **changes: Any) -> None:
         (lambda s, m: s.update({"net.extra": torch.zeros(1)}), "left over extra"),
         (lambda s, m: s.update({"net.encoder.prior.conv1.bias": torch.zeros(3)}), r"bias is \(3,\), expected \(8,\)"),
         (lambda s, m: m.pop("family"), "does not say which network"),
-        (lambda s, m: m.update(family="gan"), "does not say which network"),
+        (lambda s, m: m.update(family="gan"), "is for a network 'gan', and there are: picnet, dfnet"),
         (lambda s, m: other_config(m, depth=3), "another version of PICNetConfig.*depth"),
         (lambda s, m: other_config(m, width=8), "does not fit PICNet"),
         (lambda s, m: m.update(config="{"), "another version"),
