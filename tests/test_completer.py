@@ -748,3 +748,44 @@ def test_a_completer_may_be_used_from_several_threads_at_once() -> None:
         found = list(pool.map(lambda photo: completer.complete(photo, SMALL, n=2), pixels))
     for one, two in zip(expected, found, strict=True):
         assert all(same(a, b) and a.seed == b.seed and a.score == b.score for a, b in zip(one, two, strict=True))
+
+
+@pytest.mark.parametrize("texture", ["net", "auto"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_grey_photo_stored_in_colour_gets_a_grey_fill(texture: str, dtype: Any) -> None:
+    grey = photo_of(96, 128, dtype=dtype, channels=1).repeat(3, 2)
+    grey[::2, ::2] //= 2  # no plain answer
+    grey[5, 5] = (0, 0, np.iinfo(dtype).max)  # one hot pixel
+    hole = box(96, 128, (slice(30, 60), slice(40, 80)))
+    coloured = grey.copy()
+    coloured[20:30, 40:80, 0] //= 3
+    for pixels, expected in ((grey, True), (coloured, False)):
+        fill = complete(sketch(), pixels, hole, texture=texture)[0].photo.pixels[hole]
+        assert (np.ptp(fill, axis=1) == 0).all() == expected
+
+
+def test_a_photo_that_is_painted_over_almost_entirely_gets_its_best_guess_and_a_caution() -> None:
+    pixels, hole = photo_of(96, 128), np.ones((96, 128), bool)
+    for known, expected in ((0, "All of the photo"), (6, "94 % of the photo"), (60, None)):
+        hole[:known] = False
+        (fill,) = complete(sketch(), pixels, hole, n=1)
+        cautions = [note for note in fill.notes if "painted over" in note]
+        assert (cautions[0].startswith(expected) and len(cautions) == 1) if expected else not cautions
+        assert (fill.photo.pixels[~hole] == pixels[~hole]).all()
+
+
+def test_dust_on_a_textured_photo_needs_no_network_and_leaves_the_rest_to_it() -> None:
+    pixels = photo_of(120, 160)
+    pixels[::2, ::2] //= 2
+    dust = np.zeros((120, 160), bool)
+    dust[5::9, 5::9] = True
+    (only,) = complete(sketch(), pixels, dust, n=3, texture="auto")
+    assert only.score is None and (only.confidence[dust] == 1).all()
+    bulk = box(120, 160, (slice(40, 80), slice(50, 100)))
+    both = complete(sketch(), pixels, dust | bulk, n=3, texture="auto")
+    assert len(both) == 3
+    away = dust & ~cv2.dilate(bulk.astype(np.uint8), np.ones((41, 41), np.uint8)).astype(bool)
+    assert all((fill.photo.pixels[away] == only.photo.pixels[away]).all() for fill in both)
+    assert both[0].score is not None
+    (net,) = complete(sketch(), pixels, dust)
+    assert (net.photo.pixels[dust] != only.photo.pixels[dust]).any()

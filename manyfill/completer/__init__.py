@@ -35,7 +35,7 @@ from manyfill.completer.fills import Fills
 from manyfill.completer.foreign import OnnxDrawer
 from manyfill.completer.joining import MARGIN
 from manyfill.completer.mending import mend
-from manyfill.completer.task import Noise, Preview, Progress, Task, as_float, see_through
+from manyfill.completer.task import Noise, Preview, Progress, Task, as_float, is_neutral, see_through
 from manyfill.completer.texturing import Texturing
 from manyfill.errors import ManyfillError
 from manyfill.fetchables import FETCHABLES
@@ -208,7 +208,9 @@ class Completer:
         count = options.n if options.diversity > 0 and self.varied else 1
         drawn = count + max(2, count // 2) if count > 1 else 1
         seeds = [(options.seed + number) % (MOST_SEED + 1) for number in range(drawn)]
-        task = Task(source, hole, blind, options.band, Noise(options.diversity, options.near, options.step))
+        noise = Noise(options.diversity, options.near, options.step)
+        neutral = is_neutral(source.pixels, hole if blind is None else hole | blind, hole)
+        task = Task(source, hole, blind, options.band, noise, neutral)
         mended: list[Patch] = []
         if strength == 1 and not options.band:
             check_mending(task, options.max_memory)

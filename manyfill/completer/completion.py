@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
+ALMOST_ALL = 0.8  # share of a photo painted over from which a fill is a guess
+
+
 @dataclass(frozen=True, eq=False)
 class Patch:
     """Pixels that one window changed."""
@@ -109,7 +112,16 @@ class Completion:
     @property
     def notes(self) -> tuple[str, ...]:
         """What reading the photo could not keep and writing it in its own format cannot, one sentence each."""
-        return photos.notes(self.source)
+        return (*photos.notes(self.source), *self.cautions)
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What speaks against this fill, one sentence each: next to nothing of the photo was left to go by."""
+        share = np.count_nonzero(self.hole) / max(1, self.hole.size)
+        if share < ALMOST_ALL:
+            return ()
+        painted = "All" if share == 1 else f"{min(99, round(100 * share))} %"
+        return (f"{painted} of the photo is painted over, so this fill is a guess. Paint only what is to go.",)
 
     def lay(self, rows: NDArray[Any], top: int) -> None:
         """Put the fill onto rows (h,W,3) of the photo, from row `top` on, in place: for `photos.encode_parts`."""

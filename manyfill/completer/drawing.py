@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from manyfill import engines, resolution
 from manyfill.completer.completion import Draft, Patch, unfinished
 from manyfill.completer.joining import finish, show_scales
-from manyfill.completer.task import Noise, Preview, Progress, Task, as_float, derive_seed, to_depth
+from manyfill.completer.task import Noise, Preview, Progress, Task, as_float, derive_seed
 from manyfill.errors import BadWeights, ManyfillError
 from manyfill.fillers import Filler
 from manyfill.nets import CompletionNet
@@ -217,7 +217,7 @@ class FillerDrawer:
                 fill = as_float(self.filler(seen, turn.missing, seed)[part])
                 if turn.again is not None:
                     fill = turn.blend(fill, as_float(view[part]), whole)
-                draft.patches.append(Patch(turn.box, to_depth(fill, task.photo), turn.painted))
+                draft.patches.append(Patch(turn.box, task.to_depth(fill), turn.painted))
                 if preview is not None and number == len(windows) - 1:
                     preview(unfinished(task, draft), 1, 1)
         if progress is not None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from manyfill import resolution
 from manyfill.completer import budget
 from manyfill.completer.completion import Draft, Patch, unfinished
-from manyfill.completer.task import Preview, Task, as_float, to_depth
+from manyfill.completer.task import Preview, Task, as_float
 from manyfill.nets import Prediction
 from manyfill.resolution import Bools, Box, Floats, Turn
 
@@ -43,7 +43,7 @@ def finish(task: Task, turn: Turn, view: NDArray[Any], prediction: Prediction) -
             share = 1.0 if prediction.alpha is None else resolution.from_net(prediction.alpha, window, tile)
             blend = seen + ramp * ramp * (3 - 2 * ramp) * share * (beside - seen)
             fill = np.where(turn.missing[tile.inside(window.box).part][..., None], fill, blend)
-        pixels[at.part] = to_depth(fill, task.photo)
+        pixels[at.part] = task.to_depth(fill)
     painted = np.zeros((box.height, box.width), bool)
     painted[inner.part] = turn.painted
     if distance is not None:
@@ -106,7 +106,7 @@ def show_scales(task: Task, turn: Turn, draft: Draft, prediction: Prediction, pr
     size = prediction.image.shape[-2:]
     for step, scale in enumerate(prediction.scales, start=1):
         picture = F.interpolate(scale.float(), size=size, mode="bilinear", align_corners=False)
-        fill = to_depth(resolution.from_net(picture, turn.window, turn.box), task.photo)
+        fill = task.to_depth(resolution.from_net(picture, turn.window, turn.box))
         rough = replace(draft, patches=[*draft.patches, Patch(turn.box, fill, turn.own)])
         preview(unfinished(task, rough), step, len(prediction.scales) + 1)
 

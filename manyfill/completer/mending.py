@@ -9,7 +9,7 @@ import numpy as np
 from manyfill import plain
 from manyfill.boxes import whole
 from manyfill.completer.completion import Patch, lay
-from manyfill.completer.task import Task, to_depth
+from manyfill.completer.task import Task
 
 
 def mend(task: Task) -> tuple[Task, list[Patch]]:
@@ -17,7 +17,7 @@ def mend(task: Task) -> tuple[Task, list[Patch]]:
     patches = []
     rest = task.hole.copy()
     for part in plain.mend(task.photo.pixels, task.hole, task.blind):
-        patch = Patch(part.box, to_depth(part.fill, task.photo), part.painted)
+        patch = Patch(part.box, task.to_depth(part.fill), part.painted)
         patch.copied[part.painted] = 255
         patches.append(patch)
         rest[part.box.part] &= ~part.painted

@@ -11,11 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from manyfill.boxes import tight, whole
 from manyfill.photos import Photo
 from manyfill.resolution import Bools, Floats
 
 if TYPE_CHECKING:
     from manyfill.completer.completion import Completion
+
+TINT = 2 / 255  # channels of a grey photo may differ by so much: JPEG rounds
+STRAY = 1e-3  # share of its pixels that may be coloured: a hot pixel, a date stamp's rim
 
 Progress = Callable[[str, int, int], None]  # (stage, done, total)
 Preview = Callable[["Completion", int, int], None]  # (unfinished fill, step, steps), coarse to fine
@@ -46,6 +50,11 @@ class Task:
     blind: Bools | None  # fully transparent: neither seen nor touched
     band: int
     noise: Noise
+    neutral: bool = False  # the photo is grey around the hole, whatever it is stored as
+
+    def to_depth(self, fill: NDArray[Any]) -> NDArray[Any]:
+        """A fill at the photo's depth, rounded; grey where the photo is."""
+        return to_depth(fill, self.photo, neutral=self.neutral)
 
 
 def see_through(photo: Photo, hole: Bools, *, fill_transparent: bool) -> tuple[Photo, Bools, Bools | None]:
@@ -75,9 +84,25 @@ def as_float(pixels: NDArray[Any]) -> Floats:
     return (pixels / np.float32(np.iinfo(pixels.dtype).max)).astype(np.float32, copy=False)
 
 
-def to_depth(fill: NDArray[Any], photo: Photo) -> NDArray[Any]:
+def is_neutral(pixels: NDArray[Any], unknown: Bools, hole: Bools) -> bool:
+    """Whether the known pixels (H,W,3) near the hole (H,W) are grey, but for a few that may be anything."""
+    box = tight(hole, whole(hole))
+    if box is None:
+        return False
+    known = tinted = 0
+    tint = TINT * np.iinfo(pixels.dtype).max
+    for tile in box.grown(max(64, min(box.height, box.width)), whole(hole)).tiles(512):
+        seen = pixels[tile.part][~unknown[tile.part]]
+        known += len(seen)
+        tinted += int(np.count_nonzero(np.ptp(seen, 1) > tint))
+        if tinted > STRAY * hole.size:
+            return False
+    return known > 0 and tinted <= STRAY * known
+
+
+def to_depth(fill: NDArray[Any], photo: Photo, *, neutral: bool = False) -> NDArray[Any]:
     """To source depth, rounded; grey photos get grey fills (Rec. 601 luma, as Pillow converts)."""
-    if photo.mode in ("L", "LA"):
+    if neutral or photo.mode in ("L", "LA"):
         luma = fill @ np.array([0.299, 0.587, 0.114], np.float32)
         fill = np.broadcast_to(luma[..., None], fill.shape)
     highest = np.iinfo(photo.pixels.dtype).max

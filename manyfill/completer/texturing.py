@@ -14,7 +14,7 @@ from manyfill import resolution
 from manyfill.completer import budget
 from manyfill.completer.budget import coarser
 from manyfill.completer.completion import Draft
-from manyfill.completer.task import Progress, Task, as_float, derive_seed, to_depth
+from manyfill.completer.task import Progress, Task, as_float, derive_seed
 from manyfill.resolution import Bools, Box, Floats, Window
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Texturing:
             )
             core = part.core.inside(part.box)
             if factor == 1:
-                draft.repaint(part.core, to_depth(made.image[core.part], task.photo), own, made.confidence[core.part])
+                draft.repaint(part.core, task.to_depth(made.image[core.part]), own, made.confidence[core.part])
                 continue
             pixels = task.photo.pixels[part.box.part]
             if (task.hole[part.box.part] & ~gap).any():  # detail may come from there too
@@ -85,7 +85,7 @@ class Texturing:
                     )
                     place = tile._replace(top=tile.top + part.box.top, left=tile.left + part.box.left)
                     confidence = np.clip(resolution.enlarge(made.confidence, factor, tile), 0, 1)
-                    draft.repaint(place, to_depth(fill, task.photo), own[here], confidence)
+                    draft.repaint(place, task.to_depth(fill), own[here], confidence)
         self._tell(1)
 
     def _prepared(self, guide: Floats, missing: Bools, number: int) -> Prepared | None:

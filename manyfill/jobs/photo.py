@@ -189,7 +189,8 @@ def _write(
             format = photos.SUFFIXES[path.suffix.lower()]
             parts = photos.encode_parts(completion.source, format=format, quality=options.quality, lay=completion.lay)
             fills.append(FillRecord(path.name, completion.seed, completion.score, outputs.add(path, parts)))
-            sidecar = replace(sidecar, notes=photos.notes(photo, format=format, quality=options.quality))
+            kept = photos.notes(photo, format=format, quality=options.quality)
+            sidecar = replace(sidecar, notes=(*kept, *completion.cautions))
         if options.uncertainty:
             sidecar = replace(sidecar, uncertainty=draw("uncertainty", gallery.heat_map(photo, completions)))
         sidecar = replace(sidecar, fills=tuple(fills))

@@ -1,4 +1,4 @@
-"""What has one plain answer and needs neither network nor search: thin holes, and holes in smooth ground.
+"""What has one plain answer and needs neither network nor search: thin holes, smooth ground, exact repeats.
 
 `mend` fills those parts of a hole and says which they are; the rest is left to the completer. Pixels are (H,W,3) at
 source depth, holes (H,W) bool. What it costs, in time and memory, follows the hole's area, whatever its shape.
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfill.boxes import Bools, Box, tight, whole
-from manyfill.plain import smooth, thin
+from manyfill.plain import repeating, smooth, thin
 from manyfill.seams import Floats
 
 TILE = 512  # side in pixels of the parts in which a photo is mended
@@ -48,6 +48,8 @@ def mend(pixels: NDArray[Any], hole: Bools, blind: Bools | None = None) -> Itera
         if found is not None:
             for part, fill in smooth.fill(found, pixels, TILE):
                 yield Mended(part, fill, own[part.inside(at).part])
+        elif (repeated := repeating.repeat(pixels, unknown, at, own)) is not None:
+            yield Mended(at, repeated, own)
 
 
 def _mended_thin(pixels: NDArray[Any], unknown: Bools, fine: Bools, at: Box) -> Mended:

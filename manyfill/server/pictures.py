@@ -84,7 +84,8 @@ class Finished:
     @property
     def notes(self) -> tuple[str, ...]:
         """What reading, filling and writing could not keep, for people."""
-        return photos.notes(self.fill.source, format=self.asked, quality=self.quality)
+        kept = photos.notes(self.fill.source, format=self.asked, quality=self.quality)
+        return (*kept, *self.fill.cautions)
 
     def parts(self) -> Iterator[bytes | memoryview]:
         """The file, strip by strip where its format allows."""
