@@ -28,6 +28,19 @@ def network_of(host: str) -> str:
     return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else host
 
 
+def is_among(host: str, addresses: str | None) -> bool:
+    """Whether an address is one of these, as `--trust-proxy` takes them: addresses and networks by commas, or `*`."""
+    for each in (addresses or "").split(","):
+        if each.strip() in ("*", host):
+            return True
+        try:
+            if ipaddress.ip_address(host) in ipaddress.ip_network(each.strip()):
+                return True
+        except ValueError:
+            continue
+    return False
+
+
 class Connection(H11Protocol):
     """uvicorn's HTTP/1.1, with an end to waiting. Made by `connections`."""
 
@@ -50,7 +63,7 @@ class Connection(H11Protocol):
             transport.max_size = READ_BYTES  # asyncio's own is eight times that
         host = self.client[0] if self.client else ""
         network = network_of(host)
-        if host != self.exempt and self.open_by_client[network] >= self.limits.connections_per_client:
+        if not is_among(host, self.exempt) and self.open_by_client[network] >= self.limits.connections_per_client:
             log.warning("%s has %d connections open: no more", network, self.limits.connections_per_client)
             transport.write(
                 b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -125,5 +138,5 @@ class Connection(H11Protocol):
 
 
 def connections(limits: Limits, *, exempt: str | None = None) -> type[Connection]:
-    """A server's protocol; `exempt`: the address of a proxy, which has the connections of all."""
+    """A server's protocol; `exempt`: addresses of proxies, which have the connections of all."""
     return type("Connection", (Connection,), {"limits": limits, "exempt": exempt, "open_by_client": Counter[str]()})

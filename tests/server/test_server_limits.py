@@ -18,6 +18,7 @@ from serving import CLEAR, PHOTO_PNG, Running, Sketch, running
 
 from manyfill import memory
 from manyfill.photos.png import png_file
+from manyfill.server.connections import is_among
 from manyfill.server.errors import Refusal
 from manyfill.server.limits import Guard, Uploads
 from manyfill.server.metrics import Metrics
@@ -201,6 +202,18 @@ def test_one_address_cannot_hold_all_connections() -> None:
         finally:
             for connection in held:
                 connection.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "addresses", "among"),
+    [
+        ("10.0.0.7", "10.0.0.7", True), ("10.0.0.7", "127.0.0.1, 10.0.0.7", True), ("10.0.0.7", "10.0.0.0/8", True),
+        ("10.0.0.7", "*", True), ("::1", "::/64", True), ("10.0.0.7", None, False), ("10.0.0.7", "10.0.0.70", False),
+        ("10.0.0.7", "::/0", False), ("", "10.0.0.0/8", False), ("10.0.0.7", "no address", False),
+    ],
+)  # fmt: skip
+def test_a_proxy_has_the_connections_of_all(host: str, addresses: str | None, among: bool) -> None:
+    assert is_among(host, addresses) is among
 
 
 def test_a_body_in_the_tiniest_pieces_is_cut_off() -> None:
