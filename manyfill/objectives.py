@@ -17,7 +17,7 @@ from manyfill import losses
 from manyfill.nets import Prediction
 from manyfill.nets.dfnet import DFNet
 from manyfill.nets.perceptual import Features
-from manyfill.nets.picnet import Encoded, Normal, PICNet
+from manyfill.nets.picnet import Normal, PICNet
 
 Terms = dict[str, Tensor]
 
@@ -69,7 +69,9 @@ class Objective(Protocol):
 
 
 def complete(prediction: Tensor, image: Tensor, hole: Tensor) -> Tensor:
-    """completed = hole * prediction + known * image."""
+    """completed = hole * prediction + known * image, at the prediction's size."""
+    size = prediction.shape[-2:]
+    image, hole = losses.resize_plain(image, *size), losses.resize_plain(hole, *size)
     return hole * prediction + (1 - hole) * image
 
 
@@ -153,6 +155,7 @@ class DualPath:
     mean_share: float = 0.0
     spread_share: float = 0.4
     least_std: float = 0.0
+    plain_resize: bool = False  # targets of the coarser scales by pixel areas; as published: corner to corner
     samples: ClassVar[bool] = True
     feature_terms: ClassVar[tuple[str, ...]] = ("feature_rec", "feature_mean", "style_gen")
     terms: ClassVar[tuple[str, ...]] = (
@@ -181,18 +184,14 @@ class DualPath:
         means = round(self.mean_share * batch)
         is_mean = (torch.arange(batch, device=image.device) < means).to(image.dtype).view(-1, 1, 1, 1)
 
-        both = torch.cat([net.see(image, hole), net.see(image, 1 - hole)])  # I_m, then I_c
-        features = net.encoder(both)
-        encoded = net.gather([f[:batch] for f in features], image, hole)
-        posterior = net.encoder.infer_posterior(features[-1][batch:])
+        encoded, posterior = net.infer(image, hole)
         z = torch.cat([posterior.sample(posterior_noise), encoded.prior.sample(prior_noise * (1 - is_mean))])
-        twice = Encoded(encoded.prior, *(torch.cat([x, x]) for x in encoded[1:]))
-        pictures = net.generate(z, twice)
+        pictures = net.generate(z, encoded.twice())
         centre = None
         if self.weights.get("spread"):
             with torch.no_grad():
-                sampled = Encoded(encoded.prior, *(x[means:] for x in encoded[1:]))
-                centre = [picture.image for picture in net.generate(encoded.prior.mean[means:], sampled)]
+                sampled = encoded.rows(slice(means, None))
+                centre = [picture.image for picture in net.generate(sampled.prior.mean, sampled)]
         return DualPathOutputs(
             encoded.prior,
             posterior,
@@ -223,7 +222,7 @@ class DualPath:
         }
         for rec, gen in zip(out.reconstructive, out.generative, strict=True):
             size = rec.image.shape[-2:]
-            target, visible = losses.resize_corners(image, *size), losses.resize_corners(known, *size)
+            target, visible = self._resized(image, *size), self._resized(known, *size)
             terms["appearance_rec"] = terms["appearance_rec"] + 2 * losses.l1(rec.image, target)
             terms["appearance_gen"] = terms["appearance_gen"] + 2 * losses.l1(gen.image, target, visible)
             if self.weights.get("hole_rec"):
@@ -243,6 +242,9 @@ class DualPath:
             terms["palette"] = self._palette(image, hole, out)
         return terms | self._feature_terms(nets, image, hole, out)
 
+    def _resized(self, x: Tensor, height: int, width: int) -> Tensor:
+        return (losses.resize_plain if self.plain_resize else losses.resize_corners)(x, height, width)
+
     def _unsure(self, normal: Normal) -> Normal:
         return (
             Normal(normal.mean, torch.hypot(normal.std, normal.std.new_tensor(self.least_std)))
@@ -261,8 +263,8 @@ class DualPath:
         total = torch.zeros((), device=image.device)
         for centre, picture in list(zip(out.centre, out.generative, strict=True))[:2]:
             size = centre.shape[-2:]
-            truth = losses.resize_corners(image, *size)[sampled]
-            inside = losses.resize_corners(hole, *size)[sampled]
+            truth = self._resized(image, *size)[sampled]
+            inside = self._resized(hole, *size)[sampled]
             area = 3 * inside.sum((1, 2, 3)).clamp(min=1)
             strayed = ((picture.image[sampled] - centre).abs() * inside).sum((1, 2, 3)) / area
             wanted = self.spread_share * ((truth - centre).abs() * inside).sum((1, 2, 3)) / area
@@ -279,8 +281,8 @@ class DualPath:
         image, hole = image[sampled], hole[sampled]
         for picture in out.generative[:2]:
             size = picture.image.shape[-2:]
-            colours = losses.resize_corners(image, *size).flatten(2).transpose(1, 2)  # (B, N, 3)
-            unknown = losses.resize_corners(hole, *size).flatten(1)  # (B, N)
+            colours = self._resized(image, *size).flatten(2).transpose(1, 2)  # (B, N, 3)
+            unknown = self._resized(hole, *size).flatten(1)  # (B, N)
             drawn = picture.image[sampled].flatten(2).transpose(1, 2)
             apart = torch.cdist(drawn.float(), colours.float(), p=1) / 3
             nearest = (apart + 4 * (unknown > 0.01).float()[:, None]).amin(2)  # over 1: nothing is known
@@ -300,7 +302,7 @@ class DualPath:
             return {}
         assert nets.features is not None, f"{wanted} need a feature network"
         with torch.no_grad():
-            truth = nets.features(image)
+            truth = nets.features(losses.resize_plain(image, *out.generative[-1].image.shape[-2:]))
         terms: Terms = {}
         if "feature_rec" in wanted:
             rec = nets.features(complete(out.reconstructive[-1].image, image, hole))

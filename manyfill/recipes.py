@@ -16,6 +16,7 @@ from typing import Any
 
 from manyfill.data import NO_AUGMENTATION, Augmentation
 from manyfill.errors import ManyfillError, UnknownModel
+from manyfill.nets.adapter import AdapterConfig
 from manyfill.nets.dfnet import DFNetConfig
 from manyfill.nets.discriminators import CriticConfig
 from manyfill.nets.picnet import PICNetConfig
@@ -27,7 +28,7 @@ class Recipe:
     """One training run. The clock is `images`: photos seen, summed over processes."""
 
     name: str
-    net: PICNetConfig | DFNetConfig
+    net: PICNetConfig | DFNetConfig | AdapterConfig
     objective: DualPath | Deterministic | CVAE | InstanceBlind | StructureTexture
     source: str  # where the numbers come from
     critic: CriticConfig = field(default_factory=CriticConfig)
@@ -226,6 +227,44 @@ _open_fusion = Recipe(
     ema=1000,
     cache_side=640,
 )
+_adapter_migan = Recipe(
+    name="adapter-migan",
+    source="ours: dual path and fusion on MI-GAN, frozen (manyfill fetch migan); see docs/weights.md",
+    net=AdapterConfig(),
+    objective=DualPath(
+        weights={
+            "kl_rec": 0.002,
+            "kl_gen": 1.0,
+            "appearance_rec": 2.0,
+            "appearance_gen": 2.0,
+            "hole_rec": 20.0,
+            "mean": 20.0,
+            "feature_rec": 0.5,
+            "feature_mean": 0.5,
+            "spread": 10.0,
+        },
+        kl_as_in_paper=True,
+        mean_share=0.5,
+        least_std=0.01,
+        plain_resize=True,
+    ),
+    features="efficientnet-lite0",
+    features_every=2,
+    masks=_EVERYDAY_MASKS,
+    size=256,
+    scale=(0.25, 1.0),
+    batch=8,
+    images=20_000,
+    lr=1e-3,
+    betas=(0.9, 0.99),
+    warmup=200,
+    schedule="cosine",
+    ema=1000,
+    clip=10.0,
+    cache_side=768,
+    checkpoint_every=400,
+    pictures_every=800,
+)
 _tiny = Recipe(
     name="tiny",
     source="for tests: seconds on one core",
@@ -257,6 +296,7 @@ RECIPES: dict[str, Recipe] = {
         _open_pluralistic_fusion,
         _open_pluralistic,
         _open_fusion,
+        _adapter_migan,
         _tiny,
     )
 }

@@ -20,10 +20,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from manyfill import fetchables, files, zoo
+from manyfill import fetchables, files, trunks, zoo
 from manyfill.download import sha256_of
 from manyfill.errors import BadWeights, ManyfillError
 from manyfill.nets import CompletionNet, families
+from manyfill.nets.adapter import PluralisticTrunk
 from manyfill.nets.blocks import fold_spectral_norm
 from manyfill.nets.dfnet import DFNet, DFNetConfig
 from manyfill.nets.discriminators import Critic, CriticConfig
@@ -54,8 +55,10 @@ def save(
     path = Path(path)
     config: Any = net.config
     family = next(name for name, (kind, _) in families().items() if isinstance(config, kind))
-    tensors = {f"net.{name}": value for name, value in _stored(net.state_dict(), dtype).items()}
+    tensors = {f"net.{name}": value for name, value in _stored(_own_state(net), dtype).items()}
     text = {"family": family, "config": json.dumps(_folded_config(config))}
+    if isinstance(net, PluralisticTrunk):
+        text |= {"trunk": trunks.NAME, "trunk_sha256": net.trunk_sha256}
     if critic is not None:
         tensors |= {f"critic.{name}": value for name, value in _stored(critic.state_dict(), dtype).items()}
         text["critic"] = json.dumps(_folded_config(critic.config))
@@ -85,9 +88,15 @@ def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Wei
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
             found = _modules(metadata, path)
-            _check_header(file, found, path)
-            states = {prefix: {name: file.get_tensor(f"{prefix}{name}") for name in module.state_dict()}
-                      for prefix, module in found.items()}  # fmt: skip
+            given = _given(metadata, path)
+            _check_header(file, found, path, given)
+            states = {
+                prefix: {
+                    name: given[whole] if (whole := f"{prefix}{name}") in given else file.get_tensor(whole)
+                    for name in module.state_dict()
+                }
+                for prefix, module in found.items()
+            }
     except (SafetensorError, OSError) as error:
         raise BadWeights(f"{path} cannot be read as a safetensors file: {error}. Fetch or train it again.") from error
     for prefix, module in found.items():
@@ -95,6 +104,12 @@ def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Wei
         module.to(device).eval().requires_grad_(False)
     net, critic = found["net."], found.get("critic.")
     return Weights(cast(CompletionNet, net), cast("Critic | None", critic), metadata, sha256_of(path), path)
+
+
+def _given(metadata: Mapping[str, str], path: Path) -> dict[str, Tensor]:
+    """The tensors that a file leaves to another one: those of the trunk that it stands on, by their names here."""
+    trunk = trunk_of(metadata, path)
+    return {} if trunk is None else {f"net.trunk.{name}": x for name, x in trunks.migan_state(trunk).items()}
 
 
 def trunk_of(metadata: Mapping[str, str], path: Path) -> Path | None:
@@ -226,9 +241,10 @@ def _config(kind: type[Any], text: str, path: Path) -> Any:
         raise BadWeights(f"{path} was written for another version of {kind.__name__}: {str(error)[:300]}.") from error
 
 
-def _check_header(file: Any, modules: Mapping[str, nn.Module], path: Path) -> None:
+def _check_header(file: Any, modules: Mapping[str, nn.Module], path: Path, given: Mapping[str, Tensor]) -> None:
     """Compare names and shapes before any tensor is read. Raises BadWeights."""
     shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+    shapes |= {name: tuple(value.shape) for name, value in given.items()}
     for prefix, module in modules.items():
         ours = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
         _compare(module, ours, str(path))
@@ -269,6 +285,11 @@ def _compare(module: nn.Module, shapes: Mapping[str, tuple[int, ...]], source: s
     if problems:
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise BadWeights(f"{source} does not fit {type(module).__name__}: {'; '.join(problems[:5])}{more}.")
+
+
+def _own_state(net: nn.Module) -> Mapping[str, Tensor]:
+    """What a weights file holds of a network: an adapter's trunk stays where its authors publish it."""
+    return net.adapter_state() if isinstance(net, PluralisticTrunk) else net.state_dict()
 
 
 def _stored(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:

@@ -50,6 +50,13 @@ def train(
         list[Path] | None,
         typer.Option("--val", help="Photos to check the model with while it trains: folder or shard.", exists=True),
     ] = None,
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option("--labels", help="Labels of `manyfill label`, a folder or shard; repeat it.", exists=True),
+    ] = None,
+    label_share: Annotated[
+        float, typer.Option("--label-share", min=0.0, max=1.0, help="Of the samples, how many are labels.")
+    ] = 0.5,
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option("--device", help="Where to train.")] = "auto",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the recipe and the photos found, and train nothing.")
@@ -82,6 +89,8 @@ def train(
             partial=partial,
             max_minutes=max_minutes,
             val=val or (),
+            labels=labels or (),
+            label_share=label_share,
             device=None if device == "auto" else device,
             progress=progress,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import cast
 
 from manyfill.data import Augmentation
 from manyfill.errors import ManyfillError
@@ -81,7 +82,7 @@ _fusion = replace(
     RECIPES["open-fusion"],
     name="fusion-blocks",
     source="open-fusion at half its width, in smaller steps for short budgets",
-    net=replace(RECIPES["open-fusion"].net, width=16, max_width=128),
+    net=replace(cast(DFNetConfig, RECIPES["open-fusion"].net), width=16, max_width=128),
     batch=8,
     warmup=400,
     **_SMALL,  # type: ignore[arg-type]

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from manyfill.nets.adapter import AdapterConfig
     from manyfill.nets.dfnet import DFNetConfig
+    from manyfill.nets.migan import MIGANConfig
     from manyfill.nets.picnet import PICNetConfig
 
 
@@ -28,7 +30,7 @@ class Prediction(NamedTuple):
 class CompletionNet(Protocol):
     """What the completer needs of a network: encode once per photo, decode once per fill."""
 
-    config: PICNetConfig | DFNetConfig
+    config: PICNetConfig | DFNetConfig | MIGANConfig | AdapterConfig
 
     @property
     def multiple(self) -> int:
@@ -53,7 +55,15 @@ MORE: dict[str, tuple[type[Any], type[Any]]] = {}  # families that plug-ins have
 
 def families() -> dict[str, tuple[type[Any], type[Any]]]:
     """Family name to (config class, network class): one line to add a family."""
+    from manyfill.nets.adapter import AdapterConfig, PluralisticTrunk
     from manyfill.nets.dfnet import DFNet, DFNetConfig
+    from manyfill.nets.migan import MIGAN, MIGANConfig
     from manyfill.nets.picnet import PICNet, PICNetConfig
 
-    return {"picnet": (PICNetConfig, PICNet), "dfnet": (DFNetConfig, DFNet), **MORE}
+    return {
+        "picnet": (PICNetConfig, PICNet),
+        "dfnet": (DFNetConfig, DFNet),
+        "migan": (MIGANConfig, MIGAN),
+        "adapter": (AdapterConfig, PluralisticTrunk),
+        **MORE,
+    }

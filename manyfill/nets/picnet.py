@@ -19,6 +19,7 @@ from manyfill.nets import Prediction
 from manyfill.nets.attention import ATTENTIONS, ShortTermAttention
 from manyfill.nets.blocks import FirstBlock, ResBlock, ToPicture, UpBlock, initialise
 from manyfill.nets.fusion import FusionBlock
+from manyfill.nets.latent import Normal as Normal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,17 +62,6 @@ class PICNetConfig:
         return int(min(self.width * 2 ** (self.levels - 1 - stage), self.max_width))
 
 
-class Normal(NamedTuple):
-    """An element-wise Gaussian over the latent, (B,latent,h,w) each."""
-
-    mean: Tensor
-    std: Tensor
-
-    def sample(self, noise: Tensor) -> Tensor:
-        """The reparametrised sample for standard normal noise of the same shape."""
-        return self.mean + self.std * noise
-
-
 class Encoded(NamedTuple):
     """What the decoder needs of a photo."""
 
@@ -80,6 +70,14 @@ class Encoded(NamedTuple):
     long_term: Tensor  # f_e (B,L,8h,8w), carried into the hole by attention
     masked: Tensor  # (B,3,H,W) in [0,1], black holes
     hole: Tensor  # (B,1,H,W)
+
+    def rows(self, rows: slice) -> Encoded:
+        """Those of some photos of the batch."""
+        return Encoded(Normal(self.prior.mean[rows], self.prior.std[rows]), *(x[rows] for x in self[1:]))
+
+    def twice(self) -> Encoded:
+        """The batch two times over, for two latents of each photo; the prior as it is."""
+        return Encoded(self.prior, *(torch.cat([x, x]) for x in self[1:]))
 
 
 class Encoder(nn.Module):
@@ -217,6 +215,14 @@ class PICNet(nn.Module):
     def encode(self, image: Tensor, hole: Tensor) -> Encoded:
         """Visible pixels of image (B,3,H,W) in [0,1] to features and the prior p(z | I_m)."""
         return self.gather(self.encoder(self.see(image, hole)), image, hole)
+
+    def infer(self, image: Tensor, hole: Tensor) -> tuple[Encoded, Normal]:
+        """Both paths' inference in one pass of the encoder: `encode`, and the posterior q(z | I_c)."""
+        batch = image.shape[0]
+        both = torch.cat([self.see(image, hole), self.see(image, 1 - hole)])  # I_m, then I_c
+        features = self.encoder(both)
+        encoded = self.gather([f[:batch] for f in features], image, hole)
+        return encoded, self.encoder.infer_posterior(features[-1][batch:])
 
     def generate(self, z: Tensor, encoded: Encoded) -> list[Prediction]:
         """Pictures at every scale, coarse to fine, for a latent z (B,latent,h,w)."""

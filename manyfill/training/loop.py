@@ -19,11 +19,12 @@ from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from manyfill import files, masks, plugins, weights
 from manyfill.data import PhotoSet, Samples, open_photos
 from manyfill.errors import BadWeights, CannotWrite, ManyfillError
+from manyfill.labels import LabelSamples, LabelSet
 from manyfill.nets.picnet import PICNet
 from manyfill.objectives import Nets
 from manyfill.recipes import Recipe
@@ -75,14 +76,17 @@ def train(
     partial: bool = False,
     max_minutes: float | None = None,
     val: Sequence[Path] = (),
+    labels: Sequence[Path] = (),
+    label_share: float = 0.5,
     device: str | None = None,
     progress: Callable[[int, int, dict[str, float]], None] | None = None,
     line_seconds: float = LINE_SECONDS,
 ) -> int:
     """Train until the clock reaches `images` (the recipe's, unless given); call again to resume or to go on further.
 
-    `data` and `val` are folders or tar shards; `start_from` a model name or weights file (fresh optimisers, clock at
-    0), which must fit at least half of the network unless `partial`. RUN holds checkpoints/, stats.jsonl, tensorboard/,
+    `data` and `val` are folders or tar shards; `labels` are shards of `manyfill label`, or folders of them, and
+    `label_share` of the samples come from there (labels.py). `start_from`: a model name or weights file (fresh
+    optimisers, clock at 0), which must fit at least half of the network unless `partial`. RUN holds checkpoints/, stats.jsonl, tensorboard/,
     pictures/, curves.png, model.safetensors (the average; fp32), with `val` also best.safetensors and best.json, and,
     where photos cannot be read, skipped.txt. `progress` hears (images seen, images in all, numbers) after the first
     step and then every `line_seconds`. Returns the clock. Ctrl-C saves before it leaves. Under torchrun each process
@@ -113,7 +117,7 @@ def train(
         return images_seen
 
     photos = open_photos(list(data), short_side=recipe.cache_side)
-    samples = Samples(
+    plain = Samples(
         photos,
         size=recipe.size,
         masks=masks.mixture(recipe.masks),
@@ -121,6 +125,10 @@ def train(
         scale=recipe.scale,
         augment=recipe.augment,
     )
+    samples: Dataset[tuple[Tensor, Tensor]] = plain
+    if labels:
+        found = LabelSet(list(labels))
+        samples = LabelSamples(found, size=recipe.size, seed=recipe.seed, plain=plain, share=label_share)
     run_dir.mkdir(parents=True, exist_ok=True)
     _read(photos, run_dir / "skipped.txt", tell=world.main)
     if world.main:
@@ -170,7 +178,7 @@ class _Run:
 
     # ── the loop ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def go(self, samples: Samples, max_minutes: float | None) -> None:
+    def go(self, samples: Dataset[tuple[Tensor, Tensor]], max_minutes: float | None) -> None:
         """Step until the clock, the time or Ctrl-C says stop."""
         recipe = self.recipe
         with _whole_steps() as interrupted:
@@ -369,7 +377,7 @@ def _passed(before: int, after: int, every: int | None) -> bool:
 
 
 def _batches(
-    recipe: Recipe, samples: Samples, step: Step, images_seen: int, world: processes.World
+    recipe: Recipe, samples: Dataset[tuple[Tensor, Tensor]], step: Step, images_seen: int, world: processes.World
 ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
     """This process's share of each batch, from the clock on; sample i and its noise depend only on (seed, i)."""
     share = recipe.batch // world.size

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from manyfill import losses, masks
+from manyfill import losses, masks, trunks
 from manyfill.errors import BadMask, ManyfillError
 from manyfill.nets import families
+from manyfill.nets.adapter import PluralisticTrunk
 from manyfill.nets.discriminators import Critic
 from manyfill.nets.perceptual import FEATURES, Chosen, pyramid
 from manyfill.nets.picnet import PICNet
@@ -143,6 +144,8 @@ def build(recipe: Recipe) -> Nets:
         torch.manual_seed(recipe.seed)
         critics = {name: Critic(recipe.critic) for name in recipe.objective.critics}
         net = _network(recipe)
+    if isinstance(net, PluralisticTrunk):
+        trunks.fill(net)
     features = None
     if recipe.features is not None:
         features = pyramid(

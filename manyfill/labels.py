@@ -1,0 +1,168 @@
+"""Labels: windows of photos with holes and several truths for each hole, in tar shards; training samples from them.
+
+A teacher that is asked again gives another believable answer to the same hole; a sample is one of them, or the photo
+itself. `labelling.py` makes the shards. A shard holds, per label, KEY.photo.jpg, KEY.hole.png (white = missing),
+KEY.truth1.jpg ... and KEY.json.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from manyfill import files
+from manyfill.data import Samples
+from manyfill.errors import BadImage
+
+Pixels = NDArray[np.uint8]  # (S,S,3) RGB
+Bools = NDArray[np.bool_]  # (S,S), True = missing
+QUALITY = 95  # of the JPEGs: what is lost is far below what a teacher gets wrong
+
+
+@dataclass(frozen=True, eq=False)
+class Label:
+    """One hole and its truths."""
+
+    key: str
+    photo: Pixels
+    hole: Bools
+    truths: tuple[Pixels, ...]  # the teacher's; known pixels are the photo's
+    facts: dict[str, Any] = field(default_factory=dict)  # view and distance of each truth, where the window lies
+
+
+def write_shard(path: Path, labels: Sequence[Label]) -> None:
+    """Write labels as one uncompressed tar, atomically; the same labels give the same bytes."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for label in labels:
+            parts = {"photo.jpg": _jpeg(label.photo), "hole.png": _png(label.hole)}
+            parts |= {f"truth{k}.jpg": _jpeg(truth) for k, truth in enumerate(label.truths, 1)}
+            parts["json"] = json.dumps(label.facts, sort_keys=True).encode()
+            for name, data in parts.items():
+                member = tarfile.TarInfo(f"{label.key}.{name}")
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_atomic(path, buffer.getvalue())
+
+
+class LabelSet:
+    """The labels of shards, by index; read from the shards when asked for."""
+
+    def __init__(self, sources: Path | Sequence[Path]) -> None:
+        """`sources`: shards, or folders of them. Raises BadImage where there is no label."""
+        given = [sources] if isinstance(sources, Path) else list(sources)
+        shards = [shard for one in given for shard in (sorted(one.glob("*.tar")) if one.is_dir() else [one])]
+        self._places: list[tuple[Path, str, dict[str, tuple[int, int]]]] = []
+        for shard in shards:
+            self._places += [(shard, key, parts) for key, parts in _index(shard).items()]
+        if not self._places:
+            where = ", ".join(map(str, given)) or "an empty list"
+            raise BadImage(f"no labels in {where}. Make some: manyfill label --teacher migan --data DIR --out LABELS")
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> Label:
+        shard, key, parts = self._places[index]
+        with shard.open("rb") as file:
+
+            def read(name: str) -> bytes:
+                offset, size = parts[name]
+                file.seek(offset)
+                return file.read(size)
+
+            photo, hole = _decode(read("photo.jpg"), "RGB"), np.asarray(_decode(read("hole.png"), "L") > 127)
+            count = sum(name.startswith("truth") for name in parts)
+            truths = [_decode(read(f"truth{k}.jpg"), "RGB") for k in range(1, count + 1)]
+            facts = json.loads(read("json"))
+        whole = tuple(np.where(hole[..., None], truth, photo) for truth in truths)
+        return Label(key, photo, hole, whole, facts)
+
+
+class LabelSamples(Dataset[tuple[Tensor, Tensor]]):
+    """(image (3,S,S), hole (1,S,S)) as `data.Samples` gives them, the image with one truth of its hole.
+
+    Item i depends only on (seed, i). `photo_share` of the samples keep what the photo shows. With `plain`, `share` of
+    all items are labels and the others plain photos. Labels of another size are reduced by pixel areas; a place that a
+    missing pixel touches is missing.
+    """
+
+    def __init__(
+        self,
+        labels: LabelSet,
+        *,
+        size: int,
+        seed: int,
+        photo_share: float = 0.34,
+        plain: Samples | None = None,
+        share: float = 0.5,
+    ) -> None:
+        self.labels, self.size, self.seed = labels, size, seed
+        self.photo_share, self.plain, self.share = photo_share, plain, share
+        side = labels[0].photo.shape[0]
+        if side % size:
+            raise BadImage(f"labels of {side} pixels do not fit crops of {size}. Make `size` {side}, or a part of it.")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        rng = np.random.default_rng([self.seed, index, 0x6C6162656C])
+        if self.plain is not None and rng.random() >= self.share:
+            return self.plain[index]
+        label = self.labels[int(rng.integers(len(self.labels)))]
+        own = not label.truths or rng.random() < self.photo_share
+        picture = label.photo if own else label.truths[int(rng.integers(len(label.truths)))]
+        hole = label.hole
+        if rng.random() < 0.5:
+            picture, hole = picture[:, ::-1], hole[:, ::-1]
+        if picture.shape[0] != self.size:
+            picture = cv2.resize(picture, (self.size, self.size), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+            times = hole.shape[0] // self.size
+            hole = np.asarray(hole.reshape(self.size, times, self.size, times).any((1, 3)))
+        image = np.ascontiguousarray(picture.transpose(2, 0, 1), np.float32) / np.float32(255)
+        return torch.from_numpy(image), torch.from_numpy(hole.astype(np.float32))[None]
+
+
+def _index(shard: Path) -> dict[str, dict[str, tuple[int, int]]]:
+    """Where the parts of each label lie: key -> part -> (offset, size)."""
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    try:
+        with tarfile.open(shard, "r:") as tar:
+            for member in tar:
+                key, _, name = member.name.partition(".")
+                found.setdefault(key, {})[name] = (member.offset_data, member.size)
+    except (tarfile.TarError, OSError) as error:
+        raise BadImage(f"{shard} cannot be read as a shard of labels: {error}") from error
+    return {key: parts for key, parts in sorted(found.items()) if {"photo.jpg", "hole.png", "json"} <= set(parts)}
+
+
+def _jpeg(pixels: Pixels) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=QUALITY, subsampling=0)
+    return out.getvalue()
+
+
+def _png(hole: Bools) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(hole).save(out, "PNG")
+    return out.getvalue()
+
+
+def _decode(data: bytes, mode: str) -> Pixels:
+    with Image.open(io.BytesIO(data)) as picture:
+        return np.array(picture.convert(mode))
