@@ -175,7 +175,9 @@ class Worker:
             best = min(range(view, len(answers), len(drawn)), key=lambda k: distances[k])
             if distances[best] <= limit:
                 truths.append(np.rint(answers[best][0] * 255).astype(np.uint8))
-                facts.append({"view": list(VIEWS)[view], "textured": answers[best][1], "pd_eff": round(distances[best], 4)})
+                facts.append(
+                    {"view": list(VIEWS)[view], "textured": answers[best][1], "pd_eff": round(distances[best], 4)}
+                )
         if not truths:
             return None
         told = {"truths": facts, "search_pd_eff": round(limit, 4), "index": index, "hole_ratio": float(missing.mean())}

@@ -18,7 +18,7 @@ from manyfill import trunks
 from manyfill.errors import BadWeights, UnknownModel
 from manyfill.nets import CompletionNet
 from manyfill.nets.adapter import AdapterConfig, PluralisticTrunk
-from manyfill.nets.migan import MIGAN, MIGANConfig
+from manyfill.nets.migan import MIGANConfig
 
 SMALL = MIGANConfig(size=32, width=8, max_width=16, working=32)
 

@@ -86,11 +86,11 @@ def train(
 
     `data` and `val` are folders or tar shards; `labels` are shards of `manyfill label`, or folders of them, and
     `label_share` of the samples come from there (labels.py). `start_from`: a model name or weights file (fresh
-    optimisers, clock at 0), which must fit at least half of the network unless `partial`. RUN holds checkpoints/, stats.jsonl, tensorboard/,
-    pictures/, curves.png, model.safetensors (the average; fp32), with `val` also best.safetensors and best.json, and,
-    where photos cannot be read, skipped.txt. `progress` hears (images seen, images in all, numbers) after the first
-    step and then every `line_seconds`. Returns the clock. Ctrl-C saves before it leaves. Under torchrun each process
-    takes its share of every batch; a run may be resumed on another number of them.
+    optimisers, clock at 0), which must fit at least half of the network unless `partial`. RUN holds checkpoints/,
+    stats.jsonl, tensorboard/, pictures/, curves.png, model.safetensors (the average; fp32), with `val` also
+    best.safetensors and best.json, and, where photos cannot be read, skipped.txt. `progress` hears (images seen, images
+    in all, numbers) after the first step and then every `line_seconds`. Returns the clock. Ctrl-C saves before it
+    leaves. Under torchrun each process takes its share of every batch; a run may be resumed on another number of them.
 
     Raises BadImage for data without photos, BadRecipe for a recipe that cannot run here, BadWeights for a damaged
     checkpoint or one of another network, Diverged when a loss is not finite.
