@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,8 +17,9 @@ from manyfill.completer.joining import finish, show_scales
 from manyfill.completer.task import Noise, Preview, Progress, Task, as_float, derive_seed
 from manyfill.errors import BadWeights, ManyfillError
 from manyfill.fillers import Filler
-from manyfill.nets import CompletionNet
+from manyfill.nets import CompletionNet, Prediction
 from manyfill.resolution import Bools, Box, Floats, Window
+from manyfill.views import PLAIN, View, draw_through, view_of
 
 FILLER_SIDE = 1024  # least side in pixels of the part of the photo that a filler without a network is shown
 
@@ -123,11 +125,16 @@ class NetDrawer:
                 if progress is not None:
                     progress("fill", number * len(drafts) + index, total)
                 view = draft.look(task.photo.pixels, window.box)
-                if encoded is None or not shared:
-                    image, hole = resolution.to_net(view, turn.missing, window)
-                    encoded = self.net.encode(image.to(self.device), hole.to(self.device))
                 noise = self._noise(window, draft.seed, number, task.noise)
-                prediction = self.net.decode(encoded, noise)
+                asked = self._view(draft.seed, task.noise)
+                if index == 0 or not shared:
+                    image, hole = (x.to(self.device) for x in resolution.to_net(view, turn.missing, window))
+                    encoded = None
+                if asked == PLAIN:
+                    encoded = self.net.encode(image, hole) if encoded is None else encoded
+                    prediction = self.net.decode(encoded, noise)
+                else:
+                    prediction = predict_through(asked, self.net, image, hole, noise)
                 if not torch.isfinite(prediction.image).all():
                     raise BadWeights(f"model '{self.name}' drew values that are no numbers: its weights are damaged.")
                 if preview is not None and number == len(windows) - 1:
@@ -139,6 +146,12 @@ class NetDrawer:
         if progress is not None:
             progress("fill", total, total)
         return drafts
+
+    def _view(self, seed: int, noise: Noise) -> View:
+        """How a fill's seed has the network shown the photo, where the network is one that is asked in several ways."""
+        if not getattr(self.net.config, "views", False):
+            return PLAIN
+        return view_of(seed, diversity=noise.diversity, near=noise.near, step=noise.step)
 
     def alpha(self, pixels: NDArray[Any], missing: Bools, window: Window) -> Floats | None:
         """The fusion block's alpha (h,w) of the most likely fill of one window's core; None where the net has none."""
@@ -156,6 +169,28 @@ class NetDrawer:
         """Drawn on the CPU from the seed and the number of the window, so that device, n and order cannot matter."""
         shape = self.net.noise_shape(*window.padded)
         return None if shape is None else noise.draw(shape, seed, number).to(self.device)
+
+
+def predict_through(view: View, net: CompletionNet, image: Tensor, hole: Tensor, noise: Tensor | None) -> Prediction:
+    """What a network draws of image (1,3,h,w) and hole (1,1,h,w) seen in another way, put back where it belongs.
+
+    The noise is that of the whole picture; at half size its first rows and columns are heard.
+    """
+    if any(side % (2 * net.multiple) for side in image.shape[-2:]):
+        view = replace(view, halved=False)
+    channels: list[int] = []
+
+    def draw(image: Tensor, hole: Tensor) -> Tensor:
+        shape = net.noise_shape(*image.shape[-2:])
+        heard = None if shape is None or noise is None else noise[..., : shape[1], : shape[2]]
+        drawn = net.decode(net.encode(image, hole), heard)
+        parts = [part for part in drawn[:3] if part is not None]
+        channels[:] = [0 if part is None else part.shape[1] for part in drawn[:3]]
+        return torch.cat(parts, 1)
+
+    together = draw_through(view, draw, image, hole)
+    image, alpha, raw = torch.split(together, channels, 1)
+    return Prediction(image, alpha if channels[1] else None, raw if channels[2] else None)
 
 
 class FillerDrawer:

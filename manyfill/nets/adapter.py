@@ -58,6 +58,7 @@ class AdapterConfig:
     fusion_scales: int = 3  # how many of the finest end in the fusion block
     trained_from: int = 1  # the finest level that is drawn in training: what it adds is the trunk's own
     alpha_channels: int = 3
+    views: bool = True  # fills of other seeds see the photo in other ways, too (views.py), as the trunk has one answer
 
     def __post_init__(self) -> None:
         if isinstance(self.trunk, dict):  # as a weights file's metadata holds it

@@ -139,3 +139,23 @@ def test_the_photo_is_continued_into_the_hole() -> None:
 def test_a_config_that_cannot_be_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"trunk has|expected"):
         AdapterConfig(**{"trunk": TRUNK, "latent_level": 2, "modulated": (1, 2), **changes})  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def test_other_seeds_see_the_photo_in_other_ways_and_each_can_be_had_again() -> None:
+    from manyfill.completer import Completer
+
+    net = tiny()
+    completer = Completer.of_net(net)
+    rng = torch.Generator().manual_seed(3)
+    photo = (torch.rand(48, 40, 3, generator=rng) * 255).byte().numpy()
+    mask = torch.zeros(48, 40, dtype=torch.bool)
+    mask[12:30, 10:28] = True
+    fills = completer.complete(photo, mask.numpy(), n=3, texture="net")
+    assert len({fill.array.tobytes() for fill in fills}) == 3  # untrained, the latent says nothing: views do
+    for fill in fills:
+        (again,) = completer.complete(photo, mask.numpy(), seed=fill.seed, texture="net")
+        assert again.array.tobytes() == fill.array.tobytes()
+        assert (fill.array[~mask.numpy()] == photo[~mask.numpy()]).all()
+    plain = [completer.complete(photo, mask.numpy(), seed=seed, diversity=0, texture="net")[0] for seed in (0, 5)]
+    assert plain[0].array.tobytes() == plain[1].array.tobytes()
