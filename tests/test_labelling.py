@@ -47,7 +47,8 @@ def test_every_view_comes_back_to_its_place(job: labelling.Labelling) -> None:
 
     worker.teacher = Seer()  # type: ignore[assignment]
     seen = (image * (1 - hole))[0].numpy().transpose(1, 2, 0)
-    known = torch.nn.functional.max_pool2d(hole, 17, 1, 8)[0, 0].numpy() == 0  # also where the hole was grown
+    near, nearer = (torch.nn.functional.max_pool2d(hole, 2 * r + 1, 1, r)[0, 0].numpy() > 0 for r in (8, 6))
+    known = near & ~nearer  # beyond what is grown, and not so far that a shift loses it
     for name, answer in zip(labelling.VIEWS, worker.asked(image, hole), strict=True):
         apart = np.abs(answer - seen)[known]
         assert apart.mean() < 0.05 if name == "half size" else apart.max() < 0.01, name
