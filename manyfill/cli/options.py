@@ -36,7 +36,7 @@ def check_model(model: str) -> None:
 def check_pictures(photo: Path, mask: Path | None) -> None:
     """Raises what reading a photo and its mask would raise for a file that is no picture, or two that do not fit.
 
-    Their heads alone are read. What Pillow does not know is left to the reader itself.
+    Nothing is decoded. What only decoding tells is left to the reader itself.
     """
     sizes = []
     for path in (photo, mask):
@@ -54,24 +54,9 @@ def check_pictures(photo: Path, mask: Path | None) -> None:
 
 def _size(path: Path) -> tuple[int, int] | None:
     """Height and width as it is shown, upright; None where only the reader itself can tell."""
-    import warnings
+    from manyfill import photos
 
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-                return image.size if turned else (image.height, image.width)
-    except UnidentifiedImageError:
-        if path.suffix.lower() not in (".heic", ".heif", ".hif", ".avif", ".tif", ".tiff"):  # Pillow may lack these
-            from manyfill import photos
-
-            photos.read(path)  # says why not; and where it can read it after all, so be it
-        return None
-    except Exception:  # a torn head, a bomb: the reader says it better
-        return None
+    return photos.size_of(path)
 
 
 def load(model: str, *, device: str = "auto", engine: str = "auto") -> tuple[Completer, Path | None]:

@@ -24,7 +24,7 @@ from manyfill.photos.photo import (
     Pixels,
     is_lossless,
 )
-from manyfill.photos.reading import load, read, reading_cost
+from manyfill.photos.reading import load, read, reading_cost, size_of
 from manyfill.photos.writing import encode, encode_parts, write
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "read",
     "reading_cost",
     "reencodes",
+    "size_of",
     "sweep",
     "to_array",
     "to_image",

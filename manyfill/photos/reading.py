@@ -25,6 +25,7 @@ from manyfill.photos.jpeg import coding_of_pil, read_jpeg
 from manyfill.photos.photo import FORMATS, MAX_PIXELS, QUALITY, Photo
 from manyfill.photos.pillow import decoded_of_pil
 from manyfill.photos.png import PNG_SIGNATURE, read_png
+from manyfill.photos.sizes import upright_size
 from manyfill.photos.tiff import read_tiff
 from manyfill.photos.webp import read_webp
 
@@ -73,6 +74,15 @@ def read(source: Any, *, max_pixels: int = MAX_PIXELS, strict: bool = False) -> 
     raise BadImage(
         f"a photo cannot be read from {type(source).__name__}. Give a path, bytes, a PIL image, an array or a tensor."
     )
+
+
+def size_of(path: Path) -> tuple[int, int] | None:
+    """(height, width) of a file's photo as it is shown, upright, undecoded; None where only reading it tells.
+
+    Raises BadImage for what is no photo at all.
+    """
+    data = load(path).data
+    return upright_size(data, _format_of(data, str(path)))
 
 
 def reading_cost(source: Any) -> int:
@@ -136,8 +146,8 @@ def _sniff(data: bytes) -> str | None:
     return None
 
 
-def _decode(data: bytes, name: str, max_pixels: int, path: Path | None, strict: bool) -> Photo:
-    """A file's bytes to a Photo; every decoder's complaint becomes one line."""
+def _format_of(data: bytes, name: str) -> str:
+    """The format; BadImage for an empty file or an unknown one."""
     if not data:
         raise BadImage(f"{name} is empty (0 bytes).")
     format = _sniff(data)
@@ -145,6 +155,12 @@ def _decode(data: bytes, name: str, max_pixels: int, path: Path | None, strict: 
         raise BadImage(
             f"{name} is not a photo of a known format. Manyfill reads JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF."
         )
+    return format
+
+
+def _decode(data: bytes, name: str, max_pixels: int, path: Path | None, strict: bool) -> Photo:
+    """A file's bytes to a Photo; every decoder's complaint becomes one line."""
+    format = _format_of(data, name)
     with _in_words(name, f"a damaged or cut off {format.upper()} file"):
         decoded = _READERS[format](data, name, max_pixels)
         if strict and decoded.cut_off:

@@ -52,6 +52,14 @@ def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, int]]:
         place += 8 + size + size % 2
 
 
+def webp_metadata(data: bytes, name: bytes) -> bytes | None:
+    """The content of the chunk of that name."""
+    for found, at in _webp_chunks(data):
+        if found == name:
+            return data[at : at + int.from_bytes(data[at - 4 : at], "little")]
+    return None
+
+
 def webp_is_lossless(data: bytes) -> bool:
     """Whether a WebP's pixels were stored without loss: a VP8L chunk and no VP8 one."""
     names = {name for name, _ in _webp_chunks(data)}

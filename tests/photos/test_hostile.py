@@ -25,13 +25,17 @@ resource = pytest.importorskip("resource")  # limits of a process: not on Window
 
 CPU_SECONDS, MEMORY = 5, 400 << 20  # beyond what the libraries take when they are loaded
 CHILD = """
-import resource, sys
+import pathlib, resource, sys
 from manyfill import photos
 from manyfill.errors import ManyfillError
 held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (held + {memory},) * 2)
 spent = resource.getrusage(resource.RUSAGE_SELF)
 resource.setrlimit(resource.RLIMIT_CPU, (int(spent.ru_utime + spent.ru_stime) + 1 + {seconds},) * 2)
+try:
+    photos.size_of(pathlib.Path(sys.argv[1]))
+except ManyfillError:
+    pass
 try:
     photo = photos.read(sys.argv[1])
     for format in ("png", "tiff", "jpeg", "webp", "avif"):

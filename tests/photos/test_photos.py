@@ -960,3 +960,30 @@ def test_a_format_that_cannot_hold_the_photo_names_one_that_can(tmp_path: Path) 
     opaque = noise(4, 5, 4)
     opaque[..., 3] = 255
     assert photos.read(photos.encode(photos.read(opaque), format="jpeg")).mode == "RGB"
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_the_size_of_a_file_is_that_of_the_photo_in_it(format: str, orientation: int, tmp_path: Path) -> None:
+    exif_tags = Image.Exif()
+    exif_tags[tags.ORIENTATION] = orientation
+    path = tmp_path / "photo"
+    path.write_bytes(saved(Image.fromarray(smooth()), format, exif=exif_tags))
+    photo = photos.read(path)
+    assert photos.size_of(path) == (photo.height, photo.width) == ((48, 64) if orientation < 5 else (64, 48))
+
+
+def test_the_size_of_what_is_no_photo_is_said_as_reading_says_it(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    for data in (b"", b"no photo"):
+        path.write_bytes(data)
+        with pytest.raises(BadImage) as read:
+            photos.read(path)
+        with pytest.raises(BadImage) as sized:
+            photos.size_of(path)
+        assert str(read.value) == str(sized.value)
+    for what in ("half a jpeg", "half a png", "half a webp", "half a tiff", "a png of no size"):
+        path.write_bytes(DAMAGED[what])
+        photos.size_of(path)  # whatever it says, it says it without another error
+    path.write_bytes(saved(Image.fromarray(smooth()), "BMP"))
+    assert photos.size_of(path) is None
