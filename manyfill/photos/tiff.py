@@ -187,7 +187,10 @@ def _tiff_parts(photo: Photo, lay: Lay | None, packed: IO[bytes]) -> Iterator[by
         raise TooLarge("the photo is over the 4 GB that a TIFF can hold. Choose png.")
     entries: dict[int, Entry] = {}
     if photo.exif is not None:
-        entries |= descriptive_entries(photo.exif, directory(photo.exif))
+        page = directory(photo.exif)
+        further, _ = further_tags(page, upright=True)
+        entries |= {} if further is None else directory(further).entries
+        entries |= descriptive_entries(photo.exif, page)
     if photo.tiff_extras is not None and exif_order(photo.tiff_extras) == order:
         entries |= directory(photo.tiff_extras).entries
     entries |= {

@@ -288,6 +288,15 @@ def test_geographic_and_private_tags_are_kept_from_tiff_to_tiff(order: str, exif
     assert any("further TIFF tags" in note for note in photos.notes(photo, format="png"))
 
 
+def test_every_tag_of_a_jpegs_exif_is_found_again_in_a_tiff() -> None:
+    entries = {271: Entry(2, 4, b"Cam\0"), 50_341: Entry(7, 8, b"PrintIM\0"), 60_002: longs("<", 7)}
+    block = pack_header("<", 8) + pack_directory("<", entries, 8)
+    photo = photos.read(jpeg(segment(0xE1, b"Exif\0\0" + block)))
+    after = directory(photos.encode(photo, format="tiff")).entries
+    for tag, entry in entries.items():
+        assert bytes(after[tag].value) == entry.value, tag
+
+
 def test_what_says_where_pixels_lie_goes_when_they_are_turned() -> None:
     photo = photos.read(geotiff(orientation=6))
     assert not set(GEO) & set(directory(photos.encode(photo)).entries)
