@@ -32,6 +32,7 @@ from manyfill import photos as files
 from manyfill.errors import BadImage, TooLarge
 from manyfill.files import open_regular
 from manyfill.masks import MaskFn
+from manyfill.places import Place, Places
 
 SUFFIXES = tuple(files.SUFFIXES)
 Pixels = NDArray[np.uint8]  # (H,W,3) RGB
@@ -46,24 +47,6 @@ _DECODER_ERRORS = (
 # ── photos ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where the bytes of a photo lie: a whole file, or `size` bytes at `offset` of a tar."""
-
-    name: str
-    path: str
-    offset: int = 0
-    size: int | None = None
-    broken: str | None = None  # why nothing can be read: it stands for what a damaged tar would have held
-
-    def read(self) -> bytes:
-        if self.broken is not None:
-            raise BadImage(self.broken)
-        with open_regular(Path(self.path)) as file:
-            file.seek(self.offset)
-            return file.read(-1 if self.size is None else self.size)
-
-
 class PhotoSet:
     """Photos by index, as uint8 arrays (H,W,3) RGB; made by `open_photos`.
 
@@ -73,8 +56,8 @@ class PhotoSet:
     are not forked) it carries the places, not the cache.
     """
 
-    def __init__(self, places: Sequence[_Place], *, short_side: int | None, cache_bytes: int) -> None:
-        self._places = tuple(places)
+    def __init__(self, places: Places, *, short_side: int | None, cache_bytes: int) -> None:
+        self._places = places
         self._short_side = short_side
         self._room = cache_bytes
         self._cache: dict[int, Pixels] = {}
@@ -117,6 +100,11 @@ class PhotoSet:
             file.seek(0)
             if reason + "\n" not in file:
                 file.write(reason + "\n")
+
+    @property
+    def shards(self) -> NDArray[np.uint32]:
+        """(N,): which tar or folder each photo is in, numbered as first met."""
+        return self._places.shards
 
     @property
     def cached(self) -> int:
@@ -182,7 +170,7 @@ def open_photos(
     """
     if isinstance(sources, str | Path):
         sources = [sources]
-    places: list[_Place] = []
+    places = Places()
     for source in sources:
         path = Path(source)
         if path.is_dir():
@@ -198,20 +186,20 @@ def open_photos(
                         continue
                     inner = Path(folder, file)
                     if inner.suffix.lower() == ".tar":
-                        places += _index_tar(inner)
+                        places.extend(_index_tar(inner))
                     elif inner.suffix.lower() in SUFFIXES:
-                        places.append(_Place(str(inner), str(inner)))
+                        places.extend([Place(str(inner), str(inner))])
         elif not path.exists():
             raise BadImage(f"no photos: {path} does not exist. Give a folder of photos or a .tar shard.")
         elif path.suffix.lower() == ".tar":
-            places += _index_tar(path)
+            places.extend(_index_tar(path))
         elif path.suffix.lower() in SUFFIXES:
-            places.append(_Place(str(path), str(path)))
+            places.extend([Place(str(path), str(path))])
         else:
             raise BadImage(f"{path} is neither a folder nor a .tar shard nor a photo ({' '.join(SUFFIXES)}).")
-    if places and all(place.broken for place in places):
+    if len(places) and all(place.broken for place in places):
         raise BadImage(str(places[0].broken))
-    if not places:
+    if not len(places):
         where = ", ".join(str(source) for source in sources) or "an empty list of sources"
         raise BadImage(
             f"no photos found in {where}: looked for {' '.join(SUFFIXES)} in folders, their subfolders and .tar shards."
@@ -219,14 +207,14 @@ def open_photos(
     return PhotoSet(places, short_side=short_side, cache_bytes=cache_bytes)
 
 
-def _index_tar(path: Path) -> list[_Place]:
+def _index_tar(path: Path) -> list[Place]:
     """Find the photos of an uncompressed tar by offset; of a damaged one those in front of the damage.
 
     In webdataset's layout a sample's fields are what follows the first dot (KEY.jpg, KEY.mask.png): the photo is
     KEY.jpg. A name with dots, as an ordinary folder may have, counts where no such photo stands beside it.
     """
     members: list[tuple[str, int, int]] = []
-    places = []
+    places: list[Place] = []
     try:
         with open_regular(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
@@ -238,9 +226,7 @@ def _index_tar(path: Path) -> list[_Place]:
     except (tarfile.TarError, OSError, ValueError, EOFError) as error:  # skipped and listed, as a damaged photo is
         why = getattr(error, "strerror", None) or error
         rest = f"; the {len(members)} files in front of it are taken" if members else ""
-        places.append(
-            _Place(str(path), str(path), broken=f"{path} cannot be read as an uncompressed .tar: {why}{rest}")
-        )
+        places.append(Place(str(path), str(path), broken=f"{path} cannot be read as an uncompressed .tar: {why}{rest}"))
 
     def split(name: str) -> tuple[str, str]:
         folder, _, base = name.rpartition("/")
@@ -252,11 +238,11 @@ def _index_tar(path: Path) -> list[_Place]:
         key, field = split(name)
         dotted = Path(name).suffix.lower() in SUFFIXES and key not in keys
         if (field in SUFFIXES or dotted) and not name.rpartition("/")[2].startswith("."):
-            places.append(_Place(f"{path}/{name}", str(path), offset, size))
+            places.append(Place(f"{path}/{name}", str(path), offset, size))
     return places
 
 
-def _decode(place: _Place, short_side: int | None) -> Pixels:
+def _decode(place: Place, short_side: int | None) -> Pixels:
     """Decode a photo, its short side reduced to `short_side` where it is larger. Raises BadImage or TooLarge."""
     try:
         data = place.read()
@@ -320,6 +306,9 @@ class Samples(Dataset[tuple[Tensor, Tensor]]):
     largest square. A photo smaller than `size` is enlarged. A photo that cannot be read is replaced by another,
     drawn from the same seed.
 
+    `mix` is for sets that no memory holds: shards are read one after the other, in another order each pass, and only
+    so many photos in a row are mixed with each other. The disk then reads on instead of jumping about.
+
     `length` only bounds `len`; without it `len` is that of the photos, and any index from 0 up is legal: the clock
     may run on.
     """
@@ -335,6 +324,7 @@ class Samples(Dataset[tuple[Tensor, Tensor]]):
         scale: tuple[float, float] = (0.25, 1.0),
         augment: Augmentation | None = None,
         shuffle: bool = True,
+        mix: int | None = None,
     ) -> None:
         assert size >= 1 and 0 <= scale[0] <= scale[1], f"size {size}, scale {scale}"
         self.photos = photos
@@ -345,6 +335,7 @@ class Samples(Dataset[tuple[Tensor, Tensor]]):
         self.scale = scale
         self.augment = Augmentation() if augment is None else augment
         self.shuffle = shuffle
+        self.mix = mix
         self._orders: dict[int, NDArray[np.int64]] = {}
         # one sample is too small to share out, and OpenCV's thread pool does not survive a fork
         cv2.setNumThreads(1)
@@ -371,7 +362,7 @@ class Samples(Dataset[tuple[Tensor, Tensor]]):
         if self.shuffle:
             order = self._orders.get(epoch)
             if order is None:
-                order = np.random.default_rng([self.seed, epoch, 0x6F72646572]).permutation(len(self.photos))
+                order = self._order(epoch)
                 self._orders = {**dict(list(self._orders.items())[-1:]), epoch: order}  # batches straddle two passes
             choice = int(order[position])
         for _ in range(1000):
@@ -380,6 +371,18 @@ class Samples(Dataset[tuple[Tensor, Tensor]]):
             except BadImage:
                 choice = int(rng.integers(len(self.photos)))
         raise BadImage("next to none of the photos can be read. See `skipped` for the reasons.")
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        """The photos of one pass: any order; with `mix`, shard by shard, and only so many photos mixed."""
+        rng = np.random.default_rng([self.seed, epoch, 0x6F72646572])
+        if self.mix is None:
+            return rng.permutation(len(self.photos))
+        starts = np.flatnonzero(np.diff(self.photos.shards, prepend=np.uint32(0xFFFFFFFF)))
+        shards = np.split(np.arange(len(self.photos)), starts[1:])
+        order = np.concatenate([shards[k] for k in rng.permutation(len(shards))])
+        for first in range(0, len(order), self.mix):
+            rng.shuffle(order[first : first + self.mix])
+        return order
 
     def _cut(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
         """Cut a square out at a random scale, place and angle, (S,S,3), antialiased."""

@@ -400,3 +400,23 @@ def test_a_photo_smaller_than_the_sample_is_enlarged(tmp_path):
     for image, _ in samples(open_photos(tmp_path), length=12):
         assert image.shape == (3, 16, 16)
         assert image.min() > 0.2
+
+
+def test_shards_are_read_one_after_the_other_and_photos_mixed_nearby(tmp_path):
+    for shard in range(4):
+        with tarfile.open(tmp_path / f"{shard}.tar", "w") as tar:
+            for number in range(5):
+                data = jpeg(picture(5 * shard + number))
+                entry = tarfile.TarInfo(f"{number}.jpg")
+                entry.size = len(data)
+                tar.addfile(entry, io.BytesIO(data))
+    photos = open_photos(tmp_path)
+    near = samples(photos, mix=5)
+    passes = [near._order(epoch).tolist() for epoch in (0, 1)]
+    assert all(sorted(order) == list(range(20)) for order in passes) and passes[0] != passes[1]
+    for order in passes:
+        shards = [index // 5 for index in order]
+        assert [shards[first : first + 5] for first in range(0, 20, 5)] == [[shards[k]] * 5 for k in range(0, 20, 5)]
+    assert any(order[k : k + 5] != sorted(order[k : k + 5]) for order in passes for k in range(0, 20, 5))
+    assert same(near[7], samples(open_photos(tmp_path), mix=5)[7])
+    assert len({index // 5 for index in samples(photos)._order(0).tolist()[:5]}) > 1, "without it all are mixed"

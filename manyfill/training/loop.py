@@ -116,7 +116,9 @@ def train(
             )
         return images_seen
 
-    photos = open_photos(list(data), short_side=recipe.cache_side)
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # of torchrun: processes on this machine
+    room = int(recipe.cache_gib * 2**30) // here
+    photos = open_photos(list(data), short_side=recipe.cache_side, cache_bytes=room)
     plain = Samples(
         photos,
         size=recipe.size,
@@ -124,13 +126,14 @@ def train(
         seed=recipe.seed,
         scale=recipe.scale,
         augment=recipe.augment,
+        mix=recipe.mix,
     )
     samples: Dataset[tuple[Tensor, Tensor]] = plain
     if labels:
         found = LabelSet(list(labels))
         samples = LabelSamples(found, size=recipe.size, seed=recipe.seed, plain=plain, share=label_share)
     run_dir.mkdir(parents=True, exist_ok=True)
-    _read(photos, run_dir / "skipped.txt", tell=world.main)
+    _read(photos, run_dir / "skipped.txt", preload=recipe.mix is None, tell=world.main)
     if world.main:
         files.write_atomic(run_dir / "recipe.json", json.dumps(recipe.described(), indent=1).encode())
     run = _Run(recipe, step, run_dir, images_seen, world, progress, line_seconds)
@@ -276,12 +279,21 @@ class _Run:
             files.write_atomic(path, json.dumps({"images_seen": self.images_seen, **numbers}, indent=1).encode())
 
 
-def _read(photos: PhotoSet, skipped: Path, *, tell: bool) -> None:
-    """Fill the cache; photos that cannot be read are listed in a file, also those that are met only later."""
+def _read(photos: PhotoSet, skipped: Path, *, preload: bool, tell: bool) -> None:
+    """Fill the cache, where the set may fit; photos that cannot be read are listed, also those met later."""
     if tell:
         skipped.unlink(missing_ok=True)  # they may have been mended since the last time
     photos.skipped_log = skipped
-    photos.preload()
+    if preload:
+        last = time.monotonic()
+
+        def progress(done: int, total: int) -> None:
+            nonlocal last
+            if tell and time.monotonic() - last > LINE_SECONDS:
+                last = time.monotonic()
+                print(f"reading photos: {done:,} of {total:,}", file=sys.stderr, flush=True)
+
+        photos.preload(progress=progress)
     if tell and photos.skipped:
         print(
             f"skipped {len(photos.skipped)} of {len(photos)} photos: they cannot be read; all are in {skipped}. "

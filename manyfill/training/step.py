@@ -75,14 +75,23 @@ def check(recipe: Recipe, world: World | None = None) -> None:
 def _check_numbers(recipe: Recipe) -> None:
     """Counts, rates and shares in their range; masks that exist."""
     least = dict.fromkeys(("size", "batch", "accumulate", "images", "features_every", "checkpoint_every", "keep"), 1)
-    least |= {"pictures_every": 1, **dict.fromkeys(("workers", "warmup", "ema", "features_shift"), 0)}
+    least |= {"pictures_every": 1, "mix": 1, **dict.fromkeys(("workers", "warmup", "ema", "features_shift"), 0)}
     for field, low in least.items():
         given = getattr(recipe, field)
-        if given is None and field in ("checkpoint_every", "pictures_every"):
+        if given is None and field in ("checkpoint_every", "pictures_every", "mix"):
             continue
         if not isinstance(given, int) or given < low:
             raise BadRecipe(f"`{field}` is {given!r}: expected a whole number of {low} or more.")
-    for field in ("lr", "lr_critic", "clip", "posterior_std", "cache_side", "features_side", "checkpoint_minutes"):
+    for field in (
+        "lr",
+        "lr_critic",
+        "clip",
+        "posterior_std",
+        "cache_side",
+        "features_side",
+        "cache_gib",
+        "checkpoint_minutes",
+    ):
         given, frozen = getattr(recipe, field), field.startswith("lr")  # a rate of 0 trains nothing, and may be meant
         if given is not None and not (
             isinstance(given, int | float) and (frozen or given > 0) and 0 <= given < math.inf
