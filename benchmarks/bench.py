@@ -31,7 +31,13 @@ HERE = Path(__file__).parent
 PHOTOS = HERE / "photos"
 FLAGSHIP = "pluralistic-fusion"
 PEERS = ("mean", "telea", "ns", "biharmonic", "patchmatch", "pypatchmatch")
-TIMED = ((FLAGSHIP, "auto"), (FLAGSHIP, "net"), *((peer, "auto") for peer in PEERS if peer != "mean"))
+OTHERS = ("migan",)  # networks of others, where they were fetched: as they are, and with our texture
+TIMED = (
+    (FLAGSHIP, "auto"),
+    (FLAGSHIP, "net"),
+    *((other, texture) for other in OTHERS for texture in ("net", "auto")),
+    *((peer, "auto") for peer in PEERS if peer != "mean"),
+)
 TABLES = ("One fill a photo", "pd_eff", "pd_vgg", "PSNR in hole", "Differences to", "All photos as a set")
 
 
@@ -50,11 +56,12 @@ def main() -> None:
     started = time.monotonic()
     _fetch_features()
     peers = [peer for peer in PEERS if _can_be_had(peer)]
-    report = _quality(asked, peers)
+    others = [other for other in OTHERS if _was_fetched(other)]
+    report = _quality(asked, peers, others)
     quality_minutes = (time.monotonic() - started) / 60
     print("speed")
     sizes = [size.strip() for size in asked.sizes.split(",") if size.strip()]
-    models = [(model, texture) for model, texture in TIMED if model == FLAGSHIP or model in peers]
+    models = [(model, texture) for model, texture in TIMED if model in (FLAGSHIP, *peers, *others)]
     timings = speed.measure(models, sizes, patience=asked.patience) if sizes else {}
     print("engines, folder, large photo")
     whole = list(jobs.tables(repeats=asked.rounds_of_engines)) if asked.rounds_of_engines else []
@@ -94,7 +101,16 @@ def _can_be_had(peer: str) -> bool:
     return False
 
 
-def _quality(asked: argparse.Namespace, peers: list[str]) -> Report:
+def _was_fetched(other: str) -> bool:
+    from manyfill import fetchables
+
+    if fetchables.find(other).fetched:
+        return True
+    print(f"without {other}: manyfill fetch {other}")
+    return False
+
+
+def _quality(asked: argparse.Namespace, peers: list[str], others: list[str]) -> Report:
     from manyfill.completer import Completer
     from manyfill.evaluation import Cases, Filling, Setup, evaluate, writing
 
@@ -102,6 +118,11 @@ def _quality(asked: argparse.Namespace, peers: list[str]) -> Report:
     sources = [
         Filling(completer),
         Filling(completer, texture="net"),
+        *(
+            Filling(model, texture=texture)
+            for model in map(Completer.from_pretrained, others)
+            for texture in ("net", "auto")
+        ),
         *(Filling(Completer.from_pretrained(p)) for p in peers),
     ]
     print(f"quality: {len(sources)} sources, {asked.rounds} holes a photo")
@@ -152,7 +173,9 @@ def page(
     yield (
         f"On {report.title.rpartition(' on ')[2]} of [`benchmarks/photos`](../benchmarks/photos/LICENSES.md), none of "
         f"them used in training. `{FLAGSHIP}` is the default as users run it; with texture net it is the network "
-        "alone; the others are fillers without weights (`manyfill models`). Eleven photos are few: read the intervals."
+        "alone. Networks of others are there where they were fetched (`manyfill fetch`), as they are (texture net) and "
+        "with our texture stage. The rest are fillers without weights (`manyfill models`). Eleven photos are few: read "
+        "the intervals."
     )
     yield ""
     for table in tables(report):
