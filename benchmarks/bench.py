@@ -165,7 +165,7 @@ def page(
     yield f"- Weights of `{FLAGSHIP}`: sha256 `{report.sources[FLAGSHIP]['sha256'][:12]}`."
     yield f"- Packages: {', '.join(f'{name} {number}' for name, number in report.packages.items())}."
     if report.left_out:
-        yield f"- Not measured, as their networks come with no package: {', '.join(report.left_out)}."
+        yield f"- Not measured, as their network comes with no package: {', '.join(report.left_out)}."
     yield f"- Took {minutes:.0f} minutes, {quality_minutes:.0f} of them for quality."
     yield ""
     yield "## Quality"

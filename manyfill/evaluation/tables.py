@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from manyfill.evaluation.report import CHOICES, Report, Summary, best_of
 from manyfill.metrics import Metric
 
-MAIN = ("psnr_hole", "l1_hole", "ssim_hole", "lpips_alex", "pd_vgg", "pd_eff", "boundary_1", "gradient_jump")
+MAIN = (
+    "psnr_hole",
+    "l1_hole",
+    "ssim_hole",
+    "lpips_alex",
+    "lpips_vgg",
+    "pd_vgg",
+    "pd_eff",
+    "boundary_1",
+    "gradient_jump",
+)
 BY_BIN = ("pd_eff", "pd_vgg", "lpips_alex", "psnr_hole")
 
 
