@@ -56,9 +56,10 @@ class Outputs:
             self._parcel.put()
             self._remember()
             return
-        begun = {name: stamp.sha256 for name, stamp in self.stamps.items()}
-        files.write_atomic(_note(target), json_text(begun).encode())
+        files.write_atomic(_note(target), json_text(self._claims()).encode())
         try:
+            if self._is_ours(target.sidecar):
+                target.sidecar.unlink(missing_ok=True)  # it would speak of fills that are being replaced
             for name in self.stamps:
                 self._set_aside(target.folder / name)
             self._parcel.put()
@@ -106,11 +107,18 @@ class Outputs:
         return self.task.earlier is not None and path.name in self._ours and path.is_file() and not path.is_symlink()
 
     def _remember(self) -> None:
-        """Note in the cache what was put in place and no sidecar speaks of."""
-        for name, stamp in self.stamps.items():
+        """Note in the cache which files are ours that no sidecar speaks of."""
+        for name, known in self._claims().items():
             path = self.task.target.folder / name
-            if stamp.fits(path):
-                ledger.remember(path, stamp.sha256)
+            if path.is_file() and not path.is_symlink() and (sha256 := files.sha256_of(path)) in known:
+                ledger.remember(path, sha256)
+
+    def _claims(self) -> dict[str, list[str]]:
+        """By name, the checksums of all that an earlier run wrote and this one writes."""
+        claims = {name: {each for each in known if each is not None} for name, known in self._ours.items()}
+        for name, stamp in self.stamps.items():
+            claims.setdefault(name, set()).add(stamp.sha256)
+        return {name: sorted(known) for name, known in claims.items()}
 
     def _set_aside(self, path: Path) -> None:
         if self.task.force or not self._is_changed(path) or self._is_ours(path):
@@ -150,8 +158,8 @@ def _claimed(task: Task) -> dict[str, set[str | None]]:
         pass  # there is none, or it is somebody else's
     try:
         begun = json.loads(files.read(_note(target)).data)
-        for name, sha256 in begun.items():
-            claimed[name].add(str(sha256))
+        for name, known in begun.items():
+            claimed[name].update(map(str, known))
     except (OSError, ValueError, AttributeError):
         pass  # as is usual: no run was killed here
     return claimed
