@@ -38,7 +38,7 @@ def process(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Po
 
 
 def wait_until_ready(url: str) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while httpx.get(f"{url}/healthz").status_code != 200:
         assert time.monotonic() < until
         time.sleep(0.1)
@@ -66,7 +66,7 @@ def test_it_prints_its_address_and_drains_when_it_is_told_to_stop(model: Path) -
                 assert not answer.done(), "the request was over before it could be interrupted"
             started.send_signal(signal.SIGTERM)
             assert len(answer.result().json()["data"]) == 10
-        out, errors = started.communicate(timeout=60)
+        out, errors = started.communicate(timeout=180)
         assert (started.returncode, out) == (0, "")
         assert "POST /v1/images/edits 200" in errors and "Traceback" not in errors and "s3cret" not in errors
 
@@ -76,8 +76,35 @@ def test_it_ends_when_it_is_told_to_in_the_first_moment(model: Path, number: sig
     with process("--model", str(model)) as (started, url):
         assert url.startswith("http://")
         started.send_signal(number)
-        _, errors = started.communicate(timeout=60)
+        _, errors = started.communicate(timeout=180)
         assert started.returncode == 0 and "Traceback" not in errors, errors
+
+
+def children(pid: int) -> list[int]:
+    return [int(each) for file in Path(f"/proc/{pid}/task").glob("*/children") for each in file.read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks into /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_its_decoders_end_with_it_however_it_ends(model: Path, number: signal.Signals) -> None:
+    with process("--model", str(model)) as (started, url):
+        wait_until_ready(url)
+        decoders = children(started.pid)
+        assert len(decoders) == 2
+        started.send_signal(number)
+        started.wait(180)
+        until = time.monotonic() + 180
+        while left := [pid for pid in decoders if Path(f"/proc/{pid}/cmdline").exists() and is_running(pid)]:
+            assert time.monotonic() < until, left
+            time.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    """Not even as a zombie that nobody waits for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def test_it_suggests_a_token_to_who_serves_others(model: Path) -> None:
@@ -89,7 +116,7 @@ def test_it_suggests_a_token_to_who_serves_others(model: Path) -> None:
         }
         assert answers == {"localhost": True, "192.0.2.7": True, socket.gethostname(): True, "evil.example": False}
         started.terminate()
-        _, errors = started.communicate(timeout=60)
+        _, errors = started.communicate(timeout=180)
         assert re.search(r"MANYFILL_TOKEN=[\w-]{24}", errors)
 
 
