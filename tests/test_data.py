@@ -420,3 +420,8 @@ def test_shards_are_read_one_after_the_other_and_photos_mixed_nearby(tmp_path):
     assert any(order[k : k + 5] != sorted(order[k : k + 5]) for order in passes for k in range(0, 20, 5))
     assert same(near[7], samples(open_photos(tmp_path), mix=5)[7])
     assert len({index // 5 for index in samples(photos)._order(0).tolist()[:5]}) > 1, "without it all are mixed"
+
+
+def test_sixteen_bits_are_rounded_to_eight(tmp_path):
+    Image.fromarray(np.array([[0, 128, 129, 257, 65535 - 128, 65535]], np.uint16)).save(tmp_path / "a.png")
+    assert open_photos(tmp_path)[0][0, :, 0].tolist() == [0, 0, 1, 1, 255, 255]

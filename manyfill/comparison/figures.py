@@ -155,7 +155,7 @@ def attention_of_photo(name_or_path: str | Path, photo: Any, mask: Any, query: Q
     fill = completer.complete(source, missing, n=1, diversity=0.0, texture="net")[0].photo
     pixels = fill.pixels[window.box.part]
     if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
+        pixels = np.rint(pixels / 257).astype(np.uint8)
     side = max(MAP_SIDE, window.box.width)
     return _draw_attention(pixels, seen, missing[window.box.part], near.top, near.left, side)
 
