@@ -7,6 +7,7 @@ Manyfill's flagship: each scale's `fused` picture is what goes up to the next sc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -37,6 +38,7 @@ class PICNetConfig:
     spectral_norm: bool = True  # off once folded
     instance_norm: bool = True  # in the decoder blocks
     sees_hole: bool = False  # encoder and fusion blocks also get the hole (the published encoder sees RGB only)
+    skips: bool = False  # features of the known pixels go to every decoder stage, as in DFNet (ours; off as published)
     fusion_scales: int = 0  # how many of the finest scales end in a fusion block
     alpha_channels: int = 3
 
@@ -57,6 +59,11 @@ class PICNetConfig:
         """Channels of encoder feature `level`, whose side is 1 / 2^(level+1) of the picture's."""
         return int(min(self.width * 2**level, self.max_width))
 
+    def skip_width(self, stage: int) -> int:
+        """Channels of what goes to decoder block `stage` directly; to the finest, the photo and its hole."""
+        level = self.levels - 2 - stage
+        return self.encoder_width(level) if level >= 0 else 4
+
     def decoder_width(self, stage: int) -> int:
         """Channels after decoder block `stage`, whose side is 1 / 2^(levels-1-stage) of the picture's."""
         return int(min(self.width * 2 ** (self.levels - 1 - stage), self.max_width))
@@ -70,14 +77,20 @@ class Encoded(NamedTuple):
     long_term: Tensor  # f_e (B,L,8h,8w), carried into the hole by attention
     masked: Tensor  # (B,3,H,W) in [0,1], black holes
     hole: Tensor  # (B,1,H,W)
+    skips: tuple[Tensor, ...] = ()  # one per decoder stage, coarse to fine, zero in the hole; where the config has them
 
     def rows(self, rows: slice) -> Encoded:
         """Those of some photos of the batch."""
-        return Encoded(Normal(self.prior.mean[rows], self.prior.std[rows]), *(x[rows] for x in self[1:]))
+        prior = Normal(self.prior.mean[rows], self.prior.std[rows])
+        return self._with(prior, lambda x: x[rows])
 
     def twice(self) -> Encoded:
         """The batch two times over, for two latents of each photo; the prior as it is."""
-        return Encoded(self.prior, *(torch.cat([x, x]) for x in self[1:]))
+        return self._with(self.prior, lambda x: torch.cat([x, x]))
+
+    def _with(self, prior: Normal, change: Callable[[Tensor], Tensor]) -> Encoded:
+        features, long_term, masked, hole = map(change, (self.features, self.long_term, self.masked, self.hole))
+        return Encoded(prior, features, long_term, masked, hole, tuple(map(change, self.skips)))
 
 
 class Encoder(nn.Module):
@@ -143,6 +156,13 @@ class Generator(nn.Module):
                 channels += 3
         self.decoders = nn.ModuleList(decoders)
         self.heads = nn.ModuleList(heads)
+        self.skips = nn.ModuleList(
+            nn.Conv2d(config.skip_width(stage), config.decoder_width(stage), 1)
+            for stage in range(config.levels if config.skips else 0)
+        )
+        for skip in self.skips:  # at first the network is the one without
+            nn.init.zeros_(skip.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(skip.bias)  # type: ignore[arg-type]
         self.attention = ATTENTIONS[config.attention](
             config.decoder_width(self.first_scale), config.encoder_width(config.long_term_level), spectral=spectral
         )
@@ -150,16 +170,21 @@ class Generator(nn.Module):
     def before_attention(self, z: Tensor, encoded: Encoded) -> Tensor:
         """The decoder's features that attention works on, at f_e's resolution."""
         x: Tensor = self.entry(z) + encoded.features
-        for decoder in self.decoders[: self.first_scale + 1]:
-            x = decoder(x)
+        for stage in range(self.first_scale + 1):
+            x = self._decode(x, stage, encoded)
         return x
+
+    def _decode(self, x: Tensor, stage: int, encoded: Encoded) -> Tensor:
+        """Twice the side, and what the known pixels have there."""
+        x = self.decoders[stage](x)
+        return x + self.skips[stage](encoded.skips[stage]) if len(self.skips) else x
 
     def forward(self, z: Tensor, encoded: Encoded, attention_hole: Tensor) -> list[Prediction]:
         """Pictures in [0,1], coarse to fine; attention_hole (B,1,h,w) is the soft hole at f_e's resolution."""
         x = self.entry(z) + encoded.features  # (B, 128, H/32, W/32)
         pictures = []
-        for stage, decoder in enumerate(self.decoders):
-            x = decoder(x)  # twice the side
+        for stage in range(len(self.decoders)):
+            x = self._decode(x, stage, encoded)  # twice the side
             if stage == self.first_scale:
                 x = self.attention(x, encoded.long_term, attention_hole)
             if stage >= self.first_scale:
@@ -210,7 +235,16 @@ class PICNet(nn.Module):
     def gather(self, features: list[Tensor], image: Tensor, hole: Tensor) -> Encoded:
         """What the generator needs, from the feature pyramid of the visible pixels."""
         long_term = features[self.config.long_term_level]
-        return Encoded(self.encoder.infer_prior(features[-1]), features[-1], long_term, image * (1 - hole), hole)
+        prior, masked = self.encoder.infer_prior(features[-1]), image * (1 - hole)
+        return Encoded(prior, features[-1], long_term, masked, hole, self._skips(features, masked, hole))
+
+    def _skips(self, features: list[Tensor], masked: Tensor, hole: Tensor) -> tuple[Tensor, ...]:
+        """The encoder's features times the share of known pixels; at full size the masked photo and the hole."""
+        if not self.config.skips:
+            return ()
+        known = [F.adaptive_avg_pool2d(1 - hole, (x.shape[2], x.shape[3])) for x in features[:-1]]
+        skips = [x * share.to(x.dtype) for x, share in zip(features[:-1], known, strict=True)]
+        return (*reversed(skips), torch.cat([masked, hole], 1))
 
     def encode(self, image: Tensor, hole: Tensor) -> Encoded:
         """Visible pixels of image (B,3,H,W) in [0,1] to features and the prior p(z | I_m)."""

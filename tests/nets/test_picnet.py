@@ -273,3 +273,34 @@ def test_a_fill_depends_on_every_parameter_that_is_not_of_training_alone(changes
 
 def is_before_instance_norm(net: nn.Module, name: str) -> bool:
     return name.startswith("generator.decoders.") and name.endswith(".conv1.bias")
+
+
+# ── skips ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@torch.no_grad()
+def test_skips_change_nothing_before_they_have_learned() -> None:
+    image, hole = sample()
+    plain, skipping = tiny(sees_hole=True, fusion_scales=2), tiny(sees_hole=True, fusion_scales=2, skips=True)
+    skipping.load_state_dict(plain.state_dict(), strict=False)
+    noise = torch.randn(1, *plain.noise_shape(16, 16))
+    assert_close(skipping(image, hole, noise).image, plain(image, hole, noise).image)
+
+
+def test_skips_carry_known_pixels_and_nothing_from_under_the_hole() -> None:
+    image, hole = sample(batch=2)
+    net = tiny(sees_hole=True, fusion_scales=2, skips=True)
+    for skip in net.generator.skips:
+        nn.init.normal_(skip.weight, std=0.3)  # type: ignore[arg-type]
+    encoded = net.encode(image, hole)
+    assert [x.shape[-1] for x in encoded.skips] == [4, 8, 16]
+    finest = encoded.skips[-1]
+    assert torch.equal(finest[:, 3:], hole) and (finest[:, :3] * hole == 0).all()
+    noise = torch.randn(2, *net.noise_shape(16, 16))
+    drawn = net.decode(encoded, noise).image
+    other = torch.where(hole > 0, torch.rand(image.shape), image)
+    assert torch.equal(net(other, hole, noise).image, drawn)
+    drawn.mean().backward()  # type: ignore[no-untyped-call]
+    assert all(skip.weight.grad.abs().sum() > 0 for skip in net.generator.skips)  # type: ignore[union-attr, operator]
+    again = net.decode(encoded.twice().rows(slice(2, 4))._replace(prior=encoded.prior), noise).image
+    assert_close(again, drawn)
