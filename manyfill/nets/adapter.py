@@ -38,10 +38,10 @@ class Trunk(Protocol):
     def encode(self, image: Tensor, hole: Tensor) -> Seen:
         """Visible pixels of image (B,3,H,W) in [0,1] to features, level by level."""
 
-    def synthesise(
-        self, encoded: Seen, modulate: Modulation | None = None, *, finest: int = 0
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Pictures in [-1,1] and features of every level, coarse to fine; `modulate` changes those of a level."""
+    def draw_level(
+        self, k: int, x: Tensor, picture: Tensor | None, encoded: Seen, modulate: Modulation | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Features and picture, in [-1,1], of level k from those of level k + 1; `modulate` changes the features."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +53,10 @@ class AdapterConfig:
     latent_level: int = 5  # of the trunk's pyramid: z has 1/32 of the picture's side
     width: int = 96  # channels inside the adapter
     infer_blocks: int = 2  # residual blocks between the features of the visible pixels and the prior
-    modulated: tuple[int, ...] = (2, 3, 4, 5, 6)  # levels of the synthesis that hear z
+    modulated: tuple[int, ...] = (4, 5, 6)  # levels of the synthesis that hear z: layout is theirs, detail the trunk's
     scales: int = 4  # output pictures, the finest at full size
-    fusion_scales: int = 3  # how many of the finest end in the fusion block
-    trained_from: int = 1  # the finest level that is drawn in training: what it adds is the trunk's own
+    fusion_scales: int = 1  # how many of the finest end in the fusion block
+    trained_from: int = 1  # the finest level that gradients pass: below it the trunk draws, and fusion alone learns
     alpha_channels: int = 3
     views: bool = True  # fills of other seeds see the photo in other ways, too (views.py), as the trunk has one answer
 
@@ -67,7 +67,7 @@ class AdapterConfig:
         levels = self.trunk.levels
         if not all(0 <= level < levels for level in (*self.modulated, self.latent_level)):
             raise ValueError(f"modulated {self.modulated} and latent_level {self.latent_level}: the trunk has {levels}")
-        if not 0 <= self.trained_from < self.fusion_scales <= self.scales <= levels:
+        if not 1 <= self.fusion_scales <= self.scales <= levels or not 0 <= self.trained_from < self.scales:
             raise ValueError(f"fusion_scales {self.fusion_scales} and scales {self.scales}: expected 1 to {levels}")
 
     @property
@@ -242,7 +242,7 @@ class PluralisticTrunk(nn.Module):
         return self.encode(image, hole), self.posterior(hidden, hole)
 
     def generate(self, z: Tensor, encoded: Encoded) -> list[Prediction]:
-        """Pictures at `scales` levels, coarse to fine, for a latent z (B,latent,h,w); fewer while it is trained."""
+        """Pictures at `scales` levels, coarse to fine, for a latent z (B,latent,h,w)."""
         hole = encoded.hole
 
         def modulate(features: Tensor, level: int) -> Tensor:
@@ -252,18 +252,21 @@ class PluralisticTrunk(nn.Module):
             changed: Tensor = self.modulations[name](features, z, hole)
             return changed
 
-        finest = self.config.trained_from if self.training else 0
         seen = Seen(encoded.skips, encoded.deepest, encoded.masked, hole)
-        drawn, _ = self.trunk.synthesise(seen, modulate, finest=finest)
         photo = continued(encoded.masked, hole)
-        pictures = []
-        for level in reversed(range(finest, self.config.scales)):
-            picture = (drawn[finest - 1 - level].float() + 1) / 2  # (B, 3, H/2^level, W/2^level)
+        x, picture, pictures = seen.deepest, None, []
+        for level in reversed(range(self.config.trunk.levels)):
+            learning = torch.is_grad_enabled() and level >= self.config.trained_from
+            with torch.set_grad_enabled(learning):
+                x, picture = self.trunk.draw_level(level, x, picture, seen, modulate)
+            if level >= self.config.scales:
+                continue
+            drawn = (picture.float() + 1) / 2  # (B, 3, H/2^level, W/2^level)
             if level < self.config.fusion_scales:
-                size = picture.shape[-2:]
-                pictures.append(self.fusion(picture, shrink(photo, *size), shrink(hole, *size)))
+                size = drawn.shape[-2:]
+                pictures.append(self.fusion(drawn, shrink(photo, *size), shrink(hole, *size)))
             else:
-                pictures.append(Prediction(picture))
+                pictures.append(Prediction(drawn))
         return pictures
 
     def decode(self, encoded: Encoded, noise: Tensor | None) -> Prediction:

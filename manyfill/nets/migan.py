@@ -186,27 +186,32 @@ class MIGAN(nn.Module):
             skips.append(skip)
         return Encoded(skips, x, image * known, hole)
 
-    def synthesise(
-        self, encoded: Encoded, modulate: Modulation | None = None, *, finest: int = 0
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Pictures in [-1,1], not clipped, and features of every level down to `finest`, coarse to fine."""
-        x, picture = encoded.deepest, None
-        pictures, features = [], []
-        for k in range(len(self.synthesis) - 1, finest - 1, -1):
-            level = self.synthesis[k]
-            x = level.enter(x, encoded.skips[k])  # type: ignore[operator]
-            if modulate is not None:
-                x = modulate(x, k)
-            x = level.conv2(x)  # type: ignore[operator]
-            drawn = level.to_picture(x)  # type: ignore[operator]
-            picture = drawn if picture is None else drawn + double(picture)
+    def draw_level(
+        self, k: int, x: Tensor, picture: Tensor | None, encoded: Encoded, modulate: Modulation | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """One level of the synthesis: features and picture of level k + 1 to those of level k, the picture in [-1,1].
+
+        At the deepest level x is `encoded.deepest` and there is no picture yet. Pictures are not clipped.
+        """
+        level = self.synthesis[k]
+        x = level.enter(x, encoded.skips[k])  # type: ignore[operator]
+        if modulate is not None:
+            x = modulate(x, k)
+        x = level.conv2(x)  # type: ignore[operator]
+        drawn: Tensor = level.to_picture(x)  # type: ignore[operator]
+        return x, drawn if picture is None else drawn + double(picture)
+
+    def synthesise(self, encoded: Encoded, modulate: Modulation | None = None) -> list[Tensor]:
+        """Pictures in [-1,1], not clipped, of every level, coarse to fine."""
+        x, picture, pictures = encoded.deepest, None, []
+        for k in reversed(range(len(self.synthesis))):
+            x, picture = self.draw_level(k, x, picture, encoded, modulate)
             pictures.append(picture)
-            features.append(x)
-        return pictures, features
+        return pictures
 
     def decode(self, encoded: Encoded, noise: Tensor | None = None) -> Prediction:
         """The one fill; noise is ignored."""
-        pictures, _ = self.synthesise(encoded)
+        pictures = self.synthesise(encoded)
         coarse = tuple(_to_unit(picture) for picture in pictures[-4:-1])
         return Prediction(_to_unit(pictures[-1]), scales=coarse)
 
