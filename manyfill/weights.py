@@ -103,6 +103,8 @@ def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Wei
         _fill(module, states.pop(prefix), path)
         module.to(device).eval().requires_grad_(False)
     net, critic = found["net."], found.get("critic.")
+    if isinstance(net, PluralisticTrunk):
+        net.trunk_sha256 = metadata.get("trunk_sha256", "")
     return Weights(cast(CompletionNet, net), cast("Critic | None", critic), metadata, sha256_of(path), path)
 
 
