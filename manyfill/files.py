@@ -161,15 +161,19 @@ class Parcel:
         self._waiting.clear()
 
 
-def append(path: Path, line: str) -> None:
-    """Add a line to a text file, through to the disk; one that a crash has torn is ended first. Raises CannotWrite."""
+def append(path: Path, line: str, *, sync: bool = True) -> None:
+    """Add a line to a text file; one that a crash has torn is ended first. Raises CannotWrite.
+
+    With `sync` it is on the disk when this returns, else it outlives this process, but maybe not a power cut.
+    """
     with in_words(path), open(path, "a+b") as file:
         if file.tell():
             file.seek(-1, os.SEEK_END)
             line = line if file.read(1) == b"\n" else "\n" + line
         file.write(line.encode() + b"\n")
         file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            os.fsync(file.fileno())
 
 
 @contextmanager

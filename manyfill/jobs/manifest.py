@@ -37,43 +37,47 @@ class Manifest:
 
     def __init__(self, out: Path, key: str) -> None:
         self.out, self.key, self.path = out, key, out / MANIFEST
-        self.last: dict[str, dict[str, Any]] = {}  # by photo
-        self.wrote: dict[str, dict[str, Stamp]] = {}  # by photo: path inside `out` -> the file as it was written
+        self._last: dict[str, bytes] = {}  # by photo: its last line, which is read when it is asked for
+        self._done: dict[str, bytes] = {}  # by photo: its last line that says "done"
         try:
-            lines = files.read(self.path).data.decode("utf-8", errors="replace").splitlines()
+            with files.open_regular(self.path) as lines:
+                for line in lines:
+                    self._learn(line)
         except FileNotFoundError:
-            lines = []
+            return
         except OSError as error:
             raise CannotRead(f"{self.path} cannot be read: {error.strerror or error}.") from None
-        for line in lines:
-            try:
-                self._learn(json.loads(line))
-            except (ValueError, TypeError, KeyError, AttributeError):
-                log.debug("passed over a damaged line of %s", self.path)
+
+    def last(self, name: str) -> dict[str, Any]:
+        """What was last said of a photo; nothing where it is not known."""
+        return dict(json.loads(self._last.get(name, b"{}")))
 
     def has(self, task: Task) -> bool:
         """Whether this very photo with this very mask was done with the same options, and its files are as written."""
-        entry = self.last.get(task.name)
-        if entry is None or entry.get("status") != "done" or entry.get("key") != self.key:
+        entry = self.last(task.name)
+        if entry.get("status") != "done" or entry.get("key") != self.key:
             return False
         try:
-            stamps = self.wrote.get(task.name)
-            if stamps is None:  # earlier versions noted names alone
+            if isinstance(entry["files"], list):  # earlier versions noted names alone
                 whole = all((self.out / name).is_file() for name in entry["files"])
             else:
-                whole = all(stamp.fits(self.out / name) for name, stamp in stamps.items())
+                whole = all(Stamp(**stamp).fits(self.out / name) for name, stamp in entry["files"].items())
             pairs = ((task.photo, entry["photo_is"]), (task.mask, entry["mask_is"]))
             return whole and all(_unchanged(path, record) for path, record in pairs)
-        except (KeyError, TypeError):  # a line that somebody edited
+        except (KeyError, TypeError, AttributeError):  # a line that somebody edited
             return False
 
     def earlier(self, task: Task) -> dict[str, Stamp]:
         """The files that were written for a photo when it was last done, by their names."""
-        return {Path(name).name: stamp for name, stamp in self.wrote.get(task.name, {}).items()}
+        try:
+            written = json.loads(self._done[task.name])["files"]
+            return {Path(name).name: Stamp(**stamp) for name, stamp in written.items()}
+        except (KeyError, TypeError, AttributeError):  # never done, by an earlier version, or edited
+            return {}
 
     def begin(self, task: Task) -> None:
-        """Note that a photo is handed out."""
-        self._append({"photo": task.name, "status": "begun", "key": self.key})
+        """Note that a photo is handed out; should a power cut take the line, its files' checksums tell the same."""
+        self._append({"photo": task.name, "status": "begun", "key": self.key}, sync=False)
 
     def note(self, task: Task | None, fate: Done | Failed) -> None:
         """Note what came of a photo."""
@@ -93,14 +97,19 @@ class Manifest:
                 }
             )
 
-    def _append(self, entry: dict[str, Any]) -> None:
-        files.append(self.path, json_text(entry))
-        self._learn(entry)
+    def _append(self, entry: dict[str, Any], *, sync: bool = True) -> None:
+        line = json_text(entry)
+        files.append(self.path, line, sync=sync)
+        self._learn(line.encode())
 
-    def _learn(self, entry: dict[str, Any]) -> None:
-        self.last[entry["photo"]] = entry
-        if entry.get("status") == "done" and isinstance(entry["files"], dict):
-            self.wrote[entry["photo"]] = {name: Stamp(**stamp) for name, stamp in entry["files"].items()}
+    def _learn(self, line: bytes) -> None:
+        try:
+            entry = json.loads(line)
+            self._last[entry["photo"]] = line
+            if entry["status"] == "done":
+                self._done[entry["photo"]] = line
+        except (ValueError, TypeError, KeyError):
+            log.debug("passed over a damaged line of %s", self.path)
 
 
 def _unchanged(path: Path | None, known: Mapping[str, Any] | None) -> bool:

@@ -61,7 +61,7 @@ def test_a_damaged_manifest_costs_work_and_nothing_else(tmp_path: Path) -> None:
     task = Task("a.png", write_photo(tmp_path / "a.png"), None, Target(tmp_path, "a"))
     assert not manifest.has(task)
     manifest.note(None, Failed("b.png", "why"))
-    assert Manifest(tmp_path, "k").last["b.png"]["error"] == "why"
+    assert Manifest(tmp_path, "k").last("b.png")["error"] == "why"
 
 
 @pytest.mark.parametrize("harm", ["empty", "cut", "other content, same size", "a link", "gone", "sidecar cut"])
