@@ -25,10 +25,11 @@ PNG_LEVEL = 4  # zlib: as small as Pillow's default of 6 on photos and a quarter
 METRE = 0.0254  # of an inch, for PNG's pixels per metre
 # PNG chunks, other than those with a Photo field of their own, that say how the colours are meant or carry text.
 PNG_KEPT = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"tEXt", b"zTXt", b"iTXt")
-PNG_PROFILES = (
-    b"XML:com.adobe.xmp\0",
-    b"Raw profile type ",
-)  # texts that hold XMP, EXIF or ICC: fields of their own
+XMP_TEXT, RAW_TEXTS = b"XML:com.adobe.xmp\0", (b"zTXt", b"tEXt")
+EXIF_TEXTS = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
+PNG_PROFILES = (XMP_TEXT, b"Raw profile type ")  # texts that hold XMP, EXIF or ICC: fields of their own
+PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+PLAIN = {*PIXELS, b"pHYs", b"gAMA", b"cHRM", b"sRGB", b"tIME", b"sBIT"}  # and what is as short as these
 MAX_CHUNKS, BYTES_A_CHUNK = 10_000, 256  # more than so many, and of fewer bytes each: no encoder writes such a file
 MAX_INFLATED = 16 << 20  # bytes of a colour profile, of XMP, of EXIF
 
@@ -45,6 +46,8 @@ def read_png(data: bytes, name: str, max_pixels: int) -> Decoded:
         elif chunk not in (b"IDAT", b"fdAT", b"IEND"):
             around.append((chunk, bytes(content)))
     refuse_several(name, frames)
+    if not {chunk for chunk, _ in around} <= PLAIN:
+        data = _pixels_alone(data)
     decoded = Decoded(array=imagecodecs.png_decode(data), format="png")  # to grey, RGB or either with alpha
     if decoded.array.shape[:2] != (height, width) or (bits == 16) != (decoded.array.dtype == np.uint16):
         raise ValueError("it was not decoded at its size and depth")
@@ -52,6 +55,12 @@ def read_png(data: bytes, name: str, max_pixels: int) -> Decoded:
         decoded.notes.append(ONE_BIT)
     _tell(decoded, around)
     return decoded
+
+
+def _pixels_alone(data: bytes) -> bytes:
+    """The file without what is told about the photo: libpng would inflate each text and profile."""
+    chunks = ((chunk, content) for chunk, content in png_chunks(memoryview(data)) if chunk in PIXELS)
+    return b"".join((PNG_SIGNATURE, *(png_chunk(chunk, content) for chunk, content in chunks)))
 
 
 def _tell(decoded: Decoded, around: Sequence[tuple[bytes, bytes]]) -> None:
@@ -71,15 +80,14 @@ def _tell(decoded: Decoded, around: Sequence[tuple[bytes, bytes]]) -> None:
         decoded.icc = _inflated(first[b"iCCP"].partition(b"\0")[2][1:])
         if decoded.icc is None:
             decoded.notes.append("Its colour profile is damaged and was not kept.")
-    for chunk, content in around:
-        if chunk == b"iTXt" and content.startswith(PNG_PROFILES[0]) and decoded.xmp is None:
-            body = content[len(PNG_PROFILES[0]) :]
-            text = body[2:].split(b"\0", 2)[-1]
-            decoded.xmp = _inflated(text) if body[:1] == b"\1" else text
-        elif chunk in (b"zTXt", b"tEXt") and content.startswith(PNG_PROFILES[1]) and decoded.exif is None:
-            kind, _, text = content[len(PNG_PROFILES[1]) :].partition(b"\0")
-            if kind in (b"exif", b"APP1"):
-                decoded.exif = _hexadecimal(text if chunk == b"tEXt" else _inflated(text[1:]) or b"")
+    # The first text of each kind alone: each may be inflated to its limit.
+    for content in [content for chunk, content in around if chunk == b"iTXt" and content.startswith(XMP_TEXT)][:1]:
+        body = content[len(XMP_TEXT) :]
+        text = body[2:].split(b"\0", 2)[-1]
+        decoded.xmp = _inflated(text) if body[:1] == b"\1" else text
+    for chunk, content in [each for each in around if each[0] in RAW_TEXTS and each[1].startswith(EXIF_TEXTS)][:1]:
+        text = content.partition(b"\0")[2]
+        decoded.exif = decoded.exif or _hexadecimal(text if chunk == b"tEXt" else _inflated(text[1:]) or b"")
 
 
 def _hexadecimal(text: bytes) -> bytes | None:

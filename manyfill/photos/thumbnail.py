@@ -28,7 +28,7 @@ def exif_with_thumbnail(photo: Photo, lay: Lay | None) -> bytes | None:
         place, room = small.number(tags.THUMBNAIL_OFFSET, 0), small.number(tags.THUMBNAIL_SIZE, 0)
     except (ValueError, struct.error):
         return photo.exif
-    if not 0 < place <= place + room <= len(photo.exif) or any(photo.exif[place : place + room]):
+    if not 0 < place <= place + room <= len(photo.exif) or photo.exif.count(0, place, place + room) < room:
         return photo.exif  # another block than the one that was read: nothing in it is ours to change
     picture = _reduced(photo, lay)
     for quality in QUALITIES:

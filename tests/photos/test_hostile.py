@@ -309,6 +309,16 @@ def test_one_long_chunk_of_pixels_is_read_in_a_time_of_its_length(tmp_path: Path
     assert done.stdout.startswith("read: 4000 3000"), done.stderr
 
 
+def test_of_many_compressed_texts_one_is_inflated(tmp_path: Path) -> None:
+    packed = zlib.compress(bytes(15 << 20), 9)
+    for name, content in (
+        (b"zTXt", b"Raw profile type exif\0\0" + packed),
+        (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + packed[:-2]),
+        (b"iCCP", b"a profile\0\0" + packed[:-2]),
+    ):
+        assert answered(with_chunks(*[(name, content)] * 2000), tmp_path).startswith("read: 3 2")
+
+
 @pytest.mark.parametrize("name", [b"iCCP", b"iTXt", b"zTXt"])
 def test_compressed_texts_and_profiles_are_not_inflated_without_end(name: bytes, tmp_path: Path) -> None:
     packed = zlib.compress(bytes(1 << 29), 1)
