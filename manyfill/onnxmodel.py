@@ -81,6 +81,7 @@ class OnnxModel:
         if not path.is_file():
             raise BadWeights(f"there is no model file {path}.")
         self.path, self.name = path, name or path.stem
+        self.sizes: set[tuple[int, int]] = set()  # drawn so far: a runtime keeps memory for each
         self.sha256 = sha256_of(path)
         kinds = _runners(path, engine)
         for number, kind in enumerate(kinds, start=1):
@@ -103,6 +104,7 @@ class OnnxModel:
         network is shown smaller pictures with their mirror image around them.
         """
         height, width = image.shape[-2:]
+        self.sizes.add((height, width))
         frame = _Frame(height, width, self.signature.side)
         image, hole = frame.put(image), frame.put(hole)
         pixels = image[0].permute(1, 2, 0).cpu().numpy().astype(np.float32)

@@ -13,9 +13,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from manyfill import memory
 from manyfill.cli import run
-from manyfill.completer import Completer, Completion, OnnxDrawer
-from manyfill.errors import BadWeights, ManyfillError, UnknownModel
+from manyfill.completer import Completer, Completion, OnnxDrawer, foreign
+from manyfill.errors import BadWeights, ManyfillError, TooLarge, UnknownModel
 from manyfill.evaluation.sources import Filling
 from manyfill.options import FillOptions
 from manyfill.views import view_of
@@ -160,3 +161,13 @@ def test_views_of_a_batch_are_those_of_single_seeds(completer: Completer) -> Non
     options = FillOptions(n=3, seed=5, texture="net", diversity=0.6)
     seeds = [fill.seed for fill in completer.stream(photo, hole, options)]
     assert len({view_of(seed, diversity=0.6) for seed in seeds}) == 3
+
+
+def test_what_the_runtime_takes_is_in_the_estimate_until_it_is_held(kept: Path) -> None:
+    completer = Completer.from_pretrained(onnxfiles.network(kept / "fresh.onnx"))
+    photo = photo_of()
+    assert completer.drawer.takes == 2 * foreign.SIZE_TAKES
+    with pytest.raises(TooLarge, match="would take"):
+        completer.complete(photo, hole_in(photo), max_memory=memory.resident() + foreign.SIZE_TAKES)
+    completer.complete(photo, hole_in(photo), texture="net")
+    assert completer.drawer.takes == foreign.SIZE_TAKES

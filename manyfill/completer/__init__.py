@@ -220,7 +220,15 @@ class Completer:
                 return
         windows = self.drawer.plan(task.hole)
         parts = resolution.plan(task.hole, working_size=texturing.SIDE, multiple=1) if strength > 0 else []
-        at_once = check_memory(task, windows, drawn=drawn, count=count, texture=parts, max_memory=options.max_memory)
+        at_once = check_memory(
+            task,
+            windows,
+            drawn=drawn,
+            count=count,
+            texture=parts,
+            max_memory=options.max_memory,
+            model=self.drawer.takes,
+        )
         with torch.inference_mode():
             drafts = self.drawer.draw(task, windows, seeds, progress, preview)
             scores, thumbnails = [], []

@@ -81,6 +81,7 @@ def check_memory(
     count: int,
     texture: Sequence[Window],
     max_memory: int | None,
+    model: int = 0,
 ) -> int:
     """How many fills may get their texture at once. Raises TooLarge where even one would take more than allowed."""
     most = min(count, torch.get_num_threads(), TEXTURE_PIXELS // max(map(_scaled, texture))) if texture else 1
@@ -88,7 +89,7 @@ def check_memory(
     if ceiling is None:
         return most
     for at_once in range(most, 0, -1):
-        needed = estimate(task, windows, drawn=drawn, count=count, texture=texture, at_once=at_once)
+        needed = estimate(task, windows, drawn=drawn, count=count, texture=texture, at_once=at_once, model=model)
         if needed <= ceiling:
             return at_once
     fills = "A fill" if count == 1 else f"{count} fills"
@@ -107,13 +108,16 @@ def estimate(
     count: int,
     texture: Sequence[Window] = (),
     at_once: int = 1,
+    model: int = 0,
 ) -> float:
     """Bytes that this process will hold at most to fill and to write, beside what it holds: photo, mask, model.
 
-    `texture`: the parts that get texture, in so many fills `at_once`. Compared with what was measured in
+    `texture`: the parts that get texture, in so many fills `at_once`. `model`: bytes that the model takes to run and
+    keeps, above what networks of ours take. Compared with what was measured in
     docs/large_photos.md, by tools/bench_memory.py.
     """
     pixels, depth = task.hole.size, task.photo.pixels.itemsize
+    network = NETWORK + model
     whole = Box(0, 0, *task.hole.shape)
     cores = [window.core.grown(task.band + window.overlap * (len(windows) > 1), whole) for window in windows]
     area = sum(core.height * core.width for core in cores)
@@ -123,14 +127,14 @@ def estimate(
     core = max(core.height * core.width for core in cores)
     part = max((part.box.height * part.box.width for part in texture), default=0)
     small = max(map(_scaled, texture), default=0)
-    drawing = drawn * fill + pixels + (3 * depth + 1) * widest + SEAM_BYTES * min(core, SEAM_PIXELS) + NETWORK
+    drawing = drawn * fill + pixels + (3 * depth + 1) * widest + SEAM_BYTES * min(core, SEAM_PIXELS) + network
     textured = pixels + part + TEXTURE_BYTES * small
     if len(texture) > 1 and part > TEXTURE_PIXELS:  # a copy with what other parts made
         textured += 3 * depth * part
-    texturing = filled + max(at_once * textured, PLANNING * pixels) + NETWORK
+    texturing = filled + max(at_once * textured, PLANNING * pixels) + network
     progressive = task.photo.jpeg is not None and task.photo.jpeg.progressive
     each = PROGRESSIVE if progressive else WRITING[task.photo.format]
-    writing = filled + each * depth * pixels + NETWORK
+    writing = filled + each * depth * pixels + network
     return memory.resident() + max(drawing, texturing if texture else 0, writing)
 
 

@@ -52,6 +52,10 @@ class Drawer(Protocol):
         """Whether there is more than one answer to a hole."""
 
     @property
+    def takes(self) -> int:
+        """Bytes that it has yet to take to run, and then keeps, above `budget.NETWORK`."""
+
+    @property
     def default_texture(self) -> str:
         """What texture "auto" means for it: "photo" or "net"."""
 
@@ -76,6 +80,7 @@ class NetDrawer:
     """A network, and its critic where it has one."""
 
     default_texture = "photo"
+    takes = 0
 
     def __init__(
         self,
@@ -197,6 +202,7 @@ class FillerDrawer:
     """A filler without weights in place of the network; photos are read, ranked, pasted and written as any other."""
 
     critic = None
+    takes = 0
     default_texture = "net"  # what the filler drew; another strength gives its fill texture as it gives a network's
     device = torch.device("cpu")
 

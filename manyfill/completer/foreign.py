@@ -17,6 +17,8 @@ from manyfill.onnxmodel import OnnxModel
 from manyfill.resolution import Bools, Window
 from manyfill.views import draw_through, view_of
 
+SIZE_TAKES = 400 << 20  # bytes: onnxruntime 383 and 400 MiB, OpenVINO 343 and 262 MiB
+
 
 class OnnxDrawer:
     """A model from an ONNX file; each seed sees the hole through another view."""
@@ -43,6 +45,11 @@ class OnnxDrawer:
     def engine(self) -> str:
         """One of `onnxmodel.ENGINES`."""
         return self.model.engine
+
+    @property
+    def takes(self) -> int:
+        """For each of the two sizes of its views that was not drawn yet; measured with MI-GAN, docs/models.md."""
+        return SIZE_TAKES * max(0, 2 - len(self.model.sizes))
 
     def plan(self, hole: Bools) -> list[Window]:
         """Each window as a square of the model's own side, its longer side filled."""
