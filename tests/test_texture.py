@@ -295,3 +295,19 @@ def test_the_coarsest_start_compares_a_bounded_number_of_patches() -> None:
     seconds, grown = map(float, done.stdout.split())
     assert seconds < 60  # some 6 on a quiet core; minutes without the bound
     assert grown < 400  # MiB; 1900 without
+
+
+def test_calm_places_elsewhere_do_not_fill_what_is_lively_all_around() -> None:
+    """A soft guide in the surf is as grey as the sky, and the sky is smoother than any patch of surf."""
+    lively = 0.6 + 0.5 * (blur(noise(200, 220, 7), 0.9) - 0.5)
+    image = lively.astype(np.float32)
+    image[:70] = 0.6
+    hole = box(200, 220, 110, 70, 160, 150)
+    guide = np.where(hole[..., None], np.float32(0.6), image)
+
+    def of_the_sky(search: Search) -> float:
+        return float((run(image, hole, guide, search=search).sources[hole] < 70 * 220).mean())
+
+    paid, free = of_the_sky(SEARCH), of_the_sky(Search(calm=0.0))
+    assert paid < 0.5 * free, (paid, free)
+    assert free > 0.3, "the scene is too easy"

@@ -9,11 +9,13 @@ import cv2
 import numpy as np
 
 from manyfill.boxes import tight, whole
+from manyfill.seams import hang
 from manyfill.texture.guide import Hint
 from manyfill.texture.kernels import AREA, CHANNELS, PATCH, RADIUS, gather, sweep
 from manyfill.texture.scales import Ints, Level, Pixels, blur_known
 from manyfill.texture.search import Search
 
+CALM = 1e-3  # detail of a patch below which it makes no difference
 MISSING = np.array([-0.6, -0.6, -0.6, 0, 0], np.float32)  # a missing pixel where whole patches abound: no colour
 PAIRS = 12_000_000  # of patch and source that the coarsest start compares, about
 LEAST_SOURCES, MOST_SOURCES = 200, 6000  # for each patch
@@ -50,21 +52,33 @@ class Sources:
         share = np.maximum(cv2.blur(known, (PATCH, PATCH)), np.float32(1e-6))
         self.photo = features(np.where(level.hole[..., None], blur_known(level, 2.0), level.image), search.edges)
         self.photo_mean: Pixels = (_mean(level.image) / share[..., None]).astype(np.float32)
-        self.detail: Pixels = np.float32(search.rebate) * _detail(self.photo)
+        detail = _detail(self.photo)
+        self.detail: Pixels = np.float32(search.rebate) * detail
+        self.life: Pixels = np.log(np.maximum(detail, np.float32(CALM))).astype(np.float32)
         self.lack: Pixels = np.zeros((h, w), np.float32)
         if level.scarce:  # what is missing is compared as the blur of what is near, and has its price
             self.lack = np.float32(search.lack * AREA) * (1 - share)
         else:
             self.photo.reshape(h, w, CHANNELS)[level.hole] = MISSING
         price = AREA * 3 * (search.nearness / max(h, w)) ** 2
-        self.settings = np.array([price, search.max_bias, search.bias_price, crop.top, crop.left], np.float32)
+        settings = [price, search.max_bias, search.bias_price, crop.top, crop.left, search.calm]
+        self.settings = np.array(settings, np.float32)
         self.missing = np.ascontiguousarray(level.hole[crop.part])
         deep = cv2.distanceTransform(np.pad(self.missing, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
         self.leeway: Pixels = (deep / search.blur_depth).clip(0, 1).astype(np.float32)
         self.outer: Pixels = (np.float32(search.deeper) ** -np.minimum(deep, 40)).astype(np.float32).ravel()
         near = cv2.dilate(self.missing.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).astype(bool)
+        self.life_wanted = self._life_wanted()
         self.inner = np.flatnonzero(self.missing).astype(np.int32)  # of the crop, flat
         self.rim = np.flatnonzero(near & ~self.missing).astype(np.int32)
+
+    def _life_wanted(self) -> Pixels:
+        """(h,w) of the crop: detail that a source has at least, unless it pays; as around the hole, or `calmer`."""
+        given = self.level.valid[self.crop.part].astype(np.float32)
+        if not given.any():
+            return np.full(given.shape, np.log(np.float32(CALM)), np.float32)
+        life = (self.life[self.crop.part] * given)[..., None].repeat(3, 2)
+        return hang(life, given, 0.0)[..., 0] + np.float32(np.log(self.search.calmer))
 
     @cached_property
     def nearest_usable(self) -> Ints:
@@ -104,8 +118,8 @@ class Matching:
         self.now_mean = _mean(now)
         source, cost = np.full_like(field.source, -1), field.cost.copy()
         source[targets] = field.source[targets]
-        here = (features(now, self.search.edges), self.now_mean, of.leeway, self.told, self.say)
-        there = (of.photo, of.photo_mean, of.detail, of.lack, self.seen)
+        here = (features(now, self.search.edges), self.now_mean, of.leeway, self.told, self.say, of.life_wanted)
+        there = (of.photo, of.photo_mean, of.detail, of.lack, self.seen, of.life)
         stride = 2 if sparse else 1
         corner = (of.crop.top, of.crop.left)
         sweep(here, there, of.settings, source, cost, self.level.usable, targets, corner, stride, reach, sweeps, seed)

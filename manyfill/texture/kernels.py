@@ -20,10 +20,13 @@ SPAN = PATCH * CHANNELS
 @numba.njit(inline="always")
 def _price(here: Any, there: Any, settings: Any, ty: int, tx: int, sy: int, sx: int, limit: float) -> Any:
     """Of copying the patch at (sy, sx) to (ty, tx) of the crop, which lies at settings[3:]; above the limit: a part."""
-    now, now_mean, leeway, told, say = here
-    photo, photo_mean, detail, lack, seen = there
+    now, now_mean, leeway, told, say, life_wanted = here
+    photo, photo_mean, detail, lack, seen, life = there
     down, across = ty + settings[3] - sy, tx + settings[4] - sx
     total = settings[0] * (down * down + across * across) + lack[sy, sx] - leeway[ty, tx] * detail[sy, sx]
+    calmer = life_wanted[ty, tx] - life[sy, sx]
+    if calmer > 0:
+        total += settings[5] * calmer * calmer
     heard = say[ty, tx]
     for c in range(3):
         if heard > 0:
