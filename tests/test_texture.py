@@ -232,7 +232,7 @@ def test_rebate_keeps_detail_that_votes_blur() -> None:
         filled = run(grain, hole, guide, search=search).image
         return float(((filled - blur(filled, 1.5))[hole] ** 2).mean())
 
-    assert detail(SEARCH) > 1.1 * detail(Search(rebate=0.0))
+    assert detail(Search(calm=0.0)) > 1.1 * detail(Search(calm=0.0, rebate=0.0))
 
 
 def furry_disc_behind_stripes() -> tuple[Pixels, NDArray[np.bool_], NDArray[np.bool_]]:
