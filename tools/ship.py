@@ -18,8 +18,8 @@ from manyfill import weights
 from manyfill.zoo import MODELS
 
 DATA = (
-    "931 photos and textures of Debian packages, and 839 of open textbooks and wallpaper sets, each under a free licence "
-    "and named in docs/data/manifest.csv (split train) or docs/data/manifest_more.csv, with credits in credits_more.csv"
+    "931 photos and textures of Debian packages, and 839 of open textbooks and wallpaper sets, each under a free "
+    "licence and named in docs/data/manifest.csv (split train) or manifest_more.csv; credits in credits_more.csv"
 )
 
 
