@@ -229,6 +229,17 @@ _open_fusion = Recipe(
     ema=1000,
     cache_side=640,
 )
+_open_skips = replace(
+    _open_pluralistic_fusion,
+    name="open-skips",
+    source="ours: the flagship with DFNet's skips, no critic; starts from the flagship's weights, which it equals at "
+    "first, best with labels of `manyfill label`",
+    net=replace(_FLAGSHIP, skips=True),
+    objective=_SAMPLING,
+    features_every=1,
+    images=200_000,
+    lr=7e-4,
+)
 _adapter_migan = Recipe(
     name="adapter-migan",
     source="ours: dual path and fusion on MI-GAN, frozen (manyfill fetch migan); see docs/weights.md",
@@ -298,6 +309,7 @@ RECIPES: dict[str, Recipe] = {
         _open_pluralistic_fusion,
         _open_pluralistic,
         _open_fusion,
+        _open_skips,
         _adapter_migan,
         _tiny,
     )
