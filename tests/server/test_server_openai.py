@@ -235,7 +235,7 @@ OPAQUE = file_of(np.dstack([PHOTO, np.full((40, 50), 255, np.uint8)]))
         ({"image": PHOTO_PNG[:200]}, "invalid_image_file", "image", "cut off"),
         ({"image": [PHOTO_PNG, PHOTO_PNG]}, "invalid_value", "image", "2 files"),
         ({"mask": openai.omit}, "invalid_mask", "mask", "Send a mask"),
-        ({"mask": OTHER_SIZE}, "invalid_mask", "mask", "41x50"),
+        ({"mask": OTHER_SIZE}, "invalid_mask", "mask", "50x41"),
         ({"mask": b"rubbish"}, "invalid_mask", "mask", "mask"),
         ({"mask": PHOTO_PNG}, "invalid_mask", "mask", ""),
         ({"mask": file_of(np.zeros((40, 50), np.uint8))}, "invalid_mask", "mask", "marks nothing"),
