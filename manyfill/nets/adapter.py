@@ -121,26 +121,30 @@ class LatentHead(nn.Module):
 
 
 class Modulate(nn.Module):
-    """features * (1 + scale) + shift, both from the features themselves, z and the hole; zero before training."""
+    """features * (1 + scale) + shift, both from the features, the hole, and how far z is from the prior's mean.
+
+    At the mean both are zero, whatever was learned: the trunk's own answer is the most likely one, and z says how
+    others differ from it. Before training they are zero everywhere.
+    """
 
     def __init__(self, channels: int, latent: int, width: int) -> None:
         super().__init__()
         self.see = nn.Conv2d(channels + 1, width, 1)
-        self.hear = nn.Conv2d(latent, width, 3, padding=1)
+        self.hear = nn.Conv2d(latent, width, 3, padding=1, bias=False)
         self.middle = nn.Conv2d(width, width, 3, padding=1)
-        self.leave = nn.Conv2d(width, 2 * channels, 1)
+        self.leave = nn.Conv2d(width, 2 * channels, 1, bias=False)
         nn.init.zeros_(self.leave.weight)
-        assert self.leave.bias is not None
-        nn.init.zeros_(self.leave.bias)
 
-    def forward(self, features: Tensor, z: Tensor, hole: Tensor) -> Tensor:
+    def forward(self, features: Tensor, away: Tensor, hole: Tensor) -> Tensor:
+        """Features (B,C,h,w), z less the prior's mean (B,latent,h',w') and the hole (B,1,H,W) to features."""
         size = features.shape[-2:]
         missing = F.adaptive_avg_pool2d(hole, (size[0], size[1])).to(features.dtype)
-        heard = self.hear(z.to(features.dtype))
+        heard = self.hear(away.to(features.dtype))
         if heard.shape[-2:] != size:
             heard = F.interpolate(heard, size=size, mode="bilinear", align_corners=False)
-        x = F.leaky_relu(self.see(torch.cat([features, missing], 1)) + heard, 0.1)
-        scale, shift = self.leave(F.leaky_relu(self.middle(x), 0.1)).chunk(2, 1)
+        seen = self.see(torch.cat([features, missing], 1))
+        told, untold = (F.leaky_relu(self.middle(F.leaky_relu(x, 0.1)), 0.1) for x in (seen + heard, seen))
+        scale, shift = self.leave(told - untold).chunk(2, 1)
         modulated: Tensor = features * (1 + scale) + shift
         return modulated
 
@@ -244,12 +248,14 @@ class PluralisticTrunk(nn.Module):
     def generate(self, z: Tensor, encoded: Encoded) -> list[Prediction]:
         """Pictures at `scales` levels, coarse to fine, for a latent z (B,latent,h,w)."""
         hole = encoded.hole
+        mean = encoded.prior.mean
+        away = z - (mean if len(mean) == len(z) else torch.cat([mean, mean]))  # both paths' latents: `twice`
 
         def modulate(features: Tensor, level: int) -> Tensor:
             name = str(level)
             if name not in self.modulations:
                 return features
-            changed: Tensor = self.modulations[name](features, z, hole)
+            changed: Tensor = self.modulations[name](features, away, hole)
             return changed
 
         seen = Seen(encoded.skips, encoded.deepest, encoded.masked, hole)

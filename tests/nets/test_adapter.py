@@ -56,6 +56,9 @@ def test_noise_moves_the_fill_once_a_modulation_has_learnt_something() -> None:
     noise = torch.randn(2, *net.noise_shape(32, 32))
     one, again, other = (net.decode(encoded, x).image for x in (noise, noise, -noise))
     assert torch.equal(one, again) and not torch.allclose(one, other, atol=1e-3)
+    mean = net.decode(encoded, None).raw
+    assert mean is not None
+    assert_close(mean, net.trunk(image, hole).image, atol=1e-6, rtol=0)  # the likeliest answer stays the trunk's
     assert isinstance(net, CompletionNet) and net.working_size == 32 and net.multiple == 8
 
 
