@@ -6,13 +6,14 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 STAMPS := .venv/stamps
 
-.PHONY: help demo test lint bench clean bench-serve bench-train
+.PHONY: help demo test lint docs bench clean bench-serve bench-train
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    complete the sample photos that come with the project"
 	@echo "make test    run the tests; some of them: make test PYTEST=\"-k seed\""
 	@echo "make lint    ruff, mypy --strict, direction of imports"
+	@echo "make docs    docs/ as a site, with the Python reference, in site/; fails at a broken link"
 	@echo "make bench-serve    load the server and kill it, five minutes; shorter: make bench-serve BENCH=\"--seconds 10\""
 	@echo "make bench-train    images/s of our training step beside the plain one"
 	@echo "make bench   quality and speed beside the peers, written to docs/benchmarks.md; shorter: BENCH=\"--rounds 1\""
@@ -27,6 +28,9 @@ test: $(STAMPS)/dev
 lint: $(STAMPS)/dev
 	@failed=; for check in "ruff check ." "ruff format --check ." "mypy --strict manyfill" lint-imports; do \
 	  echo "$$check"; $(BIN)/$$check || failed=1; done; [ -z "$$failed" ]
+
+docs: $(STAMPS)/docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "site/index.html"
 
 bench-serve: $(STAMPS)/dev
 	@$(BIN)/python tools/bench_serve.py $(BENCH)
@@ -50,9 +54,10 @@ $(STAMPS)/venv:
 # The demo needs the package alone; tests and linters need everything a developer does.
 $(STAMPS)/demo: WHAT := .
 $(STAMPS)/bench: WHAT := .[bench]
+$(STAMPS)/docs: WHAT := .[docs]
 $(STAMPS)/dev: WHAT := .[dev,train]
 
-$(STAMPS)/demo $(STAMPS)/bench $(STAMPS)/dev: $(STAMPS)/venv pyproject.toml constraints.txt
+$(STAMPS)/demo $(STAMPS)/bench $(STAMPS)/docs $(STAMPS)/dev: $(STAMPS)/venv pyproject.toml constraints.txt
 	@echo "Setting up .venv with $(WHAT), once: one to three minutes ..."
 	@start=$$(date +%s); $(INSTALL) -e '$(WHAT)' && echo "Set up in $$(( $$(date +%s) - start )) s."
 	@if [ "$$CI" = true ]; then $(BIN)/python -c 'import torch; assert torch.version.cuda is None, f"CI wants a CPU torch, not {torch.__version__}"'; fi

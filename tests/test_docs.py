@@ -1,0 +1,78 @@
+"""The documentation site: its navigation, and what its two extensions make of a page and of a field."""
+
+from __future__ import annotations
+
+import importlib.util
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from mkdocs.config import load_config
+
+REPOSITORY = Path(__file__).parent.parent
+DOCS = REPOSITORY / "docs"
+
+
+def leaves(nav: Any) -> Iterator[str]:
+    """The pages that a navigation names, in its order."""
+    if isinstance(nav, str):
+        yield nav
+    else:
+        for part in nav.values() if isinstance(nav, dict) else nav:
+            yield from leaves(part)
+
+
+def tool(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "tools" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_navigation_names_every_page_once_and_no_other() -> None:
+    named = list(leaves(load_config(str(REPOSITORY / "mkdocs.yml"))["nav"]))
+    assert sorted(named) == sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
+
+
+def test_the_first_page_leads_to_every_other() -> None:
+    linked = set(re.findall(r"\]\((\w+\.md)\)", (DOCS / "index.md").read_text(encoding="utf-8")))
+    assert linked == {page.name for page in DOCS.glob("*.md")} - {"index.md"}
+
+
+def test_every_name_of_the_reference_exists() -> None:
+    names = re.findall(r"^::: ([\w.]+)$", (DOCS / "reference.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(names) > 20
+    for name in names:
+        pkgutil.resolve_name(name)
+
+
+def test_a_link_out_of_the_docs_leads_into_the_repository_or_is_text(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.py").touch()
+    replaced = tool("docs_links").replaced
+    page = "See [`a`](../src/a.py#L3), [src](../src), [b](b.md), ![c](../src/a.py) and [gone](../src/gone.py)."
+    kept = "[b](b.md), ![c](../src/a.py) and [gone](../src/gone.py)."  # the strict build fails at the last two
+    assert replaced(page, tmp_path / "docs", tmp_path, "") == f"See `a`, src, {kept}"
+    host = "https://host.example/it"
+    linked = f"See [`a`]({host}/blob/main/src/a.py#L3), [src]({host}/tree/main/src), {kept}"
+    assert replaced(page, tmp_path / "docs", tmp_path, f"{host}/") == linked
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("    n: int = 1  # fills, best first", "fills, best first"),
+        ('    colour: str = "#ff00ff"', ""),
+        ('    colour: str = "#ff00ff"  # of "#rrggbb"', 'of "#rrggbb"'),
+        ("    x = old  # type: ignore[misc]", ""),
+        ("    ),  # the end of a longer one", ""),
+    ],
+)
+def test_a_field_is_described_by_its_comment(line: str, text: str) -> None:
+    assert tool("docs_fields").comment(line) == text
