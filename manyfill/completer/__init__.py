@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -46,6 +46,9 @@ from manyfill.options import MOST_SEED, FillOptions
 from manyfill.photos import Photo
 from manyfill.resolution import Bools, Box, Window
 
+if TYPE_CHECKING:
+    from manyfill.texture.search import Search
+
 __all__ = [
     "Completer", "Completion", "Drawer", "FillerDrawer", "Fills", "NetDrawer", "OnnxDrawer", "Preview", "Progress",
     "read_photo", "spread", "uncertainty",
@@ -55,11 +58,14 @@ SCORED = 4  # windows, those with most of the hole, that a fill's score is the m
 
 
 class Completer:
-    """A drawer, and the way from photos to fills."""
+    """A drawer, and the way from photos to fills.
 
-    def __init__(self, drawer: Drawer) -> None:
+    `search`: how the texture stage looks for patches, for trials; None is as chosen in docs/texture.md.
+    """
+
+    def __init__(self, drawer: Drawer, *, search: Search | None = None) -> None:
         forks.survive()
-        self.drawer = drawer
+        self.drawer, self.search = drawer, search
 
     @classmethod
     def of_net(
@@ -240,7 +246,9 @@ class Completer:
         best = ranking.pick(scores, ranking.distances(thumbnails), count)
         chosen = [(drafts[index], scores[index]) for index in best]
         del drafts  # what was passed over is not kept
-        texture_of = Texturing(task, parts, strength, progress, total=len(chosen)) if parts else None
+        texture_of = None
+        if parts:
+            texture_of = Texturing(task, parts, strength, progress, total=len(chosen), search=self.search)
         for first in range(0, len(chosen), at_once):
             finished = chosen[first : first + at_once]
             if texture_of is not None:

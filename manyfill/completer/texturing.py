@@ -19,6 +19,7 @@ from manyfill.resolution import Bools, Box, Floats, Window
 
 if TYPE_CHECKING:
     from manyfill.texture import Prepared
+    from manyfill.texture.search import Search
 
 SIDE = 512  # least side in pixels of the part of the photo that the stage takes patches from
 
@@ -27,9 +28,17 @@ class Texturing:
     """The texture stage: the photo's own patches, guided by the finished fill; patches are appended to the drafts."""
 
     def __init__(
-        self, task: Task, parts: Sequence[Window], strength: float, progress: Progress | None, *, total: int
+        self,
+        task: Task,
+        parts: Sequence[Window],
+        strength: float,
+        progress: Progress | None,
+        *,
+        total: int,
+        search: Search | None = None,
     ) -> None:
         self.task, self.parts, self.strength, self.progress, self.total = task, parts, strength, progress, total
+        self.search = search
         self.done, self.lock = 0, threading.Lock()
         self.stopped: BaseException | None = None  # what `progress` raised: nobody goes on then
         self.first: Prepared | None = None  # what the fills share of the first part, where nothing is filled yet
@@ -68,6 +77,7 @@ class Texturing:
                 guide,
                 strength=self.strength,
                 seed=seed,
+                search=self.search,
                 prepared=self._prepared(guide, missing, number),
             )
             core = part.core.inside(part.box)
@@ -96,7 +106,7 @@ class Texturing:
 
         with self.preparing:
             if self.first is None:
-                self.first = texture.prepare(guide, missing)
+                self.first = texture.prepare(guide, missing, self.search)
             return self.first
 
     def _tell(self, more: int) -> None:
