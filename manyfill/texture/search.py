@@ -29,7 +29,7 @@ class Search:
     rebate: float = 1.0  # of a source's own detail, off its price: votes blur, and must not favour smooth sources
     blur_depth: float = 4.0  # into the hole, where that is given in full; at the rim votes are sharp: nothing is
     calmer: float = 0.25  # share of the detail around the hole that a source has at least, or it pays
-    calm: float = 0.2  # times the squared logarithm of what it lacks, as of a whole patch's squared differences
+    calm: float = 0.1  # times the squared logarithm of what it lacks, as of a whole patch's squared differences
     whole: float = 0.8  # whole patches are scarce where they are less than this share of those with a known middle
     lack: float = 0.05  # price of a source's missing pixel where whole patches are scarce, as of a squared difference
     # votes
