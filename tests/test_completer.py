@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from manyfill import memory, photos, ranking, resolution, weights
-from manyfill.completer import Completer, Completion, NetDrawer, budget, texturing, uncertainty
+from manyfill import memory, photos, ranking, weights
+from manyfill.completer import Completer, Completion, NetDrawer, budget, joining, texturing, uncertainty
 from manyfill.completer.texturing import Texturing
 from manyfill.errors import BadMask, BadWeights, ManyfillError, TooLarge
 from manyfill.nets import Prediction
@@ -28,6 +28,7 @@ from manyfill.nets.dfnet import DFNet, DFNetConfig
 from manyfill.nets.discriminators import Critic, CriticConfig
 from manyfill.nets.picnet import PICNet, PICNetConfig
 from manyfill.options import FillOptions
+from manyfill.windows import plan, turns
 
 
 class Sketch(nn.Module):
@@ -471,8 +472,8 @@ def seam_between_windows(fill: Completion, working_size: int) -> tuple[float, fl
     """Mean step from pixel to pixel across the borders of windows, and the greatest of those 1 to 8 pixels aside."""
     hole = fill.hole
     owner = np.full(hole.shape, -1)
-    windows = resolution.plan(hole, working_size=working_size, multiple=1)
-    for number, turn in enumerate(resolution.turns(windows, hole)):
+    windows = plan(hole, working_size=working_size, multiple=1)
+    for number, turn in enumerate(turns(windows, hole)):
         owner[turn.box.part][turn.own] = number
     values = fill.photo.pixels.mean(-1) / np.iinfo(fill.photo.pixels.dtype).max
     inside = hole[:, 1:] & hole[:, :-1]
@@ -549,7 +550,7 @@ def test_a_seam_is_closed_at_a_smaller_scale_too(monkeypatch: pytest.MonkeyPatch
     (fine,) = complete(NETS[name], pixels, LARGE_HOLE)
     monkeypatch.setattr(budget, "SEAM_PIXELS", 9000)
     (coarse,) = complete(NETS[name], pixels, LARGE_HOLE)
-    monkeypatch.setattr(resolution, "close_seam", lambda fill, *_, **__: fill)
+    monkeypatch.setattr(joining, "close_seam", lambda fill, *_, **__: fill)
     (open_,) = complete(NETS[name], pixels, LARGE_HOLE)
     jumps = [
         -ranking.seam_score((fill.photo.pixels / 255).astype(np.float32), LARGE_HOLE) for fill in (fine, coarse, open_)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from manyfill import masks, photos, resolution, sheet
+from manyfill import masks, photos, sheet
+from manyfill.boxes import Box
 from manyfill.comparison import scores
 from manyfill.completer import Completer, NetDrawer
 from manyfill.errors import ManyfillError
@@ -21,6 +22,8 @@ from manyfill.nets import CompletionNet
 from manyfill.nets.dfnet import DFNet
 from manyfill.nets.picnet import PICNet
 from manyfill.objectives import complete
+from manyfill.scaling import to_net
+from manyfill.windows import plan
 
 Pixels = NDArray[np.uint8]
 Query = tuple[float, float]  # row and column as shares of height and width
@@ -133,8 +136,8 @@ def attention_of_photo(name_or_path: str | Path, photo: Any, mask: Any, query: Q
     if not missing.any():
         raise ManyfillError("the mask marks no hole, so nothing is drawn and nothing is looked at. White = fill.")
     row, column = point_of(missing, query)
-    windows = resolution.plan(missing, working_size=net.working_size, multiple=net.multiple)
-    at = resolution.Box(row, column, 1, 1)
+    windows = plan(missing, working_size=net.working_size, multiple=net.multiple)
+    at = Box(row, column, 1, 1)
     window = next((w for w in windows if missing[row, column] and at.shared(w.core)), None)
     window = window or next((w for w in windows if at.shared(w.box)), None)
     if window is None:
@@ -142,7 +145,7 @@ def attention_of_photo(name_or_path: str | Path, photo: Any, mask: Any, query: Q
             f"the point (row {row}, column {column}) is too far from the hole: the model never sees it. Query a point "
             "in the hole or near it."
         )
-    image, hole = resolution.to_net(source.pixels[window.box.part], missing[window.box.part], window)
+    image, hole = to_net(source.pixels[window.box.part], missing[window.box.part], window)
     inner, offset = window.inner, window.offset
     near = at.inside(window.box)
     there = [

@@ -26,7 +26,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from manyfill import engines, fetchables, forks, masks, ranking, resolution, weights, zoo
+from manyfill import engines, fetchables, forks, masks, ranking, weights, zoo
+from manyfill.boxes import Bools, Box
 from manyfill.completer import texturing
 from manyfill.completer.budget import check_memory, check_mending, read_photo
 from manyfill.completer.completion import Completion, Draft, Patch, spread, thumbnail, uncertainty
@@ -44,7 +45,8 @@ from manyfill.nets import CompletionNet
 from manyfill.onnxmodel import OnnxModel
 from manyfill.options import MOST_SEED, FillOptions
 from manyfill.photos import Photo
-from manyfill.resolution import Bools, Box, Window
+from manyfill.scaling import to_net
+from manyfill.windows import Window, plan
 
 if TYPE_CHECKING:
     from manyfill.texture.search import Search
@@ -225,7 +227,7 @@ class Completer:
                 yield from self._mended(source, hole, options.seed, mended, progress, preview)
                 return
         windows = self.drawer.plan(task.hole)
-        parts = resolution.plan(task.hole, working_size=texturing.SIDE, multiple=1) if strength > 0 else []
+        parts = plan(task.hole, working_size=texturing.SIDE, multiple=1) if strength > 0 else []
         at_once = check_memory(
             task,
             windows,
@@ -282,7 +284,7 @@ class Completer:
             window = windows[index]
             if self.drawer.critic is not None:
                 view = draft.look(task.photo.pixels, window.box)
-                image, _ = resolution.to_net(view, np.zeros(view.shape[:2], bool), window)
+                image, _ = to_net(view, np.zeros(view.shape[:2], bool), window)
                 score = ranking.critic_score(self.drawer.critic, image.to(self.device))
             else:
                 box = window.core.grown(MARGIN, Box(0, 0, *task.hole.shape))

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from manyfill import memory, photos
+from manyfill.boxes import Box
 from manyfill.completer.task import Task
 from manyfill.errors import TooLarge
 from manyfill.photos import Photo
-from manyfill.resolution import Box, Window
+from manyfill.windows import Window
 
 MENDING = 12  # bytes a pixel of the photo to find and fill what has a plain answer, beside its pixels
 MENDING_TABLES = 48 << 20  # and bytes that do not go with its size: tiles, machine code

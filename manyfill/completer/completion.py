@@ -12,12 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from manyfill import photos, ranking, resolution
+from manyfill import photos, ranking
+from manyfill.boxes import Bools, Box, tight
 from manyfill.completer import budget
 from manyfill.completer.task import Task, as_float
 from manyfill.errors import ManyfillError
 from manyfill.photos import Photo
-from manyfill.resolution import Bools, Box, Floats, Window
+from manyfill.seams import Floats
+from manyfill.windows import Window
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -134,7 +136,7 @@ def uncertainty(completions: Sequence[Completion]) -> NDArray[np.float32]:
         raise ManyfillError("uncertainty needs the fills of one photo, and at least two of them to show anything.")
     hole = completions[0].hole
     found = np.zeros(hole.shape, np.float32)
-    box = resolution.tight(hole, Box(0, 0, *hole.shape))
+    box = tight(hole, Box(0, 0, *hole.shape))
     for tile in () if box is None else box.tiles(budget.TILE):
         found[tile.part] = spread(completions, tile)
     return found

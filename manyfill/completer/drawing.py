@@ -11,15 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from manyfill import engines, resolution
+from manyfill import engines
+from manyfill.boxes import Bools, Box
 from manyfill.completer.completion import Draft, Patch, unfinished
 from manyfill.completer.joining import finish, show_scales
 from manyfill.completer.task import Noise, Preview, Progress, Task, as_float, derive_seed
 from manyfill.errors import BadWeights, ManyfillError
 from manyfill.fillers import Filler
 from manyfill.nets import CompletionNet, Prediction
-from manyfill.resolution import Bools, Box, Floats, Window
+from manyfill.scaling import from_net, to_net
+from manyfill.seams import Floats
 from manyfill.views import PLAIN, View, draw_through, view_of
+from manyfill.windows import Window, plan, turns
 
 FILLER_SIDE = 1024  # least side in pixels of the part of the photo that a filler without a network is shown
 
@@ -109,7 +112,7 @@ class NetDrawer:
 
     def plan(self, hole: Bools) -> list[Window]:
         """As large as the network works at, more of the photo at a smaller scale for large holes."""
-        return resolution.plan(hole, working_size=self.net.working_size, multiple=self.net.multiple)
+        return plan(hole, working_size=self.net.working_size, multiple=self.net.multiple)
 
     def draw(
         self,
@@ -122,7 +125,7 @@ class NetDrawer:
         """Every fill, window by window; a window that no earlier one reaches into is encoded once for all fills."""
         drafts = [Draft(seed) for seed in seeds]
         total = len(windows) * len(drafts)
-        for number, turn in enumerate(resolution.turns(windows, task.hole, task.blind)):
+        for number, turn in enumerate(turns(windows, task.hole, task.blind)):
             window = turn.window
             shared = not drafts[0].touches(window.box)
             encoded = None
@@ -133,7 +136,7 @@ class NetDrawer:
                 noise = self._noise(window, draft.seed, number, task.noise)
                 asked = self._view(draft.seed, task.noise)
                 if index == 0 or not shared:
-                    image, hole = (x.to(self.device) for x in resolution.to_net(view, turn.missing, window))
+                    image, hole = (x.to(self.device) for x in to_net(view, turn.missing, window))
                     encoded = None
                 if asked == PLAIN:
                     encoded = self.net.encode(image, hole) if encoded is None else encoded
@@ -160,7 +163,7 @@ class NetDrawer:
 
     def alpha(self, pixels: NDArray[Any], missing: Bools, window: Window) -> Floats | None:
         """The fusion block's alpha (h,w) of the most likely fill of one window's core; None where the net has none."""
-        image, hole = resolution.to_net(pixels, missing, window)
+        image, hole = to_net(pixels, missing, window)
         with torch.inference_mode():
             encoded = self.net.encode(image.to(self.device), hole.to(self.device))
             shape = self.net.noise_shape(*window.padded)
@@ -168,7 +171,7 @@ class NetDrawer:
             prediction = self.net.decode(encoded, noise)
         if prediction.alpha is None:
             return None
-        return np.asarray(resolution.from_net(prediction.alpha, window, window.core).mean(2))
+        return np.asarray(from_net(prediction.alpha, window, window.core).mean(2))
 
     def _noise(self, window: Window, seed: int, number: int, noise: Noise) -> Tensor | None:
         """Drawn on the CPU from the seed and the number of the window, so that device, n and order cannot matter."""
@@ -231,7 +234,7 @@ class FillerDrawer:
 
     def plan(self, hole: Bools) -> list[Window]:
         """The hole's surroundings, at the photo's own pixels: what a fill costs follows the hole, not the photo."""
-        return resolution.plan(hole, working_size=FILLER_SIDE, multiple=1)
+        return plan(hole, working_size=FILLER_SIDE, multiple=1)
 
     def draw(
         self,
@@ -245,7 +248,7 @@ class FillerDrawer:
         if task.band:
             raise ManyfillError(f"'{self.name}' does not blend into the photo around the hole. Leave --band at 0.")
         drafts = [Draft(seed) for seed in seeds]
-        for number, turn in enumerate(resolution.turns(windows, task.hole, task.blind)):
+        for number, turn in enumerate(turns(windows, task.hole, task.blind)):
             window = turn.window
             part = turn.box.inside(window.box).part
             whole = Box(0, 0, turn.box.height, turn.box.width)

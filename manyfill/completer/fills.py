@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from manyfill import photos, resolution, sheet
+from manyfill import photos, sheet
+from manyfill.boxes import Box
 from manyfill.completer.completion import Completion, uncertainty
 
 STRIP = 320  # pixels: width of a fill in a notebook's strip
@@ -137,9 +138,7 @@ class Shown:
         step = max(1, 2**20 // (columns * factor * factor))  # rows of the picture
         for top in range(0, rows, step):
             count = min(step, rows - top)
-            parts.append(
-                self.strip(resolution.Box(box.top + top * factor, box.left, count * factor, columns * factor), factor)
-            )
+            parts.append(self.strip(Box(box.top + top * factor, box.left, count * factor, columns * factor), factor))
         if len(parts) == 1:
             return parts[0]
         whole = Image.new(parts[0].mode, (columns, rows))
@@ -147,7 +146,7 @@ class Shown:
             whole.paste(part, (0, number * step))
         return whole
 
-    def strip(self, box: resolution.Box, factor: int) -> Image.Image:
+    def strip(self, box: Box, factor: int) -> Image.Image:
         """A part whose sides are multiples of the factor, at 1/factor."""
         source = self.completion.source
         alpha = None if source.alpha is None else source.alpha[box.part]

@@ -7,15 +7,16 @@ from dataclasses import replace
 
 import torch
 
-from manyfill import resolution
+from manyfill.boxes import Bools
 from manyfill.completer.completion import Draft, unfinished
 from manyfill.completer.joining import finish
 from manyfill.completer.task import Preview, Progress, Task
 from manyfill.errors import ManyfillError
 from manyfill.nets import Prediction
 from manyfill.onnxmodel import OnnxModel
-from manyfill.resolution import Bools, Window
+from manyfill.scaling import to_net
 from manyfill.views import draw_through, view_of
+from manyfill.windows import Window, plan, turns
 
 SIZE_TAKES = 400 << 20  # bytes: onnxruntime 383 and 400 MiB, OpenVINO 343 and 262 MiB
 
@@ -54,7 +55,7 @@ class OnnxDrawer:
     def plan(self, hole: Bools) -> list[Window]:
         """Each window as a square of the model's own side, its longer side filled."""
         side = self.model.side
-        return [_squared(window, side) for window in resolution.plan(hole, working_size=side, multiple=1)]
+        return [_squared(window, side) for window in plan(hole, working_size=side, multiple=1)]
 
     def draw(
         self,
@@ -71,12 +72,12 @@ class OnnxDrawer:
         noise = task.noise
         views = [view_of(seed, diversity=noise.diversity, near=noise.near, step=noise.step) for seed in seeds]
         total = len(windows) * len(drafts)
-        for number, turn in enumerate(resolution.turns(windows, task.hole, task.blind)):
+        for number, turn in enumerate(turns(windows, task.hole, task.blind)):
             for index, (draft, view) in enumerate(zip(drafts, views, strict=True)):
                 if progress is not None:
                     progress("fill", number * len(drafts) + index, total)
                 seen = draft.look(task.photo.pixels, turn.window.box)
-                image, hole = resolution.to_net(seen, turn.missing, turn.window)
+                image, hole = to_net(seen, turn.missing, turn.window)
                 drawn = draw_through(view, self.model.draw, image, hole)
                 raw = drawn if self.model.meaning.copies else None  # what is copied says nothing of how the rest fits
                 draft.patches.append(finish(task, turn, seen, Prediction(drawn, raw=raw)))

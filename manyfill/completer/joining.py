@@ -12,12 +12,14 @@ import numpy as np
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from manyfill import resolution
+from manyfill.boxes import Bools, Box
 from manyfill.completer import budget
 from manyfill.completer.completion import Draft, Patch, unfinished
 from manyfill.completer.task import Preview, Task, as_float
 from manyfill.nets import Prediction
-from manyfill.resolution import Bools, Box, Floats, Turn
+from manyfill.scaling import enlarge, from_net, shrink, shrink_hole
+from manyfill.seams import Floats, close_seam, continue_outwards
+from manyfill.windows import Turn
 
 MARGIN = 16  # known pixels around a core that its seam is closed against
 
@@ -40,7 +42,7 @@ def finish(task: Task, turn: Turn, view: NDArray[Any], prediction: Prediction) -
             fill[here] = turn.blend(fill[here], seen[here], common.inside(inner))
         if distance is not None:
             ramp = np.clip(1 - distance[at.part] / (task.band + 1), 0, 1)[..., None]
-            share = 1.0 if prediction.alpha is None else resolution.from_net(prediction.alpha, window, tile)
+            share = 1.0 if prediction.alpha is None else from_net(prediction.alpha, window, tile)
             blend = seen + ramp * ramp * (3 - 2 * ramp) * share * (beside - seen)
             fill = np.where(turn.missing[tile.inside(window.box).part][..., None], fill, blend)
         pixels[at.part] = task.to_depth(fill)
@@ -64,40 +66,40 @@ def _joined(
     here = region.inside(window.box).part
     factor = math.ceil((region.height * region.width / budget.SEAM_PIXELS) ** 0.5)
     if factor == 1:
-        seen, gap, fill = as_float(view[here]), missing[here], resolution.from_net(prediction.image, window, region)
+        seen, gap, fill = as_float(view[here]), missing[here], from_net(prediction.image, window, region)
     else:
 
         def drawn_rows(top: int, bottom: int) -> Floats:
             rows = region._replace(top=region.top + top, height=bottom - top)
-            return resolution.from_net(prediction.image, window, rows)
+            return from_net(prediction.image, window, rows)
 
         size = region.height, region.width
-        seen = resolution.shrink(lambda top, bottom: view[here][top:bottom], size, factor)
-        gap = resolution.shrink_hole(missing[here], factor)
-        fill = resolution.shrink(drawn_rows, size, factor)
+        seen = shrink(lambda top, bottom: view[here][top:bottom], size, factor)
+        gap = shrink_hole(missing[here], factor)
+        fill = shrink(drawn_rows, size, factor)
     band = -(-task.band // factor)
     if prediction.raw is None:  # the network drew the known pixels too, so it is seen there how far it is off
         wide = _near(gap, band) <= band if band else gap
-        closed = resolution.close_seam(fill, seen, wide)
+        closed = close_seam(fill, seen, wide)
         if factor == 1:
             part = box.inside(region).part
             yield box, closed[part], closed[part]
             return
-        outward = resolution.continue_outwards(closed - fill, wide)
+        outward = continue_outwards(closed - fill, wide)
     else:  # a fused picture copies the known pixels, and `raw` need not fit them: what was drawn is continued outwards
-        continued = resolution.continue_outwards(fill, gap)
-        correction = resolution.close_seam(continued, seen, gap) - continued
-        outward = resolution.continue_outwards(correction, gap, sigma=1 + band / 2)
+        continued = continue_outwards(fill, gap)
+        correction = close_seam(continued, seen, gap) - continued
+        outward = continue_outwards(correction, gap, sigma=1 + band / 2)
         if factor == 1:
             part = box.inside(region).part
-            raw = resolution.from_net(prediction.raw, window, region)
+            raw = from_net(prediction.raw, window, region)
             yield box, (fill + correction)[part], (raw + outward)[part]
             return
     for tile in box.tiles(budget.TILE):
         inside = tile.inside(region)
-        fill = resolution.from_net(prediction.image, window, tile)
-        beside = fill if prediction.raw is None else resolution.from_net(prediction.raw, window, tile)
-        closing = resolution.enlarge(outward, factor, inside)
+        fill = from_net(prediction.image, window, tile)
+        beside = fill if prediction.raw is None else from_net(prediction.raw, window, tile)
+        closing = enlarge(outward, factor, inside)
         yield tile, fill + closing, beside + closing
 
 
@@ -106,7 +108,7 @@ def show_scales(task: Task, turn: Turn, draft: Draft, prediction: Prediction, pr
     size = prediction.image.shape[-2:]
     for step, scale in enumerate(prediction.scales, start=1):
         picture = F.interpolate(scale.float(), size=size, mode="bilinear", align_corners=False)
-        fill = task.to_depth(resolution.from_net(picture, turn.window, turn.box))
+        fill = task.to_depth(from_net(picture, turn.window, turn.box))
         rough = replace(draft, patches=[*draft.patches, Patch(turn.box, fill, turn.own)])
         preview(unfinished(task, rough), step, len(prediction.scales) + 1)
 

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from manyfill.boxes import tight, whole
+from manyfill.boxes import Bools, tight, whole
 from manyfill.photos import Photo
-from manyfill.resolution import Bools, Floats
+from manyfill.seams import Floats
 
 if TYPE_CHECKING:
     from manyfill.completer.completion import Completion

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manyfill import resolution
+from manyfill.boxes import Bools, Box
 from manyfill.completer import budget
 from manyfill.completer.budget import coarser
 from manyfill.completer.completion import Draft
 from manyfill.completer.task import Progress, Task, as_float, derive_seed
-from manyfill.resolution import Bools, Box, Floats, Window
+from manyfill.scaling import carry_detail, enlarge, shrink, shrink_hole
+from manyfill.seams import Floats, fill_smoothly
+from manyfill.windows import Window
 
 if TYPE_CHECKING:
     from manyfill.texture import Prepared
@@ -66,7 +68,7 @@ class Texturing:
             gap = gap.copy()
             unfilled[part.core.part] = False
             factor = coarser(part)
-            missing = resolution.shrink_hole(gap, factor) if factor > 1 else gap
+            missing = shrink_hole(gap, factor) if factor > 1 else gap
             if missing.all():  # nothing to take patches from
                 continue
             guide = self._guide(draft, part.box, factor)
@@ -90,11 +92,9 @@ class Texturing:
             for tile in core.tiles(budget.TILE):
                 here = tile.inside(core).part
                 if own[here].any():
-                    fill = resolution.carry_detail(
-                        pixels, guide, made.image, made.sources, made.confidence, factor, tile
-                    )
+                    fill = carry_detail(pixels, guide, made.image, made.sources, made.confidence, factor, tile)
                     place = tile._replace(top=tile.top + part.box.top, left=tile.left + part.box.left)
-                    confidence = np.clip(resolution.enlarge(made.confidence, factor, tile), 0, 1)
+                    confidence = np.clip(enlarge(made.confidence, factor, tile), 0, 1)
                     draft.repaint(place, task.to_depth(fill), own[here], confidence)
         self._tell(1)
 
@@ -129,11 +129,8 @@ class Texturing:
         def rows(top: int, bottom: int) -> NDArray[Any]:
             return draft.look(task.photo.pixels, Box(box.top + top, box.left, bottom - top, box.width))
 
-        if factor > 1:
-            guide = resolution.shrink(rows, (box.height, box.width), factor)
-        else:
-            guide = as_float(rows(0, box.height))
+        guide = shrink(rows, (box.height, box.width), factor) if factor > 1 else as_float(rows(0, box.height))
         if task.blind is None:
             return guide
         blind = task.blind[box.part]
-        return resolution.fill_smoothly(guide, resolution.shrink_hole(blind, factor) if factor > 1 else blind)
+        return fill_smoothly(guide, shrink_hole(blind, factor) if factor > 1 else blind)

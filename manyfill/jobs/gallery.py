@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from manyfill import photos, resolution, sheet
+from manyfill import photos, sheet
+from manyfill.boxes import Box, tight
 from manyfill.completer import Completion, spread
 from manyfill.completer.fills import Shown
 from manyfill.jobs.records import Sidecar
@@ -47,7 +48,7 @@ def heat_map(photo: photos.Photo, completions: Sequence[Completion]) -> Iterator
     before = _before(photo, completions[0].hole)
 
     def lay(rows: NDArray[Any], top: int) -> None:
-        box = resolution.Box(top, 0, *rows.shape[:2])
+        box = Box(top, 0, *rows.shape[:2])
         rows[...] = np.asarray(sheet.heat_map(before.strip(box, 1), spread(completions, box)))
 
     paper = np.broadcast_to(np.uint8(0), photo.pixels.shape)
@@ -58,7 +59,7 @@ def heat_map(photo: photos.Photo, completions: Sequence[Completion]) -> Iterator
 class Explained(Shown):
     """A fill coloured by where it comes from."""
 
-    def strip(self, box: resolution.Box, factor: int) -> Image.Image:
+    def strip(self, box: Box, factor: int) -> Image.Image:
         """As of `Shown`; shares and hole are means of the same blocks."""
         drawn = super().strip(box, factor)
         share, hole = self.completion.copied(box), self.completion.hole[box.part].astype(np.float32)
@@ -75,7 +76,7 @@ def _before(photo: photos.Photo, hole: NDArray[np.bool_]) -> Shown:
 def _copied(completion: Completion) -> float:
     """Share of the fill that is the photo's own patches."""
     hole = completion.hole
-    box = resolution.tight(hole, resolution.Box(0, 0, *hole.shape))
+    box = tight(hole, Box(0, 0, *hole.shape))
     if box is None:
         return 0.0
     return sum(float(completion.copied(tile).sum()) for tile in box.tiles(1024)) / float(np.count_nonzero(hole))
