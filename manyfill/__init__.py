@@ -52,6 +52,7 @@ def complete(
     step: float = 0.5,
     texture: str | float = "auto",
     max_memory: int | None = None,
+    strict: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Fills:
     """Complete one photo, the short way: `load` the model and call its `complete`. Best fill first.
@@ -71,6 +72,7 @@ def complete(
         step=step,
         texture=texture,
         max_memory=max_memory,
+        strict=strict,
         progress=progress,
     )
 

@@ -59,8 +59,13 @@ def read_hole(source: Any, *, polarity: str = "white", size: tuple[int, int] | N
     return torch.from_numpy(read_marked(source, polarity=polarity, size=size).astype(np.float32))[None, None]
 
 
-def read_marked(source: Any, *, polarity: str = "white", size: tuple[int, int] | None = None) -> NDArray[np.bool_]:
-    """What `read_hole` reads, as (H,W) bool: a quarter of the memory, which counts for a photo of 48 MP."""
+def read_marked(
+    source: Any, *, polarity: str = "white", size: tuple[int, int] | None = None, strict: bool = False
+) -> NDArray[np.bool_]:
+    """What `read_hole` reads, as (H,W) bool: a quarter of the memory, which counts for a photo of 48 MP.
+
+    `strict`: a file that lacks a small part at its end is refused with BadMask too.
+    """
     colour = parse_colour(polarity) if polarity.startswith("#") else None
     if colour is None and polarity not in ("white", "black", "alpha"):
         raise BadMask(
@@ -68,7 +73,7 @@ def read_marked(source: Any, *, polarity: str = "white", size: tuple[int, int] |
             " (what the hole looks like)."
         )
     name = f"mask {source}" if isinstance(source, str | Path | Content) else "mask"
-    planes, alpha, top = _planes(source, name, polarity)
+    planes, alpha, top = _planes(source, name, polarity, strict=strict)
     height, width = planes.shape[:2]
     if size is not None and (height, width) != tuple(size):
         raise other_size(name, (height, width), (size[0], size[1]))
@@ -114,14 +119,14 @@ def read_marked(source: Any, *, polarity: str = "white", size: tuple[int, int] |
 _Planes = tuple[NDArray[Any], NDArray[Any] | None, int]  # colours (H,W,C), alpha (H,W), the value that stands for 1
 
 
-def _planes(source: Any, name: str, polarity: str) -> _Planes:
+def _planes(source: Any, name: str, polarity: str, *, strict: bool) -> _Planes:
     """Take any mask apart: arrays here, because theirs may be bool or of zeros and ones, the rest by `photos`."""
     if isinstance(source, Tensor):
         return _planes_of_array(source.detach().cpu().numpy(), channels_first=True)
     if isinstance(source, np.ndarray):
         return _planes_of_array(source, channels_first=False)
     try:
-        photo = photos.read(source)
+        photo = photos.read(source, strict=strict)
     except BadImage as error:
         raise BadMask(f"{name} cannot be read: {error}") from error
     top = int(np.iinfo(photo.pixels.dtype).max)

@@ -32,6 +32,7 @@ class FillOptions:
     step: float = 0.5  # how far they go from it: 0, that fill, .. 1, as far as any other
     texture: str | float = "auto"  # how much detail is the photo's own patches: "auto", "net" (0), "photo" (1), 0 .. 1
     max_memory: int | None = None  # bytes that the process may hold; None: half of what is free beside what it holds
+    strict: bool = False  # refuse a photo or mask whose file lacks a small part, rather than note it
 
     def __post_init__(self) -> None:
         """Check each value; numbers of numpy become Python's, so that they can be written as JSON."""
@@ -59,6 +60,8 @@ class FillOptions:
             )
         if self.max_memory is not None and self._whole("max_memory") < 1:
             raise TooLarge(f"max_memory is {self.max_memory}; expected bytes, such as {4 << 30} for 4 GiB.")
+        if not isinstance(self.strict, bool):
+            raise ManyfillError(f"strict is {self.strict!r}; expected True or False.")
         if not isinstance(self.polarity, str) or not (self.polarity.startswith("#") or self.polarity in POLARITIES):
             raise BadMask(
                 f"mask polarity is {self.polarity!r}; expected 'white', 'black', 'alpha' or a colour such as '#ff00ff'"

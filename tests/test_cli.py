@@ -441,6 +441,19 @@ def test_replay_exits_1_and_says_why_where_the_bytes_differ(
     assert "failed: photo_1.png: not the recorded bytes (manyfill 0.0.1 then" in done.err
 
 
+@pytest.mark.parametrize("damaged", ["photo.jpg", "hole.jpg"])
+def test_strict_refuses_what_is_else_filled_with_a_note(here: Path, fill: Callable[..., Outcome], damaged: str) -> None:
+    Image.open("hole.png").save("hole.jpg", quality=95)
+    assert fill("photo.jpg", "--mask", "hole.jpg", "--strict", "-o", "whole.jpg").code == 0
+    Path(damaged).write_bytes(Path(damaged).read_bytes()[:-2])
+    refused = fill("photo.jpg", "--mask", "hole.jpg", "--strict", "-o", "strict.jpg")
+    assert refused.code == 2 and damaged in refused.err and "the file is cut off" in refused.err
+    assert len(refused.err.splitlines()) == 1 and not Path("strict.jpg").exists()
+    filled = fill("photo.jpg", "--mask", "hole.jpg", "-o", "lenient.jpg")
+    assert filled.code == 0 and Path("lenient.jpg").exists()
+    assert ("ends too early" in filled.err) == (damaged == "photo.jpg")
+
+
 # ── the others ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -138,6 +138,12 @@ def complete(
         str | None,
         typer.Option("--max-memory", metavar="SIZE", help="Ceiling, such as 4G or 512M."),
     ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="Refuse a JPEG that lacks a little at its end, photo or mask, rather than fill it, noted."
+        ),
+    ] = False,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -204,6 +210,7 @@ def complete(
         sheet=sheet if sheet is not None else fills > 1 or (inputs.target is not None and inputs.target.numbered),
         uncertainty=uncertainty,
         explain=explain,
+        strict=strict,
     )
     completer, model_file = load(model, device=device, engine=engine)
     show = Reporter(json_lines=json_lines, options=options, deterministic=is_deterministic(completer))

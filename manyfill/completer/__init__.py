@@ -148,6 +148,7 @@ class Completer:
         step: float = FillOptions.step,
         texture: str | float = FillOptions.texture,
         max_memory: int | None = FillOptions.max_memory,
+        strict: bool = FillOptions.strict,
         progress: Progress | None = None,
     ) -> Fills:
         """Fill the hole that the mask marks, n times, best first.
@@ -164,9 +165,11 @@ class Completer:
         how far they go from it: 0 is that fill, 1 as far as any other. `texture`: "auto", "net", "photo" or 0..1, how
         much of the detail comes from the photo's own patches. `max_memory`: bytes that the process may hold, default
         half of what is free beside what it holds; raises TooLarge beforehand where filling and writing would take more;
-        it changes no picture. `progress(stage, done, total)` is called with the stages "fill", "rank" and "texture",
-        one call at a time, the last ones from the threads in which several fills get their texture at once. What it
-        raises stops the work within one step of a stage and comes out here; the completer can be used again.
+        it changes no picture. `strict`: a JPEG that lacks a little at its end, as photo or as mask, raises BadImage or
+        BadMask rather than being filled with a note. `progress(stage, done, total)` is called with the stages "fill",
+        "rank" and "texture", one call at a time, the last ones from the threads in which several fills get their
+        texture at once. What it raises stops the work within one step of a stage and comes out here; the completer can
+        be used again.
 
         A completer may be used from several threads at once, each with its own photo: the fills are the same as one
         after another.
@@ -185,6 +188,7 @@ class Completer:
             step=step,
             texture=texture,
             max_memory=max_memory,
+            strict=strict,
         )
         return Fills(self.stream(photo, mask, options, progress=progress))
 
@@ -206,8 +210,9 @@ class Completer:
         strength = options.strength(self.drawer.default_texture)
         if options.near is not None and options.step == 0:
             options = replace(options, n=1, seed=options.near, near=None)
-        source = read_photo(photo, options.max_memory)
-        hole = masks.read_marked(mask, polarity=options.polarity, size=(source.height, source.width))
+        source = read_photo(photo, options.max_memory, strict=options.strict)
+        size = source.height, source.width
+        hole = masks.read_marked(mask, polarity=options.polarity, size=size, strict=options.strict)
         hole = masks.grow_marked(hole, options.grow) if options.grow else hole
         source, hole, blind = see_through(source, hole, fill_transparent=options.polarity == "alpha")
         if not hole.any():

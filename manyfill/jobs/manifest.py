@@ -25,6 +25,8 @@ def fingerprint(options: Options, model_sha256: str) -> str:
     named = asdict(options)
     if options.near is None:  # as before these two were options: folders begun then go on
         del named["near"], named["step"]
+    if not options.strict:  # likewise; a strict job looks again at what a lenient one filled
+        del named["strict"]
     text = json.dumps({**named, "model": model_sha256}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

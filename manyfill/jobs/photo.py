@@ -46,7 +46,7 @@ def complete_photo(
     """Complete one photo and write its files, each atomically, the sidecar last."""
     start = time.perf_counter()
     content = photos.load(task.photo)
-    photo_is, photo = content.stamp, read_photo(content, options.max_memory)
+    photo_is, photo = content.stamp, read_photo(content, options.max_memory, strict=options.strict)
     del content  # a photo's file can be as large as its pixels
     mask = None if task.mask is None else _load_mask(task.mask)
     outputs = Outputs(task)

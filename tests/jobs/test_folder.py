@@ -243,3 +243,24 @@ def test_by_default_workers_heed_a_containers_limits(tmp_path: Path, monkeypatch
     (tmp_path / "cpu.max").write_text("max 100000\n")
     (tmp_path / "meminfo").write_text("")
     assert default_workers() == 2
+
+
+def test_a_strict_job_refuses_damaged_photos_and_masks_also_where_a_lenient_one_filled_them(
+    completer: Completer, tmp_path: Path
+) -> None:
+    job = small_job(tmp_path, ("photo.jpg", "mask.png", "whole.jpg"))
+    Image.open(tmp_path / "masks/mask.png").save(tmp_path / "masks/mask.jpg")
+    (tmp_path / "masks/mask.png").unlink()
+    for damaged in (tmp_path / "photos/photo.jpg", tmp_path / "masks/mask.jpg"):
+        damaged.write_bytes(damaged.read_bytes()[:-2])
+    assert [type(fate) for fate in fates(completer, job)] == [Done] * 3
+    strict = dataclasses.replace(job, options=dataclasses.replace(job.options, strict=True))
+    before = files_in(job.out)
+    seen = {fate.name: fate for fate in fates(completer, strict)}
+    for name, what in (("photo.jpg", "photo.jpg"), ("mask.png", "mask.jpg")):
+        failed = seen[name]
+        assert isinstance(failed, Failed) and what in failed.error and "the file is cut off" in failed.error
+    assert isinstance(seen["whole.jpg"], Done)
+    changed = {name for name, data in files_in(job.out).items() if before.get(name) != data}
+    assert changed <= {"manifest.jsonl", "whole.json"}  # its options say strict
+    assert [type(fate) for fate in fates(completer, strict)].count(Skipped) == 1

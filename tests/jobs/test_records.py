@@ -95,7 +95,7 @@ def test_a_sidecar_of_before_nearness_was_an_option_reads_and_replays(completer:
     done = complete_photo(completer, one(tmp_path), Options(n=2, texture="net", sheet=False))
     path = tmp_path / "out/photo.json"
     raw = json.loads(path.read_text())
-    del raw["options"]["near"], raw["options"]["step"]
+    del raw["options"]["near"], raw["options"]["step"], raw["options"]["strict"]
     path.write_text(json.dumps(raw))
     task = replace(one(tmp_path), target=Target(tmp_path / "again", "photo"))
     again, differing = replay(completer, Sidecar.read(path), task)
@@ -113,3 +113,4 @@ def test_fills_near_another_replay_too(completer: Completer, tmp_path: Path) -> 
 def test_a_folder_begun_before_nearness_was_an_option_goes_on() -> None:
     assert fingerprint(Options(), "0" * 64) == "6959a30c7585dd13"
     assert len({fingerprint(Options(near=near), "0" * 64) for near in (None, 0, 1)}) == 3
+    assert fingerprint(Options(strict=True), "0" * 64) != fingerprint(Options(), "0" * 64)
