@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import re
@@ -475,6 +476,45 @@ def test_masks_are_white_where_filled_and_each_is_drawn_again_by_its_seed(
     }
 
 
+def test_masks_spares_what_it_did_not_write(here: Path, manyfill: Callable[..., Outcome]) -> None:
+    args = ("masks", "--kind", "box", "--count", 2, "--size", 32, "-o", "out")
+    Path("out").mkdir()
+    Path("out/manifest.csv").write_text("mine")
+    refused = manyfill(*args)
+    assert refused.code == 2 and "manifest.csv is there already" in refused.err and "--force" in refused.err
+    assert names_in(here / "out") == {"manifest.csv"} and Path("out/manifest.csv").read_text() == "mine"
+    Path("out/manifest.csv").unlink()
+    Path("out/box_0001.png").write_bytes(b"mine")
+    refused = manyfill(*args)
+    assert refused.code == 2 and "box_0001.png is there already" in refused.err
+    assert names_in(here / "out") == {"box_0001.png"} and Path("out/box_0001.png").read_bytes() == b"mine"
+    assert manyfill(*args, "--force").code == 0 and Path("out/box_0001.png").read_bytes()[:4] == b"\x89PNG"
+
+    assert manyfill(*args, "--seed", 9).code == 0  # its own, of another seed
+    Path("out/box_0000.png").write_bytes(b"painted on")
+    assert manyfill(*args).code == 2 and Path("out/box_0000.png").read_bytes() == b"painted on"
+    Path("out/box_0000.png").unlink()
+    Path("out/box_0000.png").symlink_to(here / "hole.png")
+    assert manyfill(*args).code == 2 and Path("out/box_0000.png").is_symlink()
+
+
+def test_masks_of_several_runs_share_a_folder_and_its_manifest(here: Path, manyfill: Callable[..., Outcome]) -> None:
+    for kind, seed in (("box", 3), ("thin", 4), ("box", 5)):
+        assert manyfill("masks", "--kind", kind, "--size", 32, "-o", "out", "--seed", seed).code == 0
+    rows = list(csv.DictReader(Path("out/manifest.csv").read_text().splitlines()))
+    assert [(row["file"], row["seed"]) for row in rows] == [("box_0000.png", "5"), ("thin_0000.png", "4")]
+    for row in rows:
+        assert hashlib.sha256(Path("out", row["file"]).read_bytes()).hexdigest() == row["sha256"]
+
+
+def test_a_killed_run_of_masks_is_made_again(here: Path, manyfill: Callable[..., Outcome]) -> None:
+    args = ("masks", "--kind", "box", "--count", 2, "--size", 32, "-o", "out")
+    assert manyfill(*args).code == 0
+    Path("out/manifest.csv").unlink()  # it is written last
+    Path("out/box_0001.png").unlink()
+    assert manyfill(*args).code == 0 and len(names_in(here / "out")) == 3
+
+
 def test_the_help_of_masks_names_every_kind(manyfill: Callable[..., Outcome]) -> None:
     text = manyfill("masks", "--help").out.replace("\n", " ")
     assert not [kind for kind in masks.KINDS if kind not in text and not kind.startswith("bin")]
@@ -569,6 +609,16 @@ def test_import_names_the_tensor_that_is_missing(here: Path, manyfill: Callable[
     assert done.err.startswith("error: ") and len(done.err.splitlines()) == 1
     assert "missing block0.conv1.module.weight_bar" in done.err
     assert not Path("mine.safetensors").exists()
+
+
+def test_import_spares_a_file_that_it_did_not_write(here: Path, manyfill: Callable[..., Outcome]) -> None:
+    torch.save({"nothing.like.it": torch.zeros(1)}, "net.pth")
+    Path("mine.safetensors").write_bytes(b"mine")
+    for args in (("picnet", "--encoder", "net.pth", "--generator", "net.pth"), ("dfnet", "net.pth")):
+        refused = manyfill("import", *args, "-o", "mine.safetensors")
+        assert refused.code == 2 and "mine.safetensors is there already" in refused.err and "--force" in refused.err
+        assert "is there already" not in manyfill("import", *args, "-o", "mine.safetensors", "--force").err
+        assert Path("mine.safetensors").read_bytes() == b"mine"  # the checkpoint is none
 
 
 def test_train_shows_a_recipe_and_trains_nothing_when_dry(here: Path, manyfill: Callable[..., Outcome]) -> None:

@@ -162,6 +162,18 @@ def test_the_command_writes_the_file_and_says_how_near_it_is(
     assert "must end in .onnx" in capsys.readouterr().err
 
 
+def test_the_command_replaces_its_own_file_and_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "net.onnx"
+    command = ["export", str(saved(tmp_path, CONFIGS["dfnet"])), "-o", str(out)]
+    out.write_bytes(b"mine")
+    assert run(command) == 2 and out.read_bytes() == b"mine"
+    assert "net.onnx is there already" in capsys.readouterr().err
+    assert run([*command, "--force"]) == 0 and out.stat().st_size > 1000
+    assert run(command) == 0
+    out.write_bytes(out.read_bytes() + b"edited")
+    assert run(command) == 2 and out.read_bytes().endswith(b"edited")
+
+
 # ── the pages' examples ───────────────────────────────────────────────────────────────────────────────────────────────
 
 

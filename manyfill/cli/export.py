@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from manyfill import files
 from manyfill.cli import console
 from manyfill.errors import ManyfillError
+from manyfill.jobs import ledger
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -26,6 +28,7 @@ def export(
     opset: Annotated[
         int, typer.Option("--opset", min=14, max=20, metavar="N", help="Version of ONNX's operators.")
     ] = 18,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that manyfill did not write.")] = False,
 ) -> int:
     """Write a model as one ONNX file, for any runtime and for browsers.
 
@@ -34,10 +37,12 @@ def export(
     """
     if out.suffix.lower() != ".onnx":
         raise ManyfillError(f"-o {out} must end in .onnx, so that programs know it for what it is.")
+    ledger.check(out, force=force)
     with console.status("exporting, comparing"):
         from manyfill.export import export as to_onnx
 
         done = to_onnx(model, out, uint8=uint8, opset=opset)
+    ledger.remember(done.path, files.sha256_of(done.path))
     console.out(str(done.path))
     sizes = ", ".join(f"{width}x{height}" for height, width in done.sizes)
     unit = "of 255" if uint8 else "of 1"

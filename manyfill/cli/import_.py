@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from manyfill import files
 from manyfill.cli import console
 from manyfill.errors import ManyfillError
+from manyfill.jobs import ledger
 
 app = typer.Typer(
     help="Turn the authors' PICNet or DFNet checkpoints into a model file. A tensor that is missing, left over or of "
@@ -18,6 +20,7 @@ app = typer.Typer(
 )
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="The model file to write, .safetensors.", dir_okay=False)]
+Force = Annotated[bool, typer.Option("--force", help="Replace a file that manyfill did not write.")]
 
 
 @app.command()
@@ -34,9 +37,10 @@ def picnet(
             dir_okay=False,
         ),
     ] = None,
+    force: Force = False,
 ) -> int:
     """Import PICNet: encoder, generator and, for ranking, the discriminator."""
-    _check(out)
+    _check(out, force=force)
     from manyfill.weights import import_picnet
 
     return _tell(import_picnet(encoder, generator, discriminator, out))
@@ -52,20 +56,23 @@ def dfnet(
         Literal["bgr", "rgb"],
         typer.Option("--channels", help="The order it was trained on; the authors' checkpoints: bgr."),
     ] = "bgr",
+    force: Force = False,
 ) -> int:
     """Import DFNet."""
-    _check(out)
+    _check(out, force=force)
     from manyfill.weights import import_dfnet
 
     return _tell(import_dfnet(checkpoint, out, channels))
 
 
-def _check(out: Path) -> None:
+def _check(out: Path, *, force: bool) -> None:
     if out.suffix != ".safetensors":
         raise ManyfillError(f"-o {out} must end in .safetensors, so that --model knows it for a file.")
+    ledger.check(out, force=force)
 
 
 def _tell(path: Path) -> int:
+    ledger.remember(path, files.sha256_of(path))
     console.out(str(path))
     console.say(f"{path.stat().st_size / 1e6:.1f} MB; use it with: manyfill complete PHOTO --mask MASK --model {path}")
     return 0

@@ -5,18 +5,24 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import os
 import re
+from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from manyfill import files
 from manyfill.cli import console
 from manyfill.errors import ManyfillError
+from manyfill.jobs import ledger
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 MANIFEST = "manifest.csv"
+COLUMNS = ("file", "kind", "seed", "height", "width", "hole_ratio", "sha256")
 
 
 @app.command()
@@ -33,38 +39,79 @@ def masks(
     count: Annotated[int, typer.Option("--count", min=1, help="How many.")] = 1,
     size: Annotated[str, typer.Option("--size", help="Side in pixels, or WxH.")] = "512",
     seed: Annotated[int, typer.Option("--seed", min=0, help="The first mask's seed; the next ones count up.")] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace files in the folder that manyfill did not write.")
+    ] = False,
 ) -> int:
-    """Write random masks: PNG, white = fill, and manifest.csv with each one's seed and hole ratio."""
+    """Write random masks: PNG, white = fill, and manifest.csv with each one's seed, hole ratio and checksum.
+
+    Masks that are in the folder already stay, and so do their lines in manifest.csv; of the same names, only what
+    manyfill wrote is replaced.
+    """
     width, height = parse_wh(size)
 
     import cv2
     import numpy as np
 
     from manyfill.masks import KINDS, ratio
-    from manyfill.photos import write_atomic
 
     if kind not in KINDS:
         near = difflib.get_close_matches(kind, KINDS, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise ManyfillError(f"no masks of kind '{kind}'.{hint} All: {', '.join(KINDS)}.")
-    out.mkdir(parents=True, exist_ok=True)
     digits = max(4, len(str(count - 1)))
-    table = io.StringIO()
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(["file", "kind", "seed", "height", "width", "hole_ratio"])
+    names = [f"{kind}_{index:0{digits}d}.png" for index in range(count)]
+
+    def drawn(index: int) -> tuple[bytes, float]:
+        hole = KINDS[kind](height, width, np.random.default_rng(seed + index))
+        _, data = cv2.imencode(".png", (hole[0, 0].numpy() * 255).astype(np.uint8))
+        return data.tobytes(), ratio(hole)
+
+    earlier = _read_manifest(out / MANIFEST)
+    ledger.check(out / MANIFEST, force=force)
+    for index, name in enumerate(names):  # all are looked at before the first is written
+        path = out / name
+        if force or not os.path.lexists(path) or ledger.is_ours(path, (earlier.get(name, {}).get("sha256", ""),)):
+            continue
+        if path.is_symlink() or not path.is_file() or files.read(path).data != drawn(index)[0]:
+            raise ledger.refusal(path)
+    out.mkdir(parents=True, exist_ok=True)
+    rows = {name: row for name, row in earlier.items() if (out / name).is_file()}
     with console.bar("masks") as progress:
-        for index in range(count):
-            hole = KINDS[kind](height, width, np.random.default_rng(seed + index))
-            name = f"{kind}_{index:0{digits}d}.png"
-            _, data = cv2.imencode(".png", (hole[0, 0].numpy() * 255).astype(np.uint8))
-            write_atomic(out / name, data.tobytes())
-            rows.writerow([name, kind, seed + index, height, width, f"{ratio(hole):.6f}"])
-            if progress is not None:
-                progress("masks", index + 1, count)
-    write_atomic(out / MANIFEST, table.getvalue().encode())
+        try:
+            for index, name in enumerate(names):
+                data, hole_ratio = drawn(index)
+                files.write_atomic(out / name, data)
+                about = (name, kind, seed + index, height, width, f"{hole_ratio:.6f}", sha256(data).hexdigest())
+                rows[name] = dict(zip(COLUMNS, map(str, about), strict=True))
+                if progress is not None:
+                    progress("masks", index + 1, count)
+        finally:  # also of a run that is interrupted: the next one then knows which are its own
+            _write_manifest(out / MANIFEST, rows)
     console.out(str(out))
     console.say(f"{console.count(count, 'mask')} and {MANIFEST}")
     return 0
+
+
+def _read_manifest(path: Path) -> dict[str, dict[str, str]]:
+    """What earlier runs wrote to the folder, by file name; nothing where there is none, or it is somebody else's."""
+    try:
+        rows = csv.DictReader(io.StringIO(files.read(path).data.decode()))
+        if tuple(rows.fieldnames or ()) != COLUMNS:
+            return {}
+        return {row["file"]: {name: row[name] or "" for name in COLUMNS} for row in rows if row["file"]}
+    except (OSError, ValueError, csv.Error):
+        return {}
+
+
+def _write_manifest(path: Path, rows: Mapping[str, Mapping[str, str]]) -> None:
+    table = io.StringIO()
+    writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row for _, row in sorted(rows.items()))
+    data = table.getvalue().encode()
+    files.write_atomic(path, data)
+    ledger.remember(path, sha256(data).hexdigest())
 
 
 def parse_wh(text: str) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Files that we wrote and that no sidecar speaks of, such as `photo_filled.jpg`: noted in the user's cache.
 
-So the same command with another seed may replace its own output, and nothing else.
+So the same command with another seed may replace its own output, and nothing else. The rule for what may be replaced
+is here too.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from manyfill import files
@@ -16,6 +18,36 @@ from manyfill.errors import CannotWrite
 from manyfill.jobs.records import json_text
 
 MOST = 2000  # notes; beyond it, the older half is forgotten
+
+
+def check(path: Path, *, force: bool = False) -> None:
+    """Raise CannotWrite where a file is there that may not be replaced: what we did not write, but for `force`."""
+    if path.is_dir() and not path.is_symlink():
+        raise CannotWrite(f"{path} is a folder. Name a file in it.")
+    if os.path.lexists(path) and not force and not is_ours(path):
+        raise refusal(path)
+
+
+def is_ours(path: Path, known: Collection[str | None] = ()) -> bool:
+    """Whether nothing would be lost: what we wrote, as we wrote it, or an empty file.
+
+    `known`: checksums of what else tells that we wrote there, beside the notes here; None: any content.
+    """
+    if path.is_symlink() or not path.is_file():
+        return False
+    if path.stat().st_size == 0:
+        return True
+    known = {*known, recall(path) or ""}
+    return None in known or (known != {""} and files.sha256_of(path) in known)
+
+
+def refusal(path: Path) -> CannotWrite:
+    """The error for a file that is not ours to replace."""
+    what = f"a link to {os.readlink(path)}" if path.is_symlink() else "there already"
+    return CannotWrite(
+        f"{path} is {what}, and nothing says that manyfill wrote it. Say where else to: -o PATH; or replace it:"
+        " --force."
+    )
 
 
 def remember(path: Path, sha256: str) -> None:

@@ -87,20 +87,11 @@ class Outputs:
             raise CannotWrite(f"{path} is a folder. Name a file in it.")
         if self.task.force or self._is_ours(path) or self._is_changed(path):
             return
-        what = f"a link to {os.readlink(path)}" if path.is_symlink() else "there already"
-        raise CannotWrite(
-            f"{path} is {what}, and nothing says that manyfill wrote it. Say where else to: -o PATH; or replace it:"
-            " --force."
-        )
+        raise ledger.refusal(path)
 
     def _is_ours(self, path: Path) -> bool:
         """Whether nothing would be lost: what we wrote, as we wrote it, or an empty file."""
-        if path.is_symlink() or not path.is_file():
-            return False
-        if path.stat().st_size == 0:
-            return True
-        known = self._ours.get(path.name, set()) | ({ledger.recall(path)} - {None})
-        return None in known or files.sha256_of(path) in known if known else False
+        return ledger.is_ours(path, self._ours.get(path.name, ()))
 
     def _is_changed(self, path: Path) -> bool:
         """Whether a job that goes on finds something else where it wrote a file."""
