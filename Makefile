@@ -6,12 +6,13 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 STAMPS := .venv/stamps
 
-.PHONY: help demo test lint docs bench clean bench-serve bench-train
+.PHONY: help demo test coverage lint docs bench clean bench-serve bench-train
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    complete the sample photos that come with the project"
 	@echo "make test    run the tests; some of them: make test PYTEST=\"-k seed\""
+	@echo "make coverage    the tests, and which lines of the package they do not reach"
 	@echo "make lint    ruff, mypy --strict, direction of imports"
 	@echo "make docs    docs/ as a site, with the Python reference, in site/; fails at a broken link"
 	@echo "make bench-serve    load the server and kill it, five minutes; shorter: make bench-serve BENCH=\"--seconds 10\""
@@ -24,6 +25,9 @@ demo: $(STAMPS)/demo
 
 test: $(STAMPS)/dev
 	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(PYTEST)
+
+coverage: PYTEST += --cov --cov-report=term
+coverage: test
 
 lint: $(STAMPS)/dev
 	@failed=; for check in "ruff check ." "ruff format --check ." "mypy --strict manyfill" lint-imports; do \

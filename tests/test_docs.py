@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 from mkdocs.config import load_config
 
 REPOSITORY = Path(__file__).parent.parent
@@ -76,3 +77,24 @@ def test_a_link_out_of_the_docs_leads_into_the_repository_or_is_text(tmp_path: P
 )
 def test_a_field_is_described_by_its_comment(line: str, text: str) -> None:
     assert tool("docs_fields").comment(line) == text
+
+
+def test_the_public_ci_begins_with_the_oldest_python_that_the_package_claims() -> None:
+    workflow = yaml.safe_load((REPOSITORY / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    pythons = workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
+    claimed = re.search(r'requires-python = ">=3\.(\d+)"', (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    assert claimed is not None
+    assert pythons == [f"3.{minor}" for minor in range(int(claimed[1]), int(claimed[1]) + len(pythons))]
+
+
+@pytest.mark.parametrize("name", ["ci.yml", "release.yml"])
+def test_the_workflows_call_targets_and_files_that_exist(name: str) -> None:
+    workflow = yaml.safe_load((REPOSITORY / ".github" / "workflows" / name).read_text(encoding="utf-8"))
+    runs = "\n".join(step.get("run", "") for job in workflow["jobs"].values() for step in job["steps"])
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    called = set(re.findall(r"^ *make ([a-z-]+)", runs, re.MULTILINE))
+    assert called <= targets
+    assert name != "ci.yml" or called >= {"lint", "docs", "demo"}
+    files = re.findall(r"(?<![\w/$\"}])(?:tests|examples|manyfill)/[\w/]+(?:\.py)?", runs)
+    assert files
+    assert not [file for file in files if not (REPOSITORY / file).exists()]
