@@ -155,11 +155,13 @@ class NetDrawer:
             progress("fill", total, total)
         return drafts
 
+    @property
+    def _viewed(self) -> bool:
+        return bool(getattr(self.net.config, "views", False))
+
     def _view(self, seed: int, noise: Noise) -> View:
         """How a fill's seed has the network shown the photo, where the network is one that is asked in several ways."""
-        if not getattr(self.net.config, "views", False):
-            return PLAIN
-        return view_of(seed, diversity=noise.diversity, near=noise.near, step=noise.step)
+        return PLAIN if not self._viewed else view_of(seed, diversity=noise.diversity, near=noise.near, step=noise.step)
 
     def alpha(self, pixels: NDArray[Any], missing: Bools, window: Window) -> Floats | None:
         """The fusion block's alpha (h,w) of the most likely fill of one window's core; None where the net has none."""
@@ -176,7 +178,7 @@ class NetDrawer:
     def _noise(self, window: Window, seed: int, number: int, noise: Noise) -> Tensor | None:
         """Drawn on the CPU from the seed and the number of the window, so that device, n and order cannot matter."""
         shape = self.net.noise_shape(*window.padded)
-        return None if shape is None else noise.draw(shape, seed, number).to(self.device)
+        return None if shape is None else noise.draw(shape, seed, number, plain_start=self._viewed).to(self.device)
 
 
 def predict_through(view: View, net: CompletionNet, image: Tensor, hole: Tensor, noise: Tensor | None) -> Prediction:

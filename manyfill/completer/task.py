@@ -33,11 +33,18 @@ class Noise:
     near: int | None
     step: float  # 0..1
 
-    def draw(self, shape: tuple[int, ...], seed: int, number: int) -> Tensor:
-        """(1,*shape), on the CPU, from the seeds and the window's number alone."""
-        noise = normal(shape, seed, number)
+    def draw(self, shape: tuple[int, ...], seed: int, number: int, *, plain_start: bool = False) -> Tensor:
+        """(1,*shape), on the CPU, from the seeds and the window's number alone.
+
+        `plain_start`: seed 0 has no noise, as its view is the plain one (views.py); so it is the likeliest fill.
+        """
+
+        def of(seed: int) -> Tensor:
+            return torch.zeros(1, *shape) if plain_start and seed == 0 else normal(shape, seed, number)
+
+        noise = of(seed)
         if self.near is not None:  # two standard normals on a circle: their mixture is a standard normal again
-            noise = self.step * noise + (1 - self.step**2) ** 0.5 * normal(shape, self.near, number)
+            noise = self.step * noise + (1 - self.step**2) ** 0.5 * of(self.near)
         return noise * self.diversity
 
 
