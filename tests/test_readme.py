@@ -16,9 +16,9 @@ REPOSITORY = Path(__file__).parent.parent
 ENGLISH = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 CHINESE = (REPOSITORY / "README.zh-CN.md").read_text(encoding="utf-8")
 
-# Not run here: installing, a training run, and checkpoints that only their authors may hand out.
-ELSEWHERE = ("pip ", "git ", "make ", "manyfill train ", "manyfill serve", "manyfill import ")
-ELSEWHERE += ("mine.safetensors", "runs/mine")
+# Not run here: installing, fetching, a training run, and checkpoints that only their authors may hand out.
+ELSEWHERE = ("pip ", "git ", "make ", "manyfill train ", "manyfill serve", "manyfill import ", "manyfill fetch ")
+ELSEWHERE += ("mine.safetensors", "runs/mine", "pluralistic-migan")
 
 
 def blocks(page: str, language: str) -> list[str]:
