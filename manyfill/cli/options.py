@@ -65,6 +65,8 @@ def load(model: str, *, device: str = "auto", engine: str = "auto") -> tuple[Com
         from manyfill.completer import Completer
 
         completer = Completer.from_pretrained(model, device=None if device == "auto" else device, engine=engine)
+    if model == zoo.AUTO and completer.name != zoo.DEFAULT:
+        console.say(f"model: {completer.name}, as its trunk was fetched (--model {zoo.DEFAULT} for the other)")
     return completer, zoo.file_of(model)
 
 
