@@ -46,6 +46,9 @@ class Pretrained:
 
 
 _DATA = "931 photos and textures of Debian packages, each under a free licence (docs/data/manifest.csv)"
+_MORE_DATA = (
+    "1,770 photos and textures, each under a free licence (docs/data/manifest.csv, manifest_more.csv, credits_more.csv)"
+)
 
 _MODELS = (
     Pretrained(
@@ -80,6 +83,18 @@ _MODELS = (
         images_seen=168_936,
         size=11_891_480,
         measured={"hole_psnr": 19.84, "hole_l1": 20.02, "hole_between_fills": 4.35},
+    ),
+    Pretrained(
+        name="pluralistic-migan",
+        file="pluralistic-migan.safetensors",
+        sha256="3f8684e6a3466edf9af9c339945a76901d70f13b45c034957e10c10cb8921cde",
+        family="adapter",
+        licence="Apache-2.0",
+        trained_on=_MORE_DATA,
+        images_seen=5_928,
+        size=2_848_380,
+        trunk="migan",
+        measured={},
     ),
 )
 

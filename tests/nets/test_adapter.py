@@ -163,3 +163,25 @@ def test_other_seeds_see_the_photo_in_other_ways_and_each_can_be_had_again() -> 
     plain = [completer.complete(photo, mask.numpy(), seed=seed, diversity=0, texture="net")[0] for seed in (0, 5)]
     first = completer.complete(photo, mask.numpy(), seed=0, texture="net")[0]
     assert plain[0].array.tobytes() == plain[1].array.tobytes() == first.array.tobytes()
+
+
+def test_the_command_line_says_which_model_it_took_of_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dataclasses import replace
+
+    from parity import small_migan
+
+    from manyfill import trunks, zoo
+    from manyfill.cli.options import load
+
+    monkeypatch.setenv("MANYFILL_CACHE", str(tmp_path))
+    small_migan.write(FETCHABLES["migan"].paths[0])
+    net = tiny()
+    trunks.fill(net)
+    path = weights.save(net, tmp_path / "tiny.safetensors")
+    entry = replace(zoo.ZOO["pluralistic-migan"], file=str(path))
+    monkeypatch.setitem(zoo.ZOO, "pluralistic-migan", entry)
+    completer, _ = load(zoo.AUTO, engine="torch")
+    assert completer.name == "pluralistic-migan"
+    assert "model: pluralistic-migan, as its trunk was fetched" in capsys.readouterr().err
