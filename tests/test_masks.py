@@ -342,7 +342,7 @@ def test_a_mask_of_another_size_is_refused_with_both_sizes():
 def test_a_file_is_named_in_the_error(tmp_path):
     path = tmp_path / "hole.png"
     path.write_bytes(png(painted()))
-    with pytest.raises(BadMask, match=r"hole\.png is 12x16"):
+    with pytest.raises(BadMask, match=r"hole\.png is 16x12"):
         masks.read_hole(path, size=(4, 4))
     assert masks.read_hole(path).sum() == 20
     path.write_bytes(b"no picture")
