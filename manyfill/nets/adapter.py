@@ -27,6 +27,7 @@ from manyfill.nets.migan import MIGAN, MIGANConfig, Modulation
 from manyfill.nets.migan import Encoded as Seen
 
 NARROW = 0.1  # standard deviation that the posterior begins with: the synthesis can hear the latent at once
+RIM = 8  # pixels of the network's picture, how deep into a hole fusion reaches
 SURE = 4.0  # alpha's logit before training: 98 % of what the trunk drew, 2 % of the photo continued
 
 
@@ -97,11 +98,17 @@ class Encoded(NamedTuple):
         return Encoded(self.prior, [torch.cat([x, x]) for x in self.skips], deepest, masked, hole)
 
 
+def at_level(x: Tensor, level: int) -> Tensor:
+    """Means of squares: (B,C,H,W) at 1/2^level of its side."""
+    return F.avg_pool2d(x, 2**level) if level else x
+
+
 class LatentHead(nn.Module):
     """The trunk's features at the latent's level (and the hole there) to a Gaussian."""
 
-    def __init__(self, channels: int, width: int, latent: int, blocks: int) -> None:
+    def __init__(self, channels: int, width: int, latent: int, blocks: int, level: int) -> None:
         super().__init__()
+        self.level = level
         self.enter = nn.Conv2d(channels + 1, width, 1)
         self.blocks = nn.ModuleList(ResBlock(width, width, width, spectral=False) for _ in range(blocks))
         self.leave = nn.Conv2d(width, 2 * latent, 1)
@@ -112,8 +119,7 @@ class LatentHead(nn.Module):
 
     def forward(self, features: Tensor, hole: Tensor) -> Normal:
         """(B,C,h,w) and the hole (B,1,H,W) to N(mean, std^2), (B,latent,h,w) each."""
-        size = features.shape[-2:]
-        x = self.enter(torch.cat([features, F.adaptive_avg_pool2d(hole, (size[0], size[1])).to(features.dtype)], 1))
+        x = self.enter(torch.cat([features, at_level(hole, self.level).to(features.dtype)], 1))
         for block in self.blocks:
             x = block(x)
         mean, spread = self.leave(x).float().chunk(2, 1)
@@ -127,8 +133,9 @@ class Modulate(nn.Module):
     others differ from it. Before training they are zero everywhere.
     """
 
-    def __init__(self, channels: int, latent: int, width: int) -> None:
+    def __init__(self, channels: int, latent: int, width: int, level: int, latent_level: int) -> None:
         super().__init__()
+        self.level, self.deeper = level, latent_level - level
         self.see = nn.Conv2d(channels + 1, width, 1)
         self.hear = nn.Conv2d(latent, width, 3, padding=1, bias=False)
         self.middle = nn.Conv2d(width, width, 3, padding=1)
@@ -137,11 +144,12 @@ class Modulate(nn.Module):
 
     def forward(self, features: Tensor, away: Tensor, hole: Tensor) -> Tensor:
         """Features (B,C,h,w), z less the prior's mean (B,latent,h',w') and the hole (B,1,H,W) to features."""
-        size = features.shape[-2:]
-        missing = F.adaptive_avg_pool2d(hole, (size[0], size[1])).to(features.dtype)
+        missing = at_level(hole, self.level).to(features.dtype)
         heard = self.hear(away.to(features.dtype))
-        if heard.shape[-2:] != size:
-            heard = F.interpolate(heard, size=size, mode="bilinear", align_corners=False)
+        if self.deeper > 0:
+            heard = F.interpolate(heard, scale_factor=2**self.deeper, mode="bilinear", align_corners=False)
+        elif self.deeper < 0:
+            heard = F.avg_pool2d(heard, 2**-self.deeper)
         seen = self.see(torch.cat([features, missing], 1))
         told, untold = (F.leaky_relu(self.middle(F.leaky_relu(x, 0.1)), 0.1) for x in (seen + heard, seen))
         scale, shift = self.leave(told - untold).chunk(2, 1)
@@ -152,7 +160,8 @@ class Modulate(nn.Module):
 class TrunkFusion(nn.Module):
     """DFNet's blend on a picture of the trunk: raw is that picture and a learned correction, alpha is learned.
 
-    It sees pictures alone, so that one block serves every scale. The photo under alpha is continued into the hole
+    Both act near known pixels alone: deep inside, the trunk's picture stands, as what smooths a seam blurs texture there.
+    The block sees pictures alone, so that one serves every scale. The photo under alpha is continued into the hole
     (`continued`): a black hole, as published, leaves alpha no choice there, while colours that continue the photo are
     right at the very rim.
     """
@@ -176,20 +185,31 @@ class TrunkFusion(nn.Module):
             drawn.device.type, enabled=False
         ):  # bf16's gradients of seven channels are NaN on some CPUs
             seen = self.see(torch.cat([drawn, photo, hole], 1).float())
-            raw = drawn + self.correct(seen)
-            alpha = torch.sigmoid(self.to_alpha(seen))
+            near = near_known(hole)
+            raw = drawn + near * self.correct(seen)
+            alpha = 1 - near * torch.sigmoid(-self.to_alpha(seen))
         return Prediction(alpha * raw + (1 - alpha) * photo, alpha, raw)
 
 
-def continued(masked: Tensor, hole: Tensor) -> Tensor:
-    """The photo (B,3,H,W) with its hole filled from what is known near by: means of 2x2, level by level, and back."""
+def near_known(hole: Tensor) -> Tensor:
+    """1 at known pixels and at the rim of the hole (B,1,H,W), down to 0 at RIM pixels from it."""
+    known = F.avg_pool2d(1 - hole, 2 * RIM + 1, stride=1, padding=RIM, count_include_pad=False)
+    return (2 * known).clamp(max=1)
+
+
+def continued(masked: Tensor, hole: Tensor, levels: int) -> Tensor:
+    """The photo (B,3,H,W) with its hole filled from what is known near by: means of 2x2, level by level, and back.
+
+    H and W must be multiples of 2^levels. Where nothing near is known even on the last level: the mean of all that is.
+    """
     known = 1 - hole
-    if min(masked.shape[-2:]) < 2:
-        return masked
-    weight = F.avg_pool2d(known, 2, ceil_mode=True)
-    means = F.avg_pool2d(masked * known, 2, ceil_mode=True) / weight.clamp(min=1e-6)
-    far = continued(means * (weight > 0), (weight <= 0).to(masked.dtype))
-    far = F.interpolate(far, size=masked.shape[-2:], mode="bilinear", align_corners=False)
+    if levels == 0:
+        mean = (masked * known).sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True).clamp(min=1e-6)
+        return masked * known + mean * hole
+    weight = F.avg_pool2d(known, 2)
+    means = F.avg_pool2d(masked * known, 2) / weight.clamp(min=1e-6)
+    far = continued(means * (weight > 0), (weight <= 0).to(masked.dtype), levels - 1)
+    far = F.interpolate(far, scale_factor=2, mode="bilinear", align_corners=False)
     return masked * known + far * hole
 
 
@@ -203,13 +223,16 @@ class PluralisticTrunk(nn.Module):
         self.trunk = MIGAN(trunk).requires_grad_(False)
         self.trunk_sha256 = ""  # of the file that its weights came from
         deep, latent, width = trunk.channels(self.config.latent_level), self.config.latent, self.config.width
-        self.prior = LatentHead(deep, width, latent, self.config.infer_blocks)
-        self.posterior = LatentHead(deep, width, latent, 1)
+        self.prior = LatentHead(deep, width, latent, self.config.infer_blocks, self.config.latent_level)
+        self.posterior = LatentHead(deep, width, latent, 1, self.config.latent_level)
         spread = self.posterior.leave.bias
         assert spread is not None
         nn.init.constant_(spread[latent:], math.log(math.expm1(NARROW)))
         self.modulations = nn.ModuleDict(
-            {str(level): Modulate(trunk.channels(level), latent, width) for level in self.config.modulated}
+            {
+                str(level): Modulate(trunk.channels(level), latent, width, level, self.config.latent_level)
+                for level in self.config.modulated
+            }
         )
         self.fusion = TrunkFusion(self.config.alpha_channels)
 
@@ -259,7 +282,7 @@ class PluralisticTrunk(nn.Module):
             return changed
 
         seen = Seen(encoded.skips, encoded.deepest, encoded.masked, hole)
-        photo = continued(encoded.masked, hole)
+        photo = continued(encoded.masked, hole, self.multiple.bit_length() - 1)
         x, picture, pictures = seen.deepest, None, []
         for level in reversed(range(self.config.trunk.levels)):
             learning = torch.is_grad_enabled() and level >= self.config.trained_from

@@ -112,8 +112,8 @@ class SeparableConv(nn.Module):
 
 def _tiled(noise: Tensor, height: int, width: int) -> Tensor:
     """The stored constant (R,R) for a map of another size: repeated, its first rows and columns."""
-    rows, columns = -(-height // noise.shape[0]), -(-width // noise.shape[1])
-    return noise.repeat(rows, columns)[:height, :width] if max(rows, columns) > 1 else noise[:height, :width]
+    rows, columns = (torch.arange(side, device=noise.device) % noise.shape[0] for side in (height, width))
+    return noise[rows][:, columns]
 
 
 class EncoderLevel(nn.Module):

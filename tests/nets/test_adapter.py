@@ -13,7 +13,7 @@ from manyfill import weights
 from manyfill.errors import BadWeights
 from manyfill.fetchables import FETCHABLES
 from manyfill.nets import CompletionNet
-from manyfill.nets.adapter import SURE, AdapterConfig, PluralisticTrunk, continued, trained
+from manyfill.nets.adapter import SURE, AdapterConfig, PluralisticTrunk, continued, near_known, trained
 from manyfill.nets.migan import MIGANConfig
 from manyfill.objectives import DualPath, Nets
 
@@ -43,7 +43,7 @@ def test_an_untrained_adapter_is_its_trunk() -> None:
     assert drawn.raw is not None and drawn.alpha is not None
     assert_close(drawn.raw, alone, atol=1e-6, rtol=0)
     least = float(torch.sigmoid(torch.tensor(SURE)))
-    assert_close(drawn.alpha, torch.full_like(drawn.alpha, least))
+    assert_close(drawn.alpha, (1 - near_known(hole) * (1 - least)).expand_as(drawn.alpha))
     assert ((drawn.image - alone).abs() * hole).max() <= 1 - least
 
 
@@ -127,15 +127,23 @@ def _names(path: Path) -> list[str]:
         return list(file.keys())
 
 
+def test_fusion_reaches_a_few_pixels_into_a_hole() -> None:
+    hole = torch.zeros(1, 1, 64, 64)
+    hole[..., 10:54] = 1
+    near = near_known(hole)[0, 0, 32]
+    assert near[9] == 1 and near[10] > 0.9 and 0 < near[14] < 0.6 and (near[18:46] == 0).all()
+
+
 def test_the_photo_is_continued_into_the_hole() -> None:
     image, hole = sample(1)
     flat = torch.tensor([0.2, 0.5, 0.8]).view(1, 3, 1, 1).expand_as(image)
-    assert_close(continued(flat * (1 - hole), hole), flat)
-    found = continued(image * (1 - hole), hole)
+    assert_close(continued(flat * (1 - hole), hole, 3), flat)
+    found = continued(image * (1 - hole), hole, 3)
     assert torch.equal(found * (1 - hole), image * (1 - hole))
-    assert continued(torch.zeros(1, 3, 4, 4), torch.ones(1, 1, 4, 4)).abs().max() == 0
-    odd = continued(image[..., :31, :29] * (1 - hole[..., :31, :29]), hole[..., :31, :29])
-    assert odd.shape == (1, 3, 31, 29)
+    assert continued(torch.zeros(1, 3, 8, 8), torch.ones(1, 1, 8, 8), 2).abs().max() == 0
+    half = torch.zeros(1, 1, 8, 16)
+    half[..., 8:] = 1  # nothing near is known there after one level: the mean of the rest
+    assert_close(continued(flat[..., :8, :16] * (1 - half), half, 1), flat[..., :8, :16])
 
 
 @pytest.mark.parametrize("changes", [{"modulated": (9,)}, {"latent_level": 4}, {"scales": 9}, {"trained_from": 4}])
