@@ -160,7 +160,7 @@ class Modulate(nn.Module):
 class TrunkFusion(nn.Module):
     """DFNet's blend on a picture of the trunk: raw is that picture and a learned correction, alpha is learned.
 
-    Both act near known pixels alone: deep inside, the trunk's picture stands, as what smooths a seam blurs texture there.
+    Both act near known pixels alone: deep inside the trunk's picture stands, as what smooths a seam blurs texture.
     The block sees pictures alone, so that one serves every scale. The photo under alpha is continued into the hole
     (`continued`): a black hole, as published, leaves alpha no choice there, while colours that continue the photo are
     right at the very rim.
