@@ -87,7 +87,7 @@ _MODELS = (
     Pretrained(
         name="pluralistic-migan",
         file="pluralistic-migan.safetensors",
-        sha256="3f8684e6a3466edf9af9c339945a76901d70f13b45c034957e10c10cb8921cde",
+        sha256="6c46d888cfb4c0602003c5eecb5258c25c72f15370c1a4c2ff05fbeccf39ec42",
         family="adapter",
         licence="Apache-2.0",
         trained_on=_MORE_DATA,
