@@ -593,7 +593,7 @@ def test_a_photo_turned_by_its_exif_fits_the_mask_that_is_seen(fill: Callable[..
 @pytest.mark.parametrize(
     ("words", "expected"),
     [("manyfill comp", {"complete", "compare"}), ("manyfill complete --eng", {"--engine"}),
-     ("manyfill complete --model pl", {"pluralistic", "pluralistic-fusion"})],
+     ("manyfill complete --model pl", {"pluralistic", "pluralistic-fusion", "pluralistic-migan"})],
 )  # fmt: skip
 def test_a_shell_completes_commands_options_and_models(words: str, expected: set[str]) -> None:
     asked = {"_MANYFILL_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
