@@ -59,6 +59,7 @@ class AdapterConfig:
     fusion_scales: int = 1  # how many of the finest end in the fusion block
     trained_from: int = 1  # the finest level that gradients pass: below it the trunk draws, and fusion alone learns
     alpha_channels: int = 3
+    temperature: float = 1.0  # factor on the noise of a fill; training samples at 1
     views: bool = True  # fills of other seeds see the photo in other ways, too (views.py), as the trunk has one answer
 
     def __post_init__(self) -> None:
@@ -301,7 +302,8 @@ class PluralisticTrunk(nn.Module):
     def decode(self, encoded: Encoded, noise: Tensor | None) -> Prediction:
         """One fill per picture: z = mean + std * noise, the mean alone where noise is None."""
         prior = encoded.prior
-        pictures = self.generate(prior.mean if noise is None else prior.sample(noise), encoded)
+        z = prior.mean if noise is None else prior.sample(self.config.temperature * noise)
+        pictures = self.generate(z, encoded)
         finest = pictures[-1]
         raw = None if finest.raw is None else finest.raw.clamp(0, 1)
         scales = tuple(picture.image.clamp(0, 1) for picture in pictures[:-1])
