@@ -40,13 +40,12 @@ def read_migan(file: Path, *, working: int = 512) -> MIGAN:
     size = DEEPEST * 2 ** (levels - 1)
     width = state["from_picture.weight"].shape[0]
     widest = max(value.shape[0] for name, value in state.items() if name.endswith("pointwise.weight"))
-    with torch.device("meta"):
-        shapes = MIGAN(MIGANConfig(size=size, width=width, max_width=widest, working=working)).state_dict()
+    net = MIGAN(MIGANConfig(size=size, width=width, max_width=widest, working=working))
+    shapes = net.state_dict()
     wrong = [name for name in shapes if name not in state or state[name].shape != shapes[name].shape]
     wrong += [name for name in state if name not in shapes]
     if wrong:
         raise BadWeights(f"{file} is not MI-GAN's pipeline: {', '.join(wrong[:3])} do not fit.")
-    net = MIGAN(MIGANConfig(size=size, width=width, max_width=widest, working=working))
     net.load_state_dict(state)
     return net.eval().requires_grad_(False)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from . import fetchables
@@ -41,8 +42,9 @@ class Pretrained:
 
     @property
     def installed(self) -> bool:
-        """Whether the file is there, and its trunk was fetched where it has one."""
-        return self.path.is_file() and (self.trunk is None or fetchables.find(self.trunk).fetched)
+        """Whether the file is there and, where it has a trunk, that was fetched and can be read (package onnx)."""
+        readable = self.trunk is None or (fetchables.find(self.trunk).fetched and find_spec("onnx") is not None)
+        return self.path.is_file() and readable
 
 
 _DATA = "931 photos and textures of Debian packages, each under a free licence (docs/data/manifest.csv)"

@@ -89,3 +89,5 @@ def test_auto_is_the_first_preferred_model_that_is_installed(monkeypatch: pytest
     for path in fetchables.find("migan").paths:
         path.write_bytes(b"")
     assert zoo.default() == find("auto").name == best.name
+    monkeypatch.setattr(zoo, "find_spec", lambda name: None)
+    assert zoo.default() == DEFAULT  # what reads its trunk is not installed

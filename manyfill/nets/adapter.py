@@ -11,7 +11,6 @@ that an untrained adapter is the trunk. The latent is that of Zheng et al. 2019,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -312,8 +311,3 @@ class PluralisticTrunk(nn.Module):
     def forward(self, image: Tensor, hole: Tensor, noise: Tensor | None = None) -> Prediction:
         """encode, then decode."""
         return self.decode(self.encode(image, hole), noise)
-
-
-def trained(net: PluralisticTrunk) -> Sequence[nn.Parameter]:
-    """The parameters that train: all but the trunk's."""
-    return [parameter for name, parameter in net.named_parameters() if not name.startswith("trunk.")]
