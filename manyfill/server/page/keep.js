@@ -3,7 +3,7 @@
 
 import { state, amend, subscribe } from "./state.js";
 import { loadPicture, maskStroke, openPhoto } from "./photo.js";
-import { newKey } from "./actions.js";
+import { newKey } from "./filling.js";
 
 const DAY = 24 * 3600 * 1000;
 const DELAY = 250; // milliseconds after the last change

@@ -2,6 +2,7 @@
 
 import { preview } from "./api.js";
 import { COLOUR } from "./hole.js";
+import { canvasOf, contextOf } from "./surfaces.js";
 
 const SCREEN_SIDE = 2048; // longer side of what is drawn while painting
 export const SHARP_PIXELS = 24e6; // up to here the whole photo is kept for looking closely
@@ -9,6 +10,10 @@ export const SHARP_PIXELS = 24e6; // up to here the whole photo is kept for look
 /**
  * {blob, name, kind, width, height, picture, sharp, root}: `root` is the photo that was opened, of which this one may be
  * a fill; `sharp` has all pixels, or is null until it is worth its memory.
+ * @param {Blob} blob
+ * @param {string} name
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Base>}
  */
 export async function openPhoto(blob, name, signal) {
   const whole = await createImageBitmap(blob).catch(() => null);
@@ -17,35 +22,47 @@ export async function openPhoto(blob, name, signal) {
   const { width, height } = whole;
   const keep = Math.max(width, height) > SCREEN_SIDE && width * height <= SHARP_PIXELS;
   if (!keep) whole.close();
-  const photo = { blob, name, kind: await kindOf(blob), width, height, picture, sharp: keep ? whole : null };
-  return { ...photo, root: photo };
+  return opened({ blob, name, kind: await kindOf(blob), width, height, picture, sharp: keep ? whole : null });
 }
 
-/** A photo that this browser cannot open, such as TIFF or HEIC, as the server shows it. */
+/**
+ * A photo that this browser cannot open, such as TIFF or HEIC, as the server shows it.
+ * @param {Blob} blob
+ * @param {string} name
+ * @param {AbortSignal} [signal]
+ */
 async function previewed(blob, name, signal) {
   const { image, width, height } = await preview(blob, signal);
   const picture = canvasOf(await createImageBitmap(image), SCREEN_SIDE);
-  const photo = { blob, name, kind: await kindOf(blob), width, height, picture, sharp: null };
-  return { ...photo, root: photo };
+  return opened({ blob, name, kind: await kindOf(blob), width, height, picture, sharp: null });
 }
 
-/** A fill as the photo to go on with; its bytes are fetched by the caller. */
+/**
+ * A photo that is its own root.
+ * @param {Omit<Base, "root">} photo
+ * @returns {Base}
+ */
+function opened(photo) {
+  const base = /** @type {Base} */ (photo);
+  base.root = base;
+  return base;
+}
+
+/**
+ * A fill as the photo to go on with; its bytes are fetched by the caller.
+ * @param {Base} base
+ * @param {HTMLCanvasElement} picture
+ * @param {Blob} blob
+ * @returns {Base}
+ */
 export function photoOfFill(base, picture, blob) {
   return { ...base, blob, kind: "png", picture, sharp: null };
 }
 
-export function canvasOf(image, side) {
-  const share = Math.min(1, side / Math.max(image.width, image.height));
-  const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.round(image.width * share));
-  canvas.height = Math.max(1, Math.round(image.height * share));
-  const context = canvas.getContext("2d");
-  context.imageSmoothingQuality = "high";
-  context.drawImage(image, 0, 0, canvas.width, canvas.height);
-  return canvas;
-}
-
-/** A picture from an address, ready to be drawn. */
+/**
+ * A picture from an address, ready to be drawn.
+ * @param {string} source
+ */
 export async function loadPicture(source) {
   const image = new Image();
   image.src = source;
@@ -56,6 +73,10 @@ export async function loadPicture(source) {
 /**
  * An uploaded mask as a stroke: opaque where it says "fill", which is where it is transparent, or white where nothing
  * is. Throws a string of strings.js where it does not fit the photo.
+ * @param {Blob} blob
+ * @param {number} width
+ * @param {number} height
+ * @returns {Promise<Stroke>}
  */
 export async function maskStroke(blob, width, height) {
   const image = await createImageBitmap(blob).catch(() => { throw "maskUnreadable"; });
@@ -63,7 +84,7 @@ export async function maskStroke(blob, width, height) {
   const canvas = document.createElement("canvas");
   canvas.width = image.width;
   canvas.height = image.height;
-  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const context = contextOf(canvas, { willReadFrequently: true });
   context.drawImage(image, 0, 0);
   const data = context.getImageData(0, 0, canvas.width, canvas.height);
   const pixels = data.data;
@@ -80,6 +101,7 @@ export async function maskStroke(blob, width, height) {
 
 const MAGIC = { "\x89PNG": "png", "\xff\xd8\xff": "jpg", RIFF: "webp", BM: "bmp", "II*\0": "tif", "MM\0*": "tif" };
 
+/** @param {Blob} blob */
 async function kindOf(blob) {
   const start = String.fromCharCode(...new Uint8Array(await blob.slice(0, 12).arrayBuffer()));
   if (start.slice(4, 8) === "ftyp") return start.slice(8, 11) === "avi" ? "avif" : "heic";

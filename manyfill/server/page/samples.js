@@ -9,7 +9,12 @@ export const SAMPLES = [
   { name: "clouds", width: 0.1, lines: [[0.54, 0.17, 0.5, 0.29]] },
 ];
 
-/** A sample's hole as strokes: see hole.js. */
+/**
+ * A sample's hole as strokes: see hole.js.
+ * @param {{width: number, lines: number[][]}} sample
+ * @param {Size} photo
+ * @returns {Strokes}
+ */
 export function strokesOf({ width, lines }, photo) {
   return lines.map((line) => ({
     tool: "brush",

@@ -3,40 +3,44 @@
 // `state.doc` is what undo and redo move through: plain, never written into, replaced as a whole. What costs memory or
 // streams in (photos, runs of fills) lies beside it and is only referred to.
 
-export const TOOLS = ["brush", "eraser", "rectangle", "lasso"];
-
+/** @type {Doc} */
 export const EMPTY = Object.freeze({
-  base: null,    // the photo that is being filled: see photo.js
-  hole: [],      // strokes on it: see hole.js
-  run: null,     // the fills that were asked for: {fills, sketches, hole, base, heat, total}
-  chosen: null,  // one of run.fills or run.sketches; null: the photo with its hole
-  region: [],    // strokes on the chosen fill: a part to fill again, or to take from another fill
+  base: null, // the photo that is being filled: see photo.js
+  hole: [], // strokes on it: see hole.js
+  run: null, // the fills that were asked for
+  chosen: null, // one of run.fills or run.sketches; null: the photo with its hole
+  region: [], // strokes on the chosen fill: a part to fill again, or to take from another fill
 });
 
+/** @type {State} */
 export const state = {
   doc: EMPTY,
   past: [],
   future: [],
   tool: "brush",
-  brush: 0.06,        // diameter, as a share of the photo's longer side
-  penDown: false,     // painting by keyboard
-  peek: null,         // a fill that the pointer rests on
-  original: false,    // Tab is held
-  compare: null,      // 0..1, where the before/after slider stands; null: no slider
-  heat: false,        // show where the fills disagree
-  busy: null,         // {kind, abort}: what the server is asked for
-  problem: null,      // {message, retry}
-  server: null,       // what /healthz said
+  brush: 0.06,
+  penDown: false,
+  peek: null,
+  original: false,
+  compare: null,
+  heat: false,
+  busy: null,
+  problem: null,
+  server: null,
   models: [],
   token: null,
   options: { n: 4, diversity: 1, model: "" },
 };
 
 const MOST_STEPS = 200;
+/** @type {Set<() => void>} */
 const listeners = new Set();
 let told = false;
 
-/** Call `listener` soon after anything changed, once for all changes of one task. */
+/**
+ * Call `listener` soon after anything changed, once for all changes of one task.
+ * @param {() => void} listener
+ */
 export function subscribe(listener) {
   listeners.add(listener);
 }
@@ -47,17 +51,24 @@ export function changed() {
   told = true;
   queueMicrotask(() => {
     told = false;
-    for (const listener of listeners) listener(state);
+    for (const listener of listeners) listener();
   });
 }
 
-/** Change what undo does not touch. */
+/**
+ * Change what undo does not touch.
+ * @param {Partial<State>} patch
+ */
 export function set(patch) {
   Object.assign(state, patch);
   changed();
 }
 
-/** A step that can be undone. Steps with the same `join` in a row, such as looking through fills, are one. */
+/**
+ * A step that can be undone. Steps with the same `join` in a row, such as looking through fills, are one.
+ * @param {Partial<Doc>} patch
+ * @param {string | null} join
+ */
 export function step(patch, join = null) {
   const last = state.past.at(-1);
   if (join === null || last?.join !== join) {
@@ -69,7 +80,10 @@ export function step(patch, join = null) {
   changed();
 }
 
-/** Change the document without a step of its own: what arrives by itself. */
+/**
+ * Change the document without a step of its own: what arrives by itself.
+ * @param {Partial<Doc>} patch
+ */
 export function amend(patch) {
   state.doc = { ...state.doc, ...patch };
   changed();
@@ -93,13 +107,10 @@ export function redo() {
   return true;
 }
 
-/** The fill that is looked at: the one under the pointer, else the chosen one; null: the photo. */
+/**
+ * The fill that is looked at: the one under the pointer, else the chosen one; null: the photo.
+ * @returns {Fill | null}
+ */
 export function shownFill() {
   return state.original ? null : state.peek ?? state.doc.chosen;
-}
-
-/** Every fill of the strip, finished ones first. */
-export function stripFills() {
-  const run = state.doc.run;
-  return run ? [...run.fills, ...run.sketches] : [];
 }

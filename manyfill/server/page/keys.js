@@ -1,0 +1,110 @@
+// The keyboard: letters, Tab that shows the original while it is held, Enter, Escape, Space, arrows.
+
+import { fillOrStop, moved, sizeBy, toggleHeat } from "./buttons.js";
+import { toggleCompare } from "./compare.js";
+import { $ } from "./dom.js";
+import { choose } from "./filling.js";
+import { clear } from "./opening.js";
+import { holdSpace } from "./pointers.js";
+import { say, stop } from "./problems.js";
+import { download } from "./saving.js";
+import { set, state } from "./state.js";
+import { text } from "./strings.js";
+import { arrow, dropStroke, pick, togglePen } from "./strokes.js";
+import { TOOLS } from "./tools.js";
+import { fit, zoom } from "./view.js";
+
+/** @type {Record<string, () => void>} */
+const LETTERS = {
+  "[": () => sizeBy(1 / 1.15), "]": () => sizeBy(1.15),
+  "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), f: fit,
+  c: toggleCompare, u: toggleHeat,
+  d: () => { togglePen(); say(text(state.penDown ? "penDown" : "penUp")); },
+  "?": () => $("#helpDialog").showModal(),
+};
+
+const TAP = 300; // milliseconds; a Tab held longer shows the original, a shorter one moves the focus
+
+/** @type {number | null} */
+let tabDown = null;
+
+/** @param {Element} target */
+function typing(target) {
+  return target.matches("select, textarea, input:not([type=range])") || target.closest("dialog, [popover]") !== null;
+}
+
+/** @param {string} letter */
+function press(letter) {
+  const tool = [...TOOLS.values()].find(({ key }) => key === letter);
+  if (tool) pick(tool.name);
+  else LETTERS[letter]?.();
+}
+
+document.addEventListener("keydown", (event) => {
+  const { key } = event;
+  const target = /** @type {Element} */ (event.target);
+  const command = event.ctrlKey || event.metaKey;
+  if (command && key.toLowerCase() === "s") {
+    event.preventDefault();
+    if (state.doc.base) download();
+    return;
+  }
+  if (!state.doc.base || typing(target)) return;
+  const onStage = target === $("#stage") || target === document.body;
+  if (command && ["z", "y"].includes(key.toLowerCase())) {
+    event.preventDefault();
+    moved(key.toLowerCase() === "z" && !event.shiftKey);
+  } else if (command || event.altKey) {
+    return;
+  } else if (key === "Tab" && !event.shiftKey && state.doc.chosen && (onStage || target.closest("#strip"))) {
+    event.preventDefault();
+    if (tabDown === null) tabDown = performance.now();
+    set({ original: true });
+  } else if (key === "Escape") {
+    if (!dropStroke() && state.problem) set({ problem: null });
+    else if (state.busy) stop();
+    else if (state.heat || state.compare !== null) set({ heat: false, compare: null });
+    else if (state.doc.region.length) clear();
+  } else if (key === " " && onStage) {
+    event.preventDefault();
+    holdSpace(true);
+  } else if (key === "Enter" && !target.closest("button")) {
+    event.preventDefault();
+    if (!state.busy) fillOrStop();
+  } else if (onStage && arrow(key, { far: event.shiftKey })) {
+    event.preventDefault();
+  } else if (/^[0-9]$/.test(key)) {
+    const fill = key === "0" ? null : state.doc.run?.fills[Number(key) - 1];
+    if (fill !== undefined) choose(fill);
+  } else if (!event.repeat || "[]+-=".includes(key)) {
+    press(key.toLowerCase());
+  }
+});
+
+document.addEventListener("keyup", (event) => {
+  if (event.key === " ") holdSpace(false);
+  if (event.key === "Tab" && tabDown !== null) {
+    const tapped = performance.now() - tabDown < TAP;
+    tabDown = null;
+    set({ original: false });
+    if (tapped) focusAfter(document.activeElement);
+  }
+});
+
+window.addEventListener("blur", () => {
+  tabDown = null;
+  holdSpace(false);
+  set({ original: false });
+});
+
+/**
+ * What the browser would have done with Tab.
+ * @param {Element | null} from
+ */
+function focusAfter(from) {
+  /** @type {any[]} */
+  const every = [...document.querySelectorAll("a[href], button, input, select, [tabindex='0']")];
+  const all = every.filter((one) => one.tabIndex >= 0 && !one.disabled && one.checkVisibility()
+    && !one.closest("[popover]:not(:popover-open), dialog"));
+  (all[all.indexOf(from) + 1] ?? all[0]).focus();
+}

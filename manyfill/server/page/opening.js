@@ -1,0 +1,64 @@
+// Photos and masks come in: from a file, a drop, the clipboard, or the samples.
+
+import { state, set, step, EMPTY } from "./state.js";
+import * as api from "./api.js";
+import { toPng } from "./png.js";
+import { maskStroke, openPhoto } from "./photo.js";
+import { busyWith, report, say } from "./problems.js";
+import { SAMPLES, strokesOf } from "./samples.js";
+import { text } from "./strings.js";
+
+/** Open a photo; the one before it is an undo away. */
+export async function open(blob, name, { strokes = null } = {}) {
+  await busyWith("open", async (signal) => {
+    checkBytes(blob);
+    const base = await openPhoto(blob, name, signal).catch((error) => {
+      throw error.code === "invalid_image_file" ? "photoUnreadable" : error;
+    });
+    const limit = state.server?.limits.pixels;
+    if (limit && base.width * base.height > limit) {
+      throw tooMuch("too_many_pixels", base.width * base.height, limit, 1e6);
+    }
+    set({ compare: null, heat: false, peek: null });
+    step({ ...EMPTY, base, hole: strokes ? Object.assign(strokes(base), { suggested: true }) : [] });
+    say(text("opened", base));
+  }, () => open(blob, name, { strokes }));
+}
+
+function checkBytes(blob) {
+  const limit = state.server?.limits.body_bytes;
+  if (limit && blob.size > limit) throw tooMuch("too_many_bytes", blob.size, limit, 2 ** 20);
+}
+
+function tooMuch(code, size, limit, unit) {
+  const shown = (value, round) => String(round(value / unit * 10) / 10);
+  const values = { size: shown(size, Math.ceil), limit: shown(limit, Math.floor) };
+  return Object.assign(new api.Problem("", { code }), { values });
+}
+
+export async function openSample(name) {
+  const sample = SAMPLES.find((one) => one.name === name);
+  const response = await fetch(`samples/${name}.jpg`).catch(() => null);
+  if (!response?.ok) {
+    report(new api.Problem("", { code: "no_connection" }), () => openSample(name));
+    return;
+  }
+  await open(await response.blob(), `${name}.jpg`, { strokes: (photo) => strokesOf(sample, photo) });
+}
+
+export async function openMask(blob) {
+  const { base, hole } = state.doc;
+  try {
+    const stroke = await maskStroke(blob, base.width, base.height);
+    if (!(await toPng([stroke], base.width, base.height)).count) throw "maskEmpty";
+    step({ chosen: null, region: [], hole: [...hole, stroke] });
+  } catch (error) {
+    report(error);
+  }
+}
+
+/** Forget what is painted: the region on a fill, or the hole. */
+export function clear() {
+  const which = state.doc.chosen ? "region" : "hole";
+  if (state.doc[which].length) step({ [which]: [] });
+}
