@@ -53,6 +53,7 @@ def complete(
     texture: str | float = "auto",
     max_memory: int | None = None,
     strict: bool = False,
+    keep_video: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Fills:
     """Complete one photo, the short way: `load` the model and call its `complete`. Best fill first.
@@ -73,6 +74,7 @@ def complete(
         texture=texture,
         max_memory=max_memory,
         strict=strict,
+        keep_video=keep_video,
         progress=progress,
     )
 

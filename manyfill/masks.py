@@ -60,11 +60,16 @@ def read_hole(source: Any, *, polarity: str = "white", size: tuple[int, int] | N
 
 
 def read_marked(
-    source: Any, *, polarity: str = "white", size: tuple[int, int] | None = None, strict: bool = False
+    source: Any,
+    *,
+    polarity: str = "white",
+    size: tuple[int, int] | None = None,
+    strict: bool = False,
+    notes: list[str] | None = None,
 ) -> NDArray[np.bool_]:
     """What `read_hole` reads, as (H,W) bool: a quarter of the memory, which counts for a photo of 48 MP.
 
-    `strict`: a file that lacks a small part at its end is refused with BadMask too.
+    Rows that a file lacks at its end are not marked, which is added to `notes`; `strict`: it is refused with BadMask.
     """
     colour = parse_colour(polarity) if polarity.startswith("#") else None
     if colour is None and polarity not in ("white", "black", "alpha"):
@@ -73,7 +78,7 @@ def read_marked(
             " (what the hole looks like)."
         )
     name = f"mask {source}" if isinstance(source, str | Path | Content) else "mask"
-    planes, alpha, top = _planes(source, name, polarity, strict=strict)
+    planes, alpha, top = _planes(source, name, polarity, strict=strict, notes=[] if notes is None else notes)
     height, width = planes.shape[:2]
     if size is not None and (height, width) != tuple(size):
         raise other_size(name, (height, width), (size[0], size[1]))
@@ -119,7 +124,7 @@ def read_marked(
 _Planes = tuple[NDArray[Any], NDArray[Any] | None, int]  # colours (H,W,C), alpha (H,W), the value that stands for 1
 
 
-def _planes(source: Any, name: str, polarity: str, *, strict: bool) -> _Planes:
+def _planes(source: Any, name: str, polarity: str, *, strict: bool, notes: list[str]) -> _Planes:
     """Take any mask apart: arrays here, because theirs may be bool or of zeros and ones, the rest by `photos`."""
     if isinstance(source, Tensor):
         return _planes_of_array(source.detach().cpu().numpy(), channels_first=True)
@@ -136,6 +141,11 @@ def _planes(source: Any, name: str, polarity: str, *, strict: bool) -> _Planes:
             f"Multiply it by {top}, or hand it in as a bool array."
         )
     colours = photo.pixels[..., :1] if photo.mode in ("L", "LA") else photo.pixels
+    if photo.missing is not None:
+        notes.append(photo.missing.replace("The file", "The mask's file", 1).replace("and grey", "and not marked"))
+        if lost := photos.grey_rows(photo.pixels):
+            colours = colours.copy()
+            colours[-lost:] = top if polarity == "black" else 0
     return colours, photo.alpha, top
 
 

@@ -33,6 +33,7 @@ class FillOptions:
     texture: str | float = "auto"  # how much detail is the photo's own patches: "auto", "net" (0), "photo" (1), 0 .. 1
     max_memory: int | None = None  # bytes that the process may hold; None: half of what is free beside what it holds
     strict: bool = False  # refuse a photo or mask whose file lacks a small part, rather than note it
+    keep_video: bool = False  # of a motion photo, behind JPEG fills; it still shows what was removed
 
     def __post_init__(self) -> None:
         """Check each value; numbers of numpy become Python's, so that they can be written as JSON."""
@@ -60,8 +61,9 @@ class FillOptions:
             )
         if self.max_memory is not None and self._whole("max_memory") < 1:
             raise TooLarge(f"max_memory is {self.max_memory}; expected bytes, such as {4 << 30} for 4 GiB.")
-        if not isinstance(self.strict, bool):
-            raise ManyfillError(f"strict is {self.strict!r}; expected True or False.")
+        for name in ("strict", "keep_video"):
+            if not isinstance(getattr(self, name), bool):
+                raise ManyfillError(f"{name} is {getattr(self, name)!r}; expected True or False.")
         if not isinstance(self.polarity, str) or not (self.polarity.startswith("#") or self.polarity in POLARITIES):
             raise BadMask(
                 f"mask polarity is {self.polarity!r}; expected 'white', 'black', 'alpha' or a colour such as '#ff00ff'"

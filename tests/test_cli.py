@@ -452,7 +452,8 @@ def test_strict_refuses_what_is_else_filled_with_a_note(here: Path, fill: Callab
     assert len(refused.err.splitlines()) == 1 and not Path("strict.jpg").exists()
     filled = fill("photo.jpg", "--mask", "hole.jpg", "-o", "lenient.jpg")
     assert filled.code == 0 and Path("lenient.jpg").exists()
-    assert ("ends too early" in filled.err) == (damaged == "photo.jpg")
+    whose = {"photo.jpg": "The file", "hole.jpg": "The mask's file"}[damaged]
+    assert f"note: photo.jpg: {whose} ends too early" in filled.err or f"note: {whose} ends" in filled.err
 
 
 # ── the others ───────────────────────────────────────────────────────────────────────────────────────────────────────

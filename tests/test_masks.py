@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
-from manyfill import masks
+from manyfill import masks, photos
 from manyfill.errors import BadMask
 
 SOME_SIZES = [(64, 64), (37, 91), (128, 40), (8, 8)]
@@ -455,3 +455,31 @@ def test_a_colour_marks_the_hole_in_a_photo(depth, colour):
 def test_a_grey_colour_marks_the_hole_in_a_grey_mask():
     mask = np.array([[0, 128, 255]], np.uint8)
     assert masks.read_marked(mask, polarity="#808080").tolist() == [[False, True, False]]
+
+
+def damaged(polarity: str, lost: int) -> bytes:
+    """A mask of 160x64, a JPEG without its last rows; the hole is a square at its top."""
+    marked = np.zeros((64, 160), np.uint8)
+    marked[8:24, 40:80] = 255
+    file = io.BytesIO()
+    Image.fromarray(marked if polarity == "white" else 255 - marked).save(
+        file, "JPEG", quality=95, restart_marker_rows=1
+    )
+    data = file.getvalue()
+    return data[:-2] if not lost else data[: data.rindex(b"\xff\xd6")]
+
+
+@pytest.mark.parametrize("polarity", ["white", "black"])
+@pytest.mark.parametrize("lost", [0, 8])
+def test_of_a_damaged_mask_the_missing_rows_are_not_marked_and_that_is_noted(polarity: str, lost: int) -> None:
+    notes: list[str] = []
+    hole = masks.read_marked(damaged(polarity, lost), polarity=polarity, notes=notes)
+    assert np.argwhere(hole).min(0).tolist() == [8, 40] and np.argwhere(hole).max(0).tolist() == [23, 79]
+    (note,) = notes
+    assert note.startswith("The mask's file ends too early") and ("last 8 rows" in note) == bool(lost)
+    with pytest.raises(BadMask, match="cut off"):
+        masks.read_marked(damaged(polarity, lost), polarity=polarity, strict=True)
+    photo = photos.read(damaged(polarity, lost))
+    assert (masks.read_marked(photo, polarity=polarity) == hole).all()
+    with pytest.raises(BadMask, match="cut off"):  # as the server hands it on
+        masks.read_marked(photo, polarity=polarity, strict=True)

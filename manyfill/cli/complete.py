@@ -144,6 +144,13 @@ def complete(
             "--strict", help="Refuse a JPEG that lacks a little at its end, photo or mask, rather than fill it, noted."
         ),
     ] = False,
+    keep_video: Annotated[
+        bool,
+        typer.Option(
+            "--keep-video",
+            help="Keep a motion photo's video behind JPEG fills. It still shows what was removed.",
+        ),
+    ] = False,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -211,6 +218,7 @@ def complete(
         uncertainty=uncertainty,
         explain=explain,
         strict=strict,
+        keep_video=keep_video,
     )
     completer, model_file = load(model, device=device, engine=engine)
     show = Reporter(json_lines=json_lines, options=options, deterministic=is_deterministic(completer))

@@ -27,7 +27,7 @@ import torch
 from torch import nn
 
 from manyfill import engines, fetchables, forks, masks, ranking, weights, zoo
-from manyfill.boxes import Bools, Box
+from manyfill.boxes import Box
 from manyfill.completer import texturing
 from manyfill.completer.budget import check_memory, check_mending, read_photo
 from manyfill.completer.completion import Completion, Draft, Patch, spread, thumbnail, uncertainty
@@ -44,7 +44,6 @@ from manyfill.fillers import FILLERS
 from manyfill.nets import CompletionNet
 from manyfill.onnxmodel import OnnxModel
 from manyfill.options import MOST_SEED, FillOptions
-from manyfill.photos import Photo
 from manyfill.scaling import to_net
 from manyfill.windows import Window, plan
 
@@ -149,6 +148,7 @@ class Completer:
         texture: str | float = FillOptions.texture,
         max_memory: int | None = FillOptions.max_memory,
         strict: bool = FillOptions.strict,
+        keep_video: bool = FillOptions.keep_video,
         progress: Progress | None = None,
     ) -> Fills:
         """Fill the hole that the mask marks, n times, best first.
@@ -166,7 +166,8 @@ class Completer:
         much of the detail comes from the photo's own patches. `max_memory`: bytes that the process may hold, default
         half of what is free beside what it holds; raises TooLarge beforehand where filling and writing would take more;
         it changes no picture. `strict`: a JPEG that lacks a little at its end, as photo or as mask, raises BadImage or
-        BadMask rather than being filled with a note. `progress(stage, done, total)` is called with the stages "fill",
+        BadMask rather than being filled with a note. `keep_video`: a motion photo's video is written behind its JPEG
+        fills; it still shows what was removed. `progress(stage, done, total)` is called with the stages "fill",
         "rank" and "texture", one call at a time, the last ones from the threads in which several fills get their
         texture at once. What it raises stops the work within one step of a stage and comes out here; the completer can
         be used again.
@@ -189,6 +190,7 @@ class Completer:
             texture=texture,
             max_memory=max_memory,
             strict=strict,
+            keep_video=keep_video,
         )
         return Fills(self.stream(photo, mask, options, progress=progress))
 
@@ -210,13 +212,14 @@ class Completer:
         strength = options.strength(self.drawer.default_texture)
         if options.near is not None and options.step == 0:
             options = replace(options, n=1, seed=options.near, near=None)
-        source = read_photo(photo, options.max_memory, strict=options.strict)
-        size = source.height, source.width
-        hole = masks.read_marked(mask, polarity=options.polarity, size=size, strict=options.strict)
+        source = read_photo(photo, options.max_memory, strict=options.strict, keep_video=options.keep_video)
+        size, said = (source.height, source.width), list[str]()
+        hole = masks.read_marked(mask, polarity=options.polarity, size=size, strict=options.strict, notes=said)
+        notes = () if mask is photo else tuple(said)  # a photo that is its own mask says so itself
         hole = masks.grow_marked(hole, options.grow) if options.grow else hole
         source, hole, blind = see_through(source, hole, fill_transparent=options.polarity == "alpha")
         if not hole.any():
-            yield Completion(source, options.seed, None, hole)
+            yield Completion(source, options.seed, None, hole, mask_notes=notes)
             return
         count = options.n if options.diversity > 0 and self.varied else 1
         drawn = count + max(2, count // 2) if count > 1 else 1
@@ -229,7 +232,8 @@ class Completer:
             check_mending(task, options.max_memory)
             task, mended = mend(task)
             if not task.hole.any():
-                yield from self._mended(source, hole, options.seed, mended, progress, preview)
+                fill = Completion(source, options.seed, None, hole, tuple(mended), notes)
+                yield self._mended(fill, progress, preview)
                 return
         windows = self.drawer.plan(task.hole)
         parts = plan(task.hole, working_size=texturing.SIDE, multiple=1) if strength > 0 else []
@@ -261,24 +265,15 @@ class Completer:
             if texture_of is not None:
                 texture_of.add([draft for draft, _ in finished])
             for draft, score in finished:
-                yield Completion(source, draft.seed, score, hole, (*mended, *draft.patches))
+                yield Completion(source, draft.seed, score, hole, (*mended, *draft.patches), notes)
 
-    def _mended(
-        self,
-        source: Photo,
-        hole: Bools,
-        seed: int,
-        mended: Sequence[Patch],
-        progress: Progress | None,
-        preview: Preview | None,
-    ) -> Iterator[Completion]:
-        """The one fill of a hole that has a plain answer everywhere."""
-        fill = Completion(source, seed, None, hole, tuple(mended))
+    def _mended(self, fill: Completion, progress: Progress | None, preview: Preview | None) -> Completion:
+        """Tell of the one fill of a hole that has a plain answer everywhere."""
         if progress is not None:
             progress("fill", 1, 1)
         if preview is not None:
             preview(fill, 1, 1)
-        yield fill
+        return fill
 
     def _score(self, task: Task, windows: Sequence[Window], draft: Draft) -> float:
         """Mean over the windows with most of the hole: the critic's view of each, or how well its seam is closed."""

@@ -28,13 +28,11 @@ SEAM_PIXELS = 2_000_000  # seams of larger parts are closed at a smaller scale
 TILE = 512  # side in pixels of the tiles in which large parts are worked on at the photo's own pixels
 
 
-def read_photo(source: Any, max_memory: int | None = None, *, strict: bool = False) -> Photo:
+def read_photo(source: Any, max_memory: int | None = None, *, strict: bool = False, keep_video: bool = False) -> Photo:
     """`photos.read`, where a ceiling of memory allows to read photo and mask; else TooLarge before it is decoded."""
-    if isinstance(source, Photo):
-        return source
     ceiling, held = _ceiling(max_memory), memory.resident()
-    if ceiling is None:
-        return photos.read(source, strict=strict)
+    if isinstance(source, Photo) or ceiling is None:
+        return photos.read(source, strict=strict, keep_video=keep_video)
     if ceiling <= held:
         raise TooLarge(
             f"program and model hold {_mib(held)} MiB of memory before anything is done; allowed are"
@@ -43,7 +41,7 @@ def read_photo(source: Any, max_memory: int | None = None, *, strict: bool = Fal
     each = photos.reading_cost(source)
     room = (ceiling - held) // each
     try:
-        return photos.read(source, max_pixels=min(photos.MAX_PIXELS, room), strict=strict)
+        return photos.read(source, max_pixels=min(photos.MAX_PIXELS, room), strict=strict, keep_video=keep_video)
     except TooLarge as error:
         if room >= photos.MAX_PIXELS:
             raise

@@ -50,6 +50,7 @@ class Completion:
     score: float | None  # higher is better; comparable between fills of one photo and hole only; None for an empty hole
     hole: NDArray[np.bool_]  # (H,W), what was filled
     patches: tuple[Patch, ...] = field(default=(), repr=False)
+    mask_notes: tuple[str, ...] = ()  # what reading the mask could not tell
 
     @property
     def photo(self) -> Photo:
@@ -118,12 +119,13 @@ class Completion:
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """What speaks against this fill, one sentence each: next to nothing of the photo was left to go by."""
+        """What speaks against this fill, one sentence each: a damaged mask, or next to nothing left to go by."""
         share = np.count_nonzero(self.hole) / max(1, self.hole.size)
         if share < ALMOST_ALL:
-            return ()
+            return self.mask_notes
         painted = "All" if share == 1 else f"{min(99, round(100 * share))} %"
-        return (f"{painted} of the photo is painted over, so this fill is a guess. Paint only what is to go.",)
+        guess = f"{painted} of the photo is painted over, so this fill is a guess. Paint only what is to go."
+        return (*self.mask_notes, guess)
 
     def lay(self, rows: NDArray[Any], top: int) -> None:
         """Put the fill onto rows (h,W,3) of the photo, from row `top` on, in place: for `photos.encode_parts`."""

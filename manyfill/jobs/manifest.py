@@ -27,6 +27,8 @@ def fingerprint(options: Options, model_sha256: str) -> str:
         del named["near"], named["step"]
     if not options.strict:  # likewise; a strict job looks again at what a lenient one filled
         del named["strict"]
+    if not options.keep_video:
+        del named["keep_video"]
     text = json.dumps({**named, "model": model_sha256}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

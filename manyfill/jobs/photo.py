@@ -46,7 +46,8 @@ def complete_photo(
     """Complete one photo and write its files, each atomically, the sidecar last."""
     start = time.perf_counter()
     content = photos.load(task.photo)
-    photo_is, photo = content.stamp, read_photo(content, options.max_memory, strict=options.strict)
+    photo_is = content.stamp
+    photo = read_photo(content, options.max_memory, strict=options.strict, keep_video=options.keep_video)
     del content  # a photo's file can be as large as its pixels
     mask = None if task.mask is None else _load_mask(task.mask)
     outputs = Outputs(task)
@@ -93,7 +94,7 @@ def replay(
             f" recorded {sidecar.model.sha256[:12]}…. Install the version that made the fills,"
             " or name its weights: --model FILE."
         )
-    photo = photos.read(photo_file)
+    photo = photos.read(photo_file, keep_video=sidecar.options.keep_video)
     outputs = Outputs(task)
     outputs.check(_expected(task.target, sidecar.options, photo))
     completions = []

@@ -12,6 +12,7 @@ import numpy as np
 
 from manyfill.errors import BadImage, TooLarge
 from manyfill.photos.metadata import orientation, thumbnail_directory, upright_exif
+from manyfill.photos.motion import KEPT, WHAT, Video
 from manyfill.photos.photo import MODES, JpegCoding, Photo, Pixels
 from manyfill.photos.xmp import upright_xmp, without_stale
 
@@ -36,12 +37,16 @@ class Decoded:
     png_extras: tuple[tuple[bytes, bytes], ...] = ()
     tiff_extras: bytes | None = None
     beside: list[str] = field(default_factory=list)  # what else lay in the file and is not kept: video, depth map
-    cut_off: bool = False  # whether a small part of the file is missing
+    video: Video | None = None
+    missing: str | None = None  # of a file that was cut off, the small part that it lacks, in words
     notes: list[str] = field(default_factory=list)
 
 
-def upright_photo(decoded: Decoded, path: Path | None = None) -> Photo:
-    """Applies the orientation once, to pixels and to whatever names a width or an orientation."""
+def upright_photo(decoded: Decoded, path: Path | None = None, *, keep_video: bool = False) -> Photo:
+    """Applies the orientation once, to pixels and to whatever names a width or an orientation.
+
+    `keep_video`: a motion photo's, which goes on showing what the photo no longer does; else it is dropped and noted.
+    """
     raw = decoded.exif.removeprefix(b"Exif\0\0") if decoded.exif else None
     turn = decoded.orientation or orientation(raw, decoded.xmp)
     turned = turn >= 5
@@ -54,7 +59,13 @@ def upright_photo(decoded: Decoded, path: Path | None = None) -> Photo:
     if decoded.exif and exif is None:
         decoded.notes.append("Its EXIF block is damaged and was not kept.")
     xmp, marked = without_stale(upright_xmp(decoded.xmp)) if decoded.xmp else (None, ())
-    beside = dict.fromkeys((*decoded.beside, *marked))
+    video = decoded.video if keep_video else None
+    beside = dict.fromkeys((*decoded.beside, *([WHAT] if decoded.video else ()), *marked))
+    if video is not None:
+        beside.pop(WHAT, None)
+        decoded.notes.append(KEPT)
+    if decoded.missing is not None:
+        decoded.notes.append(decoded.missing)
     if beside:
         decoded.notes.append(f"Not kept, because it belongs to the photo as it was: its {', '.join(beside)}.")
     return Photo(
@@ -73,6 +84,8 @@ def upright_photo(decoded: Decoded, path: Path | None = None) -> Photo:
         jpeg=jpeg,
         png_extras=decoded.png_extras,
         tiff_extras=decoded.tiff_extras,
+        video=video,
+        missing=decoded.missing,
         notes=tuple(decoded.notes),
     )
 
@@ -92,6 +105,18 @@ def _turn(array: Pixels, orientation: int) -> Pixels:
         return array
     turned: Pixels = turns[orientation](np.ascontiguousarray(array))
     return turned.reshape(turned.shape[:2] + array.shape[2:])
+
+
+def grey_rows(array: Pixels) -> int:
+    """How many rows at the bottom are, for the most part, what decoders put where a file has nothing left: 128.
+
+    For the most part: the first of them may have blocks that are there, and one that is half there.
+    """
+    rows = array.reshape(len(array), -1)
+    lost = 0
+    while lost < len(rows) and 2 * np.count_nonzero(rows[-1 - lost] == 128) >= rows.shape[1]:
+        lost += 1
+    return lost
 
 
 def _split(array: Pixels) -> tuple[Pixels, Pixels | None, str]:

@@ -11,9 +11,11 @@ from PIL import JpegImagePlugin
 
 from manyfill.photos import strips
 from manyfill.photos.colour import profile
-from manyfill.photos.decoded import Decoded, check_size
+from manyfill.photos.decoded import Decoded, check_size, grey_rows
 from manyfill.photos.laying import laid_rows
+from manyfill.photos.longxmp import joined, parted, parts_of
 from manyfill.photos.metadata import iptc_only, resolution
+from manyfill.photos.motion import marked, video_behind
 from manyfill.photos.photo import QUALITY, JpegCoding, Lay, Photo, Pixels
 from manyfill.photos.pillow import decoded_of_pil, finite_dpi, save_with_pillow, saved_by_pillow
 from manyfill.photos.segments import (
@@ -55,17 +57,31 @@ def read_jpeg(data: bytes, name: str, max_pixels: int) -> Decoded:
     check_size(name, *found.size(), max_pixels)
     # JpegImageFile, not Image.open: phones append gain maps and depth, which Pillow would take for frames (MPO)
     image = JpegImagePlugin.JpegImageFile(io.BytesIO(found.picture))
-    exif = b"".join(found.contents(APP1, EXIF)) or None
+    exif, further = _exif(found)
     profile = b"".join(part[2:] for part in sorted(found.contents(APP2, ICC)))  # each begins with its number
     image.info["icc_profile"] = profile or None
     decoded = decoded_of_pil(image, name, "jpeg", lossy=True, jpeg=coding_of_pil(image, found.told))
-    decoded.exif, decoded.xmp = exif, next(found.contents(APP1, XMP), None)
+    decoded.exif = exif
+    decoded.xmp, whole = joined(next(found.contents(APP1, XMP), None), found.contents(APP1, EXTENDED_XMP))
     decoded.dpi = _density(next(found.contents(APP0, JFIF), b"")) or (resolution(exif) if exif else None)
-    decoded.beside = list(_beside(found))
+    if further:
+        decoded.notes.append("Its further EXIF blocks were not kept, only the first.")
+    decoded.video = video_behind(found.behind, decoded.xmp)
+    decoded.beside = [*_beside(found, video=decoded.video is not None), *([] if whole else ["extended XMP"])]
     if not found.ended:
-        decoded.cut_off = True
-        decoded.notes.append(_missing(found, decoded.array))
+        decoded.missing = _missing(found, decoded.array)
     return decoded
+
+
+def _exif(found: Jpeg) -> tuple[bytes | None, bool]:
+    """The EXIF block, of several segments where it is long; and whether there is a block after it, which none reads."""
+    blocks: list[list[bytes]] = []
+    for part in found.contents(APP1, EXIF):
+        if blocks and part[:4] not in (b"II*\0", b"MM\0*"):
+            blocks[-1].append(part)
+        else:
+            blocks.append([part])
+    return (b"".join(blocks[0]) or None, len(blocks) > 1) if blocks else (None, False)
 
 
 def _density(jfif: bytes) -> tuple[float, float] | None:
@@ -75,10 +91,10 @@ def _density(jfif: bytes) -> tuple[float, float] | None:
     return finite_dpi((across * scale, down * scale))
 
 
-def _beside(found: Jpeg) -> Iterator[str]:
+def _beside(found: Jpeg, *, video: bool) -> Iterator[str]:
     """What the file holds beside its picture and its metadata, which shows the photo as it was, in words."""
     behind = bytes(found.behind)
-    if b"ftyp" in behind:
+    if b"ftyp" in behind and not video:
         yield "motion-photo video"
     if any(found.contents(APP2, GAIN_MAP)):
         yield "HDR gain map"
@@ -86,8 +102,6 @@ def _beside(found: Jpeg) -> Iterator[str]:
         yield "further pictures (gain map, depth or preview)"
     elif behind.strip(b"\0") and b"ftyp" not in behind:
         yield f"{len(behind):,} bytes behind the picture"
-    if any(found.contents(APP1, EXTENDED_XMP)):
-        yield "extended XMP"
     private = {
         marker - APP0
         for marker, content in found.told
@@ -104,10 +118,7 @@ def _missing(found: Jpeg, array: Pixels) -> str:
         if not all_begun(found):
             raise ValueError("the file is cut off")
         return "The file ends too early: fine detail may be missing at its bottom."
-    rows = array.reshape(height, -1)
-    lost = 0
-    while lost < height and (rows[height - 1 - lost] == 128).all():  # what decoders put where nothing is left
-        lost += 1
+    lost = grey_rows(array)
     if lost > height * MAX_MISSING:
         raise ValueError("the file is cut off")
     return "The file ends too early" + (
@@ -134,7 +145,7 @@ def coding_of_pil(
     for marker, content in told:
         content = iptc_only(content) if marker == APP13 else content
         if marker in (APP13, COMMENT) and content:
-            segments.append(struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content)
+            segments.append(_segment(marker, content))
     sampling = JpegImagePlugin.get_sampling(image)
     return JpegCoding(
         tables=tables,
@@ -154,17 +165,34 @@ def write_jpeg(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[b
         options["subsampling"] = coding.subsampling
     else:
         options["subsampling"] = 0 if options["quality"] >= 90 else 2
-    exif = exif_with_thumbnail(photo, lay)
+    exif, xmp, long = exif_with_thumbnail(photo, lay), photo.xmp, b""
     if exif is not None and len(exif) <= LONGEST_EXIF:
         options["exif"] = b"Exif\0\0" + exif
-    if photo.xmp is not None and len(photo.xmp) <= LONGEST_XMP:
-        options["xmp"] = photo.xmp
+    elif exif is not None:  # in several segments, as ExifTool writes it and Pillow, too, reads it
+        long += b"".join(
+            _segment(APP1, EXIF + exif[at : at + LONGEST_EXIF]) for at in range(0, len(exif), LONGEST_EXIF)
+        )
+    if photo.video is not None:
+        xmp = marked(xmp, photo.video)
+    if xmp is not None and len(xmp) <= LONGEST_XMP:
+        options["xmp"] = xmp
+    elif xmp is not None and (two := parted(xmp)) is not None:
+        options["xmp"] = two[0]
+        long += b"".join(_segment(APP1, EXTENDED_XMP + part) for part in parts_of(two[1]))
     if coding is not None:
         options |= {"progressive": coding.progressive, "extra": coding.segments}
+    options["extra"] = long + options.get("extra", b"")
     about = {"icc_profile": profile(photo), "dpi": photo.dpi, **options}
     if options.get("progressive"):  # its scans go over the whole picture
-        return save_with_pillow(photo, "JPEG", lay, **about)
-    return _jpeg_in_strips(photo, lay, about)
+        yield from save_with_pillow(photo, "JPEG", lay, **about)
+    else:
+        yield from _jpeg_in_strips(photo, lay, about)
+    if photo.video is not None:
+        yield photo.video.data
+
+
+def _segment(marker: int, content: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
 
 
 def _jpeg_in_strips(photo: Photo, lay: Lay | None, options: dict[str, Any]) -> Iterator[bytes]:

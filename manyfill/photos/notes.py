@@ -7,8 +7,10 @@ door (command line, sidecar, server, Python) shows the same sentences.
 from __future__ import annotations
 
 from manyfill.photos.colour import HDR, meaningful, profile
+from manyfill.photos.longxmp import parted
+from manyfill.photos.motion import KEPT, WHAT
 from manyfill.photos.photo import Photo, format_named, is_lossless
-from manyfill.photos.segments import LONGEST_EXIF, LONGEST_XMP
+from manyfill.photos.segments import LONGEST_XMP
 
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 LIGHT = (b"mDCV", b"cLLI")
@@ -26,7 +28,7 @@ def _called(format: str) -> str:
 def notes(photo: Photo, *, format: str = "same", quality: int | None = None) -> tuple[str, ...]:
     """All that reading this photo could not keep, and that `encode` with these options cannot; one sentence each."""
     name = format_named(photo, format)
-    found = list(photo.notes)
+    found = [note for note in photo.notes if note != KEPT or name == "jpeg"]
     if not is_lossless(photo, format=name, quality=quality):
         found.append(reencodes(name))
     gone = list(_unheld(photo, name))
@@ -43,10 +45,14 @@ def _unheld(photo: Photo, name: str) -> list[str]:
         gone.append("colour profile")
     if photo.cicp is not None and meaningful(*photo.cicp) and icc is None and name not in ("png", "heic"):
         gone.append(f"the meaning of its colours ({HDR.get(photo.cicp[1], 'code points')} {photo.cicp})")
-    if photo.exif is not None and (name == "bmp" or (name == "jpeg" and len(photo.exif) > LONGEST_EXIF)):
-        gone.append("EXIF" + (f" of {len(photo.exif):,} bytes" if name == "jpeg" else ""))
-    if photo.xmp is not None and (name == "bmp" or (name == "jpeg" and len(photo.xmp) > LONGEST_XMP)):
-        gone.append("XMP" + (f" of {len(photo.xmp):,} bytes" if name == "jpeg" else ""))
+    if photo.exif is not None and name == "bmp":
+        gone.append("EXIF")
+    if photo.xmp is not None and name == "bmp":
+        gone.append("XMP")
+    if photo.xmp is not None and name == "jpeg" and len(photo.xmp) > LONGEST_XMP and parted(photo.xmp) is None:
+        gone.append(f"XMP of {len(photo.xmp):,} bytes that is not well-formed")
+    if photo.video is not None and name != "jpeg":
+        gone.append(WHAT)
     if photo.dpi is not None and name in ("webp", "heic", "avif"):
         gone.append("resolution in dots per inch")
     if name != "png":

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfill.errors import BadImage
+from manyfill.photos.motion import Video
 
 Pixels: TypeAlias = NDArray[Any]  # uint8 or uint16
 Lay: TypeAlias = Callable[
@@ -71,6 +72,8 @@ class Photo:
     jpeg: JpegCoding | None = None
     png_extras: tuple[tuple[bytes, bytes], ...] = ()  # (name, content): gamma, text and the like
     tiff_extras: bytes | None = None  # a TIFF's further tags (GeoTIFF, private ones) in a block like EXIF's
+    video: Video | None = None  # a motion photo's, where it is to be kept
+    missing: str | None = None  # what a file lacks that was cut off, in words that are in `notes`, too
     notes: tuple[str, ...] = field(default=())  # what reading could not keep, for people
 
     def __post_init__(self) -> None:

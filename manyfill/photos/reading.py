@@ -7,6 +7,7 @@ import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,33 +45,46 @@ _READERS: Mapping[str, Callable[[bytes, str, int], Decoded]] = {
 }
 
 
-def read(source: Any, *, max_pixels: int = MAX_PIXELS, strict: bool = False) -> Photo:
+@dataclass(frozen=True)
+class _Wish:
+    """What the caller of `read` allows and asks for."""
+
+    max_pixels: int
+    strict: bool
+    keep_video: bool
+
+
+def read(source: Any, *, max_pixels: int = MAX_PIXELS, strict: bool = False, keep_video: bool = False) -> Photo:
     """Decodes a photo, upright and at its own depth.
 
     `source`: a path, or a file that was read (`load`); its bytes, or an open binary file; a PIL image; an array (H,W),
     (H,W,1|2|3|4) of uint8, uint16, bool, or float in [0,1] (which becomes 8 bits); a torch tensor (H,W), (C,H,W),
     (1,C,H,W); or a Photo.
     Raises BadImage for whatever is not one still photo, TooLarge (before decoding) over `max_pixels`. A JPEG that lacks
-    no more than an eighth at its end is read, with a note; `strict` refuses it.
+    no more than an eighth at its end is read, with a note; `strict` refuses it. `keep_video`: a motion photo's video
+    is kept, and written again behind a JPEG; else it is dropped with a note, because it shows the photo as it was.
     """
+    wish = _Wish(max_pixels, strict, keep_video)
     if isinstance(source, Photo):
         check_size("the photo", source.width, source.height, max_pixels)
+        with _in_words("the photo", _damaged(source.format)):
+            _check_whole(source.missing, wish)
         return source
     if isinstance(source, (str, os.PathLike)):
         source = load(Path(os.fspath(source)))
     if isinstance(source, Content):
-        return _decode(source.data, str(source.path), max_pixels, source.path, strict)
+        return _decode(source.data, str(source.path), source.path, wish)
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _decode(bytes(source), "the photo", max_pixels, None, strict)
+        return _decode(bytes(source), "the photo", None, wish)
     if isinstance(source, Image.Image):
-        return _from_pil(source, max_pixels, strict)
+        return _from_pil(source, wish)
     if isinstance(source, np.ndarray):
         return from_array(source, max_pixels)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(source, torch.Tensor):
         return from_array(array_of_tensor(source), max_pixels)
     if hasattr(source, "read"):
-        return _decode(bytes(source.read()), "the photo", max_pixels, None, strict)
+        return _decode(bytes(source.read()), "the photo", None, wish)
     raise BadImage(
         f"a photo cannot be read from {type(source).__name__}. Give a path, bytes, a PIL image, an array or a tensor."
     )
@@ -158,14 +172,23 @@ def _format_of(data: bytes, name: str) -> str:
     return format
 
 
-def _decode(data: bytes, name: str, max_pixels: int, path: Path | None, strict: bool) -> Photo:
+def _decode(data: bytes, name: str, path: Path | None, wish: _Wish) -> Photo:
     """A file's bytes to a Photo; every decoder's complaint becomes one line."""
     format = _format_of(data, name)
-    with _in_words(name, f"a damaged or cut off {format.upper()} file"):
-        decoded = _READERS[format](data, name, max_pixels)
-        if strict and decoded.cut_off:
-            raise ValueError("the file is cut off")
-        return upright_photo(decoded, path)
+    with _in_words(name, _damaged(format)):
+        decoded = _READERS[format](data, name, wish.max_pixels)
+        _check_whole(decoded.missing, wish)
+        return upright_photo(decoded, path, keep_video=wish.keep_video)
+
+
+def _check_whole(missing: str | None, wish: _Wish) -> None:
+    """ValueError for a file that lacks something, where that is not allowed."""
+    if wish.strict and missing is not None:
+        raise ValueError("the file is cut off")
+
+
+def _damaged(format: str) -> str:
+    return f"a damaged or cut off {format.upper()} file"
 
 
 @contextmanager
@@ -185,16 +208,16 @@ def _in_words(name: str, what: str) -> Iterator[None]:
         raise BadImage(f"{name} is {what} ({why}). Save or download it again.") from error
 
 
-def _from_pil(image: Image.Image, max_pixels: int, strict: bool) -> Photo:
+def _from_pil(image: Image.Image, wish: _Wish) -> Photo:
     """A PIL image of the user's; one that is still unread is read here, so that 16 bits stay 16."""
-    check_size("the photo", image.width, image.height, max_pixels)
+    check_size("the photo", image.width, image.height, wish.max_pixels)
     format = {"MPO": "JPEG", "DIB": "BMP", "HEIF": "HEIC"}.get(image.format or "", image.format or "").lower()
     if isinstance(image, ImageFile.ImageFile) and ";16" in str(image.tile) and image.fp is not None:
         place = image.fp.tell()
         image.fp.seek(0)
         data = image.fp.read()
         image.fp.seek(place)
-        return _decode(data, "the photo", max_pixels, None, strict)
+        return _decode(data, "the photo", None, wish)
     with _in_words("the photo", "damaged or cut off"):
         decoded = decoded_of_pil(image, "the photo", format if format in FORMATS else "png", lossy=format in QUALITY)
         decoded.orientation, decoded.exif = _orientation(image), decoded.exif or _text_exif(image)

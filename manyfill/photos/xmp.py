@@ -37,7 +37,7 @@ _STALE = (
     _Mark(b"http://ns.google.com/photos/1.0/audio/", (b"GAudio",), rb"\w{1,64}", "sound"),
     _Mark(b"http://ns.adobe.com/hdr-gain-map/1.0/", (b"hdrgm",), rb"\w{1,64}", "HDR gain map"),
     _Mark(b"http://ns.apple.com/HDRGainMap/1.0/", (b"HDRGainMap",), rb"\w{1,64}", "HDR gain map"),
-    _Mark(b"http://ns.adobe.com/xmp/note/", (b"xmpNote",), rb"HasExtendedXMP", "extended XMP"),
+    _Mark(b"http://ns.adobe.com/xmp/note/", (b"xmpNote",), rb"HasExtendedXMP", ""),
 )
 
 

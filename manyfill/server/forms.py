@@ -97,6 +97,9 @@ class EditForm(PictureForm):
         description="Ours. Let the fill blend into the photo this far outside the hole; 0 keeps known pixels exact.",
     )  # fmt: skip
     image_result: str | None = Field(None, max_length=RESULT, description="Ours. Instead of `image`: " + BY_NAME)
+    strict: bool = Field(
+        False, description="Ours. Refuse a JPEG that lacks a little at its end, photo or mask, rather than note it."
+    )
     uncertainty: bool = Field(False, description="Ours. Also send a picture of where the fills disagree.")
     background: str | None = Field(None, description=IGNORED)
     quality_: str | None = Field(None, alias="quality", description=IGNORED)

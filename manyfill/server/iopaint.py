@@ -29,6 +29,7 @@ class InpaintRequest(BaseModel):
 
     image: str = Field(description="The photo, base64, bare or as a data URL.")
     mask: str = Field(description="The mask, likewise: bright = fill, whatever its alpha; of the photo's size.")
+    strict: bool = Field(False, description="Ours. Refuse a JPEG that lacks a little at its end, rather than note it.")
     sd_seed: int = Field(42, ge=-1, le=MOST_SEED, description="-1: a random one; `X-Seed` tells it.")
 
 
@@ -136,6 +137,7 @@ def router(service: Service) -> APIRouter:
             options = FillOptions(
                 seed=random_seed() if asked.sd_seed == -1 else asked.sd_seed,
                 max_memory=ceiling,
+                strict=asked.strict,
             )
             pictures.check_room(photo, "same", service.shares.fill)
             for fill in models[model].stream(photo, pictures.bright(photo, mask), options, progress=ticket.check):

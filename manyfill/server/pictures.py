@@ -130,8 +130,8 @@ def check_hole(fill: Completion) -> None:
         raise BadMask("the mask marks nothing to fill. Make it transparent, or white, where to fill.")
 
 
-def bright(photo: Photo, mask: Photo) -> NDArray[np.bool_]:
-    """What IOPaint takes as the hole (H,W): the mask's brightness over 127 of 255, whatever its alpha.
+def bright(photo: Photo, mask: Photo) -> Photo:
+    """What IOPaint takes as the hole, white: the mask's brightness over 127 of 255, whatever its alpha.
 
     Raises BadMask for another size than the photo's, and where nothing is that bright.
     """
@@ -140,16 +140,18 @@ def bright(photo: Photo, mask: Photo) -> NDArray[np.bool_]:
             f"the mask is {mask.width}x{mask.height} but the photo is {photo.width}x{photo.height} (width x height). "
             "Send a mask of the photo's size."
         )
-    hole = np.empty((mask.height, mask.width), bool)
+    hole = np.empty((mask.height, mask.width), np.uint8)
     shift = mask.depth - 8
     strip = max(1, 2**20 // mask.width)
     for top in range(0, mask.height, strip):
         red, green, blue = (np.moveaxis(mask.pixels[top : top + strip] >> shift, -1, 0)).astype(np.uint32)
         # Pillow's "L", which IOPaint converts to: ITU-R 601-2 in 16 bits, rounded
-        hole[top : top + strip] = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16 > 127
+        hole[top : top + strip] = 255 * ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16 > 127)
+    if mask.missing is not None and (lost := photos.grey_rows(mask.pixels)):
+        hole[-lost:] = 0
     if not hole.any():
         raise BadMask("the mask marks nothing: no pixel of it is brighter than mid-grey. Paint white where to fill.")
-    return hole
+    return Photo(np.broadcast_to(hole[..., None], (*hole.shape, 3)), mode="L", missing=mask.missing)
 
 
 # ── out ───────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -48,6 +48,7 @@ def edit(
         near=form.near,
         step=form.step,
         texture=form.texture,
+        strict=form.strict,
     )
     size = None if form.size == "auto" else (int(form.size.split("x")[0]), int(form.size.split("x")[1]))
 

@@ -87,7 +87,7 @@ def test_brightness_is_pillows(mode: str) -> None:
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).convert(mode)
     hole = np.asarray(image.convert("L")) > 127
     mask = photos.read(image)
-    assert (pictures.bright(mask, mask) == hole).all()
+    assert ((pictures.bright(mask, mask).pixels[..., 0] == 255) == hole).all()
 
 
 @pytest.mark.parametrize("seed", [2**31, 3698135662, 2**32 - 1, 2**63 - 1])
@@ -142,3 +142,15 @@ def test_its_clients_learn_what_they_ask_before(server: Running) -> None:
     assert server.get("/api/v1/samplers").json() == []
     missing = server.get("/api/v1/inputimage")
     assert missing.status_code == 404 and "Unknown request URL" in missing.json()["detail"]
+
+
+@pytest.mark.parametrize("which", ["image", "mask"])
+def test_a_damaged_file_is_noted_and_refused_where_it_is_strict(server: Running, which: str) -> None:
+    whole = {"image": file_of(PHOTO, "JPEG"), "mask": file_of(255 * hole_of().astype(np.uint8), "JPEG")}
+    sent = {name: base64_of(data[:-2] if name == which else data) for name, data in whole.items()}
+    answer = inpaint(server, **sent)
+    assert answer.status_code == 200 and "ends too early" in answer.headers["x-manyfill-notes"]
+    assert ("mask's file" in answer.headers["x-manyfill-notes"]) == (which == "mask")
+    refused = inpaint(server, **sent, strict=True)
+    assert refused.status_code == 400 and "cut off" in refused.text
+    assert inpaint(server, **{name: base64_of(data) for name, data in whole.items()}, strict=True).status_code == 200

@@ -414,3 +414,14 @@ def test_every_event_of_a_stream_is_json_of_the_type_that_it_says(server: Runnin
     assert [block["event"] for block in blocks] == [body["type"] for body in bodies]
     assert [body["type"].partition(".")[2] for body in bodies[-3:]] == ["completed", "completed", "uncertainty"]
     assert all("url" in body for body in bodies[-3:]) and all("b64_json" in body for body in bodies[:-3])
+
+
+@pytest.mark.parametrize("which", ["image", "mask"])
+def test_what_a_damaged_file_lacks_is_noted_and_refused_where_it_is_strict(client: openai.OpenAI, which: str) -> None:
+    whole = {"image": file_of(PHOTO, "JPEG"), "mask": file_of(255 * hole_of().astype(np.uint8), "JPEG")}
+    sent = {name: data[:-2] if name == which else data for name, data in whole.items()}
+    (note,) = [note for note in edit(client, **sent).model_dump()["notes"] if "too early" in note]
+    assert note.startswith({"image": "The file", "mask": "The mask's file"}[which])
+    with pytest.raises(openai.BadRequestError, match="cut off"):
+        edit(client, **sent, extra={"strict": True})
+    assert edit(client, **whole, extra={"strict": True}).data
