@@ -33,6 +33,7 @@ from manyfill.server.iopaint import TAG as IOPAINT
 from manyfill.server.limits import GUARDED, Guard, Uploads
 from manyfill.server.metrics import Metrics
 from manyfill.server.openai import TAG as OPENAI
+from manyfill.server.pace import Pace
 from manyfill.server.pictures import Encoded
 from manyfill.server.queue import WorkQueue
 from manyfill.server.replies import sent
@@ -142,6 +143,7 @@ def create_app(
         results=Results(seconds=limits.result_seconds, limit=lambda: shares.results),
         uploads=Uploads(lambda: shares.uploads),
         metrics=Metrics(),
+        pace=Pace(),
         created=int(time.time()),
     )
     _watch(service)
@@ -293,7 +295,7 @@ def _add_operations(app: FastAPI, service: Service) -> None:
     @app.get("/results/{name}/preview", summary="A result, small", tags=["Results"],
              response_class=Response, responses=missing | shown)  # fmt: skip
     async def preview(name: str) -> Response:
-        small, headers = service.results.get(name).preview, {"Cache-Control": "private, max-age=600"}
+        small, headers = service.results.small(name), {"Cache-Control": "private, max-age=600"}
         return Response(small.data, media_type=small.media_type, headers=headers)
 
     @app.get("/healthz", summary="Whether the server can fill photos", tags=["Operation"], response_model=Health,

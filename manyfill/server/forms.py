@@ -101,6 +101,11 @@ class EditForm(PictureForm):
         False, description="Ours. Refuse a JPEG that lacks a little at its end, photo or mask, rather than note it."
     )
     uncertainty: bool = Field(False, description="Ours. Also send a picture of where the fills disagree.")
+    progress: bool = Field(
+        False,
+        description="Ours. With `stream`: events `image_edit.progress` with place in the queue, stage, how much of "
+        "it is done and the seconds that are left; the one of stage `opened` names the photo, for `image_result`.",
+    )
     background: str | None = Field(None, description=IGNORED)
     quality_: str | None = Field(None, alias="quality", description=IGNORED)
     input_fidelity: str | None = Field(None, description=IGNORED)

@@ -126,7 +126,7 @@ def router(service: Service) -> APIRouter:
     )
     async def inpaint(request: Request) -> Response:
         body = await request.body()
-        model = service.models[0]
+        model = request.state.model = service.models[0]
 
         def work(models: Models, ticket: Ticket[tuple[Finished, Spool]]) -> Iterator[tuple[Finished, Spool]]:
             ceiling = service.fill_ceiling

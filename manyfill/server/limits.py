@@ -105,7 +105,8 @@ class Guard:
             seconds = time.monotonic() - began
             self.metrics.answered(route, status, seconds)
             client = (scope.get("client") or ["-"])[0]
-            log.info("%s %s %d %.0f ms %s", method, route, status, 1000 * seconds, client)
+            model = scope["state"].get("model", "-")
+            log.info("%s %s %d %.0f ms %s %s", method, route, status, 1000 * seconds, client, model)
 
     def _refusal(self, scope: Scope) -> Refusal | None:
         """Why this request is not let in, by its headers alone."""

@@ -99,7 +99,7 @@ def router(service: Service) -> APIRouter:
                 400, f"Invalid compression {form.output_compression}: less than 100 is not supported for PNG output. "
                 "Choose jpeg or webp.", code="invalid_value", param="output_compression",
             )  # fmt: skip
-        model = service.model(form.model)
+        model = request.state.model = service.model(form.model)
         image = sent_or_kept(parts, form.image_result, "image", "image[]", wanted="the photo")
         seed = random_seed() if form.seed is None else form.seed
         work = edit(form, image, parts.any("mask", "mask[]"), seed, model, service)

@@ -146,6 +146,21 @@ class WorkQueue(Generic[Tool]):
             self._condition.notify()
         return ticket
 
+    def ahead(self, ticket: Ticket[Any]) -> tuple[int, float] | None:
+        """Requests before this one, those that are worked on included, and about how many seconds until its turn.
+
+        None where its turn has come, or never will.
+        """
+        with self._condition:
+            own = self._lines.get(ticket.client)
+            if own is None or ticket not in own:
+                return None
+            rounds, clients = own.index(ticket), list(self._lines)
+            before = clients.index(ticket.client)
+            waiting = sum(min(len(line), rounds + (place < before)) for place, line in enumerate(self._lines.values()))
+            ahead = waiting + self.running
+            return ahead, self._seconds * ahead / len(self._threads)
+
     def _drain(self) -> list[Ticket[Any]]:
         tickets = [ticket for line in self._lines.values() for ticket in line]
         self._lines.clear()

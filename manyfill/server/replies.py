@@ -21,10 +21,11 @@ from manyfill.server.forms import EditForm, PictureForm
 from manyfill.server.pictures import Encoded, Finished
 from manyfill.server.service import Answers, Service
 from manyfill.server.spool import Spool
-from manyfill.server.work import Shown
+from manyfill.server.work import Notice, Shown
 
 NOTES, NOTE = 10, 200  # how many in a header, and letters of each; the JSON has all of them
 HEARTBEAT_SECONDS = 10.0  # a stream that waits says so, lest a proxy take it for dead
+TURN_SECONDS = 0.4  # how often the place in the queue is looked at, for who asked
 NO_TOKENS = {
     "input_tokens": 0,
     "input_tokens_details": {"image_tokens": 0, "text_tokens": 0},
@@ -101,11 +102,15 @@ def picture(one: Shown, form: PictureForm, service: Service, request: Request, c
     return where | {"seed": one.seed, "score": one.score}
 
 
-async def listed(answers: Answers[Shown], form: PictureForm, service: Service, request: Request) -> Response:
+async def listed(
+    answers: Answers[Shown | Notice] | Answers[Shown], form: PictureForm, service: Service, request: Request
+) -> Response:
     """The answer in one piece."""
     body: dict[str, Any] = {"created": int(time.time()), "data": []}
     composed, notes = Composed(), tuple[str, ...]()
     while (one := await answers.next()) is not None:
+        if isinstance(one, Notice):  # nobody reads it before the end
+            continue
         entry = picture(one, form, service, request, composed)
         if one.kind == "uncertainty":
             body["uncertainty"] = entry
@@ -125,11 +130,12 @@ def sent(file: Spool, whole: Finished, headers: Mapping[str, str]) -> Response:
     return StreamingResponse(file.pieces(), media_type=whole.media_type, headers=told)
 
 
-async def events(answers: Answers[Shown], form: EditForm, service: Service, request: Request) -> Response:
+async def events(answers: Answers[Shown | Notice], form: EditForm, service: Service, request: Request) -> Response:
     """The answer as server-sent events; what goes wrong before the first of them has a status of its own."""
     first = asyncio.ensure_future(answers.next())
+    pause = TURN_SECONDS if form.progress else HEARTBEAT_SECONDS
     try:
-        await asyncio.wait({first}, timeout=HEARTBEAT_SECONDS)
+        await asyncio.wait({first}, timeout=pause)
         if first.done():
             first.result()
     except BaseException:
@@ -137,16 +143,26 @@ async def events(answers: Answers[Shown], form: EditForm, service: Service, requ
         raise
 
     async def lines() -> AsyncIterator[bytes]:
-        upcoming, rank = first, 0
+        upcoming, rank, waited = first, 0, 0.0
+        place: int | None = None
         try:
             while True:
                 while not upcoming.done():
-                    await asyncio.wait({upcoming}, timeout=HEARTBEAT_SECONDS)
-                    if not upcoming.done():
+                    if form.progress and (now := answers.ahead) is not None and now[0] != place:
+                        place = now[0]
+                        yield progress_event(Notice("queued", ahead=place, seconds=now[1]), service)
+                    elif waited >= HEARTBEAT_SECONDS:
                         yield b": working\n\n"
-                one = upcoming.result()
+                        waited = 0.0
+                    await asyncio.wait({upcoming}, timeout=pause)
+                    waited += pause
+                one, waited = upcoming.result(), 0.0
                 if one is None:
                     return
+                if isinstance(one, Notice):
+                    yield progress_event(one, service)
+                    upcoming = asyncio.ensure_future(answers.next())
+                    continue
                 name, pieces = event(one, rank, form, service, request)
                 rank += one.kind == "fill"
                 yield b"event: " + name.encode() + b"\ndata: "
@@ -164,6 +180,20 @@ async def events(answers: Answers[Shown], form: EditForm, service: Service, requ
             answers.close()
 
     return StreamingResponse(lines(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+def progress_event(notice: Notice, service: Service) -> bytes:
+    """How far the work is, as an event; of a photo that was opened it says the name by which it is kept."""
+    body: dict[str, Any] = {"type": "image_edit.progress", "stage": notice.stage}
+    if notice.stage == "queued":
+        body["ahead"] = notice.ahead
+    elif notice.total:
+        body |= {"done": notice.done, "total": notice.total}
+    if notice.seconds is not None:
+        body["seconds"] = round(notice.seconds, 1)
+    if notice.photo is not None:
+        body["image_result"] = service.results.add(notice.photo, None)
+    return b"event: image_edit.progress\ndata: " + json.dumps(body).encode() + b"\n\n"
 
 
 def event(one: Shown, rank: int, form: EditForm, service: Service, request: Request) -> tuple[str, Iterator[bytes]]:

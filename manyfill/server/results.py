@@ -22,16 +22,17 @@ class Result:
     """A picture, whole and small."""
 
     whole: Finished | Encoded
-    preview: Encoded
+    preview: Encoded | None  # none of a photo that its client has
     until: float  # time.monotonic()
 
     @property
     def own(self) -> int:
         """Bytes that it holds alone."""
+        small = 0 if self.preview is None else self.preview.length
         if isinstance(self.whole, Encoded):
-            return self.whole.length + self.preview.length
+            return self.whole.length + small
         patches = self.whole.fill.patches
-        return self.preview.length + sum(one.pixels.nbytes + one.painted.nbytes + one.copied.nbytes for one in patches)
+        return small + sum(one.pixels.nbytes + one.painted.nbytes + one.copied.nbytes for one in patches)
 
     @property
     def shared(self) -> list[NDArray[Any]]:
@@ -51,7 +52,7 @@ class Results:
         self._results: OrderedDict[str, Result] = OrderedDict()  # oldest first
         self._sharers: Counter[int] = Counter()  # by the identity of an array, which is held as long as it is counted
 
-    def add(self, whole: Finished | Encoded, preview: Encoded) -> str:
+    def add(self, whole: Finished | Encoded, preview: Encoded | None) -> str:
         """Keep a picture; returns the name that nobody can guess."""
         result = Result(whole, preview, time.monotonic() + self.seconds)
         name = secrets.token_urlsafe(24)
@@ -75,6 +76,13 @@ class Results:
                 "fewer when memory is short. Ask for the fill again with its seed.", code="result_expired", param=param,
             )  # fmt: skip
         return self._results[name]
+
+    def small(self, name: str) -> Encoded:
+        """A result's preview. Raises Refusal 404."""
+        preview = self.get(name).preview
+        if preview is None:
+            raise Refusal(404, "That result is a photo as it was sent; there is no preview of it.")
+        return preview
 
     def fill(self, name: str, *, param: str) -> Completion:
         """A result that is a fill. Raises Refusal 404, and 400 for a picture of another kind."""

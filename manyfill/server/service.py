@@ -21,6 +21,7 @@ from manyfill.server.decoding import Decoders, Opened
 from manyfill.server.errors import ClientLeft, Refusal
 from manyfill.server.limits import Uploads
 from manyfill.server.metrics import Metrics
+from manyfill.server.pace import Pace
 from manyfill.server.pictures import Finished, unfilled
 from manyfill.server.queue import Ticket, Work, WorkQueue
 from manyfill.server.results import Results
@@ -48,6 +49,7 @@ class Service:
     results: Results
     uploads: Uploads
     metrics: Metrics
+    pace: Pace
     created: int  # when it started, seconds since 1970
 
     @property
@@ -103,16 +105,21 @@ class Service:
     def answers(self, request: Request, work: Work[Models, Item], *, fills: bool = True) -> Answers[Item]:
         """Queue the work of a request up; `fills`: whether it needs the models. Raises Refusal 429 and 503."""
         queue = self.queue if fills else self.desk
-        return Answers(queue.submit(client_of(request), work), request, self.settings.limits.seconds)
+        return Answers(queue, queue.submit(client_of(request), work), request, self.settings.limits.seconds)
 
 
 class Answers(Generic[Item]):
     """What a request's work yields, for as long as its client waits and its time lasts. Close it, whatever happens."""
 
-    def __init__(self, ticket: Ticket[Item], request: Request, seconds: float) -> None:
-        self._ticket, self._seconds = ticket, seconds
+    def __init__(self, queue: WorkQueue[Models], ticket: Ticket[Item], request: Request, seconds: float) -> None:
+        self._queue, self._ticket, self._seconds = queue, ticket, seconds
         self._deadline: float = request.state.deadline
         self._gone = asyncio.ensure_future(_disconnected(request))
+
+    @property
+    def ahead(self) -> tuple[int, float] | None:
+        """Requests that come before this one, and about how many seconds they take; None once it is worked on."""
+        return self._queue.ahead(self._ticket)
 
     async def next(self) -> Item | None:
         """The next item, None after the last. Raises Refusal 504, ClientLeft, and what the work raised."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from manyfill.completer import Completion
 from manyfill.completer.merging import merge
@@ -12,6 +12,7 @@ from manyfill.options import FillOptions
 from manyfill.photos import Photo
 from manyfill.server import pictures
 from manyfill.server.forms import EditForm, PictureForm
+from manyfill.server.pace import Clock
 from manyfill.server.pictures import Encoded, Finished
 from manyfill.server.queue import Ticket, Work
 from manyfill.server.service import Models, Service
@@ -31,12 +32,24 @@ class Shown:
     step: int = 0
 
 
+@dataclass(frozen=True)
+class Notice:
+    """How far the work is, for a client that asked."""
+
+    stage: Literal["queued", "opened", "fill", "rank", "texture"]
+    done: int = 0
+    total: int = 0
+    seconds: float | None = None  # that are left, as far as can be known
+    ahead: int = 0  # requests that come before this one
+    photo: Finished | None = None  # that was opened, for requests that go on with it
+
+
 Source = bytes | Completion  # a file that was sent, or a result that the server still has
 
 
 def edit(
     form: EditForm, image: Source, mask: bytes | None, seed: int, model: str, service: Service
-) -> Work[Models, Shown]:
+) -> Work[Models, Shown | Notice]:
     """The work of one edit."""
     limits = service.settings.limits
     options = FillOptions(
@@ -52,9 +65,12 @@ def edit(
     )
     size = None if form.size == "auto" else (int(form.size.split("x")[0]), int(form.size.split("x")[1]))
 
-    def work(models: Models, ticket: Ticket[Shown]) -> Iterator[Shown]:
+    def work(models: Models, ticket: Ticket[Shown | Notice]) -> Iterator[Shown | Notice]:
         ceiling, room = service.fill_ceiling, service.opening
         photo = service.opened(image, ticket, room).photo
+        if form.progress:
+            sent = isinstance(image, bytes)
+            yield Notice("opened", photo=Finished(pictures.unfilled(photo), "same") if sent else None)
         marked, polarity = pictures.openai_mask(photo, None if mask is None else service.mask(mask, ticket, room))
         if size is not None:
             pictures.check_size(photo, *size, max_pixels=limits.pixels)
@@ -70,11 +86,19 @@ def edit(
                 ticket.put(Shown("partial", small, small, seed=fill.seed, step=wanted.index(step)))
             ticket.check()
 
+        clock = Clock(service.pace, model, form.n)
+
+        def progress(stage: str, done: int, total: int) -> None:
+            seconds = clock.left(stage, done, total)
+            if form.progress:
+                ticket.put(Notice(stage, done, total, seconds))  # type: ignore[arg-type]
+            ticket.check()
+
         fills = models[model].stream(
             photo,
             marked,
             replace(options, polarity=polarity, max_memory=ceiling),
-            progress=ticket.check,
+            progress=progress,
             preview=preview if form.stream and form.partial_images else None,
         )
         for fill in fills:
@@ -90,7 +114,7 @@ def edit(
     return work
 
 
-def shown(whole: Finished, form: PictureForm, service: Service, ticket: Ticket[Shown]) -> Shown:
+def shown(whole: Finished, form: PictureForm, service: Service, ticket: Ticket[Any]) -> Shown:
     """A fill as it is asked for: written now, or when somebody comes for it."""
     seed, score = whole.fill.seed, whole.fill.score
     if form.response_format == "url":
