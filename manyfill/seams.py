@@ -72,7 +72,7 @@ def hang(values: Floats, given: Floats, screen: float) -> Floats:
         above = np.asarray(sums / np.maximum(weight, 1e-6)[..., None], np.float32)
         guess = hang(above, (weight > 0).astype(np.float32), 4 * screen)
         x = np.asarray(cv2.resize(guess, (2 * coarse[1], 2 * coarse[0]), interpolation=cv2.INTER_LINEAR))
-        x = x[:height, :width]
+        x = x[:height, :width].reshape(values.shape)
     else:
         mean = (values * given[..., None]).sum((0, 1)) / max(float(given.sum()), 1e-6)
         x = np.broadcast_to(mean, values.shape).astype(np.float32)
@@ -80,7 +80,8 @@ def hang(values: Floats, given: Floats, screen: float) -> Floats:
     held = values * fixed
     free = (1 - fixed) / np.float32(4 + screen)
     for _ in range(_SWEEPS):
-        x = held + free * np.asarray(cv2.filter2D(x, -1, _CROSS, borderType=cv2.BORDER_REPLICATE))
+        around = np.asarray(cv2.filter2D(x, -1, _CROSS, borderType=cv2.BORDER_REPLICATE))
+        x = held + free * around.reshape(values.shape)
     return np.asarray(x, np.float32)
 
 
@@ -88,4 +89,7 @@ def _halve(x: Floats) -> Floats:
     """Mean of 2x2 blocks, the last row and column counted with what they have."""
     height, width = x.shape[:2]
     padded = cv2.copyMakeBorder(x, 0, height % 2, 0, width % 2, cv2.BORDER_CONSTANT, value=[0, 0, 0, 0])
-    return np.asarray(padded.reshape(-(-height // 2), 2, -(-width // 2), 2, *x.shape[2:]).mean((1, 3)), np.float32)
+    size = (-(-width // 2), -(-height // 2))
+    return np.asarray(cv2.resize(padded, size, interpolation=cv2.INTER_AREA), np.float32).reshape(
+        *size[::-1], *x.shape[2:]
+    )

@@ -99,9 +99,11 @@ def is_neutral(pixels: NDArray[Any], unknown: Bools, hole: Bools) -> bool:
     known = tinted = 0
     tint = TINT * np.iinfo(pixels.dtype).max
     for tile in box.grown(max(64, min(box.height, box.width)), whole(hole)).tiles(512):
-        seen = pixels[tile.part][~unknown[tile.part]]
-        known += len(seen)
-        tinted += int(np.count_nonzero(np.ptp(seen, 1) > tint))
+        red, green, blue = np.moveaxis(pixels[tile.part], -1, 0)
+        seen = ~unknown[tile.part]
+        apart = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+        known += int(np.count_nonzero(seen))
+        tinted += int(np.count_nonzero(seen & (apart > tint)))
         if tinted > STRAY * hole.size:
             return False
     return known > 0 and tinted <= STRAY * known

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from manyfill.boxes import Bools, Box, whole
+from manyfill.boxes import Bools, Box, tight, whole
 from manyfill.seams import Floats, hang
 
 RIM = 16  # pixels around the hole that a shift must explain
@@ -75,29 +75,29 @@ def _inside(y: NDArray[Any], x: NDArray[Any], missing: Bools) -> Bools:
 def _shift(luma: Floats, rim: Bools, known: Bools, hole: Bools, variance: float) -> tuple[int, int] | None:
     """The shift (down, right) that explains the rim best, if any does; luma (h,w) is 0 where it is not known."""
     h, w = luma.shape
-    # Twice the size: nothing wraps around.
-    size = (cv2.getOptimalDFTSize(2 * h), cv2.getOptimalDFTSize(2 * w))
+    box = tight(hole, whole(hole))
+    assert box is not None, "there is a hole to be filled"
+    # Where the shifted hole lies in the view, its rim leaves it by RIM at most: with that much more, none wraps.
+    size = (cv2.getOptimalDFTSize(h + RIM), cv2.getOptimalDFTSize(w + RIM))
 
     def spectrum(x: NDArray[Any]) -> NDArray[np.complex64]:
-        wide = np.zeros(size, np.float32)
-        wide[:h, :w] = x
-        found = cv2.dft(wide, flags=cv2.DFT_COMPLEX_OUTPUT)
-        return found[..., 0] + 1j * found[..., 1]
+        return np.asarray(np.fft.rfft2(x.astype(np.float32), size))
 
-    def correlated(a: NDArray[np.complex64], b: NDArray[np.complex64]) -> Floats:
-        product = np.conj(a) * b
-        parts = np.ascontiguousarray(np.stack([product.real, product.imag], -1), np.float32)
-        return np.asarray(cv2.dft(parts, flags=cv2.DFT_INVERSE | cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT))
+    def correlated(*pairs: tuple[NDArray[np.complex64], NDArray[np.complex64]]) -> Floats:
+        """The sum of some correlations, at the shifts that keep the hole in the view."""
+        found = np.fft.irfft2(sum(np.conj(a) * b for a, b in pairs), size)
+        rows, columns = np.r_[-box.top : h - box.bottom + 1], np.r_[-box.left : w - box.right + 1]
+        return np.asarray(found[np.ix_(rows % size[0], columns % size[1])], np.float32)
 
-    at_rim, at_known = spectrum(rim), spectrum(known)
-    seen = correlated(at_rim, at_known)
-    unlike = correlated(spectrum(luma * luma * rim), at_known) + correlated(at_rim, spectrum(luma * luma * known))
-    unlike -= 2 * correlated(spectrum(luma * rim), spectrum(luma))
-    filled = correlated(spectrum(hole), at_known)
+    at_rim, at_known, light = spectrum(rim), spectrum(known), spectrum(luma)
+    filled = correlated((spectrum(hole), at_known))
+    seen = correlated((at_rim, at_known))
+    squares = (spectrum(luma * luma * rim), at_known), (at_rim, spectrum(luma * luma * known))
+    unlike = correlated(*squares, (np.float32(-2) * spectrum(luma * rim), light))
     possible = (seen > SEEN * float(rim.sum())) & (filled > float(hole.sum()) - 0.5)
     miss = np.where(possible, unlike / np.maximum(seen, 1) / (2 * variance), np.inf)
     at = int(miss.argmin())
     if not miss.flat[at] <= UNLIKE:
         return None
-    down, right = divmod(at, size[1])
-    return down - size[0] if down > size[0] // 2 else down, right - size[1] if right > size[1] // 2 else right
+    down, right = divmod(at, miss.shape[1])
+    return down - box.top, right - box.left

@@ -110,9 +110,9 @@ def synthesize(
         for left in reversed(range(rounds)):
             reach = max(scale.shape) if number == first else search.reach if number >= working else 2
             sweeps, lot = min(search.sweeps, 1 + coarser), int(rng.integers(1, 2**31))
-            field = matching.improve(field, reach, sweeps, lot, sparse=sparse and left > 0)
+            field = matching.improve(field, reach, sweeps, lot, sparse=sparse and (left > 0 or number > working))
         if number == working and whole is not None:
-            trust = trust_of(matching.vote(field), whole, scale.level, scale.crop, search)
+            trust = trust_of(matching.vote(field, scale.few), whole, scale.level, scale.crop, search)
     if whole is None:
         trust = np.ones(levels[0].hole.shape, np.float32)
     elif working:

@@ -11,7 +11,21 @@ import numpy as np
 from manyfill.boxes import tight, whole
 from manyfill.seams import hang
 from manyfill.texture.guide import Hint
-from manyfill.texture.kernels import AREA, CHANNELS, PATCH, RADIUS, gather, sweep
+from manyfill.texture.kernels import (
+    AREA,
+    CHANNELS,
+    DETAIL,
+    FACTS,
+    LACK,
+    LIFE,
+    PATCH,
+    RADIUS,
+    SAY,
+    SPAN,
+    SPREAD,
+    sweep,
+    vote,
+)  # fmt: skip
 from manyfill.texture.scales import Ints, Level, Pixels, blur_known
 from manyfill.texture.search import Search
 
@@ -20,6 +34,7 @@ MISSING = np.array([-0.6, -0.6, -0.6, 0, 0], np.float32)  # a missing pixel wher
 PAIRS = 12_000_000  # of patch and source that the coarsest start compares, about
 LEAST_SOURCES, MOST_SOURCES = 200, 6000  # for each patch
 LOT = 512  # patches at a time
+SAMPLES = 5000  # patches that tell what is a usual price
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,22 +66,23 @@ class Sources:
         known = (~level.hole).astype(np.float32)
         share = np.maximum(cv2.blur(known, (PATCH, PATCH)), np.float32(1e-6))
         self.photo = features(np.where(level.hole[..., None], blur_known(level, 2.0), level.image), search.edges)
-        self.photo_mean: Pixels = (_mean(level.image) / share[..., None]).astype(np.float32)
         detail = _detail(self.photo)
-        self.detail: Pixels = np.float32(search.rebate) * detail
-        self.life: Pixels = np.log(np.maximum(detail, np.float32(CALM))).astype(np.float32)
-        self.lack: Pixels = np.zeros((h, w), np.float32)
+        self.facts = np.zeros((h, w, FACTS), np.float32)
+        self.facts[..., :3] = _mean(level.image) / share[..., None]
+        self.facts[..., SPREAD] = np.sqrt(np.maximum(detail, 0))
+        self.facts[..., DETAIL] = np.float32(search.rebate) * detail
+        self.facts[..., LIFE] = np.log(np.maximum(detail, np.float32(CALM)))
         if level.scarce:  # what is missing is compared as the blur of what is near, and has its price
-            self.lack = np.float32(search.lack * AREA) * (1 - share)
+            self.facts[..., LACK] = np.float32(search.lack * AREA) * (1 - share)
         else:
             self.photo.reshape(h, w, CHANNELS)[level.hole] = MISSING
         price = AREA * 3 * (search.nearness / max(h, w)) ** 2
-        settings = [price, search.max_bias, search.bias_price, crop.top, crop.left, search.calm]
+        settings = [price, search.max_bias, 2 * AREA, (1 + search.bias_price) * AREA, search.calm]
         self.settings = np.array(settings, np.float32)
         self.missing = np.ascontiguousarray(level.hole[crop.part])
         deep = cv2.distanceTransform(np.pad(self.missing, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
         self.leeway: Pixels = (deep / search.blur_depth).clip(0, 1).astype(np.float32)
-        self.outer: Pixels = (np.float32(search.deeper) ** -np.minimum(deep, 40)).astype(np.float32).ravel()
+        self.outer: Pixels = (np.float32(search.deeper) ** -np.minimum(deep, 40)).astype(np.float32)
         near = cv2.dilate(self.missing.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).astype(bool)
         self.life_wanted = self._life_wanted()
         self.inner = np.flatnonzero(self.missing).astype(np.int32)  # of the crop, flat
@@ -77,7 +93,7 @@ class Sources:
         given = self.level.valid[self.crop.part].astype(np.float32)
         if not given.any():
             return np.full(given.shape, np.log(np.float32(CALM)), np.float32)
-        life = (self.life[self.crop.part] * given)[..., None].repeat(3, 2)
+        life = (self.facts[self.crop.part][..., LIFE] * given)[..., None]
         return hang(life, given, 0.0)[..., 0] + np.float32(np.log(self.search.calmer))
 
     @cached_property
@@ -104,10 +120,12 @@ class Matching:
         crop = sources.crop
         none = np.zeros((1, 1, 3), np.float32)
         self.seen, self.told = (hint.known, np.ascontiguousarray(hint.guide[crop.part])) if hint else (none, none)
-        self.say: Pixels = np.zeros((crop.height, crop.width), np.float32)
+        # Of the crop's patches: means, spread, leeway, life that is wanted, say of the guide.
+        self.wanted = np.zeros((crop.height, crop.width, FACTS), np.float32)
+        self.wanted[..., :3] = sources.facts[crop.part][..., :3]
+        self.wanted[..., DETAIL], self.wanted[..., LIFE] = sources.leeway, sources.life_wanted
         if hint:
-            self.say = hint.weight[crop.part] * np.float32(AREA)
-        self.now_mean = np.ascontiguousarray(sources.photo_mean[crop.part])
+            self.wanted[..., SAY] = hint.weight[crop.part] * np.float32(AREA)
         self.matched = False
 
     def improve(self, field: Field, reach: int, sweeps: int, seed: int, *, sparse: bool) -> Field:
@@ -115,14 +133,29 @@ class Matching:
         of = self.of
         targets = of.few if sparse else of.targets
         now = self.vote(field, targets)
-        self.now_mean = _mean(now)
         source, cost = np.full_like(field.source, -1), field.cost.copy()
         source[targets] = field.source[targets]
-        here = (features(now, self.search.edges), self.now_mean, of.leeway, self.told, self.say, of.life_wanted)
-        there = (of.photo, of.photo_mean, of.detail, of.lack, self.seen, of.life)
+        looks = features(now, self.search.edges)
+        self.wanted[..., :3] = _mean(now)
+        self.wanted[..., SPREAD] = np.sqrt(np.maximum(_detail(looks), 0))
+        here, there = (looks, self.wanted, self.told), (of.photo, of.facts, self.seen)
         stride = 2 if sparse else 1
         corner = (of.crop.top, of.crop.left)
-        sweep(here, there, of.settings, source, cost, self.level.usable, targets, corner, stride, reach, sweeps, seed)
+        sweep(
+            here,
+            there,
+            of.settings,
+            source,
+            cost,
+            self.level.usable,
+            targets,
+            corner,
+            stride,
+            reach,
+            sweeps,
+            seed,
+            SPAN,
+        )
         self.matched = True
         if sparse:
             self._follow(source, cost, field.source)
@@ -135,7 +168,7 @@ class Matching:
         there = np.minimum(ahead + of.back, len(source) - 1)
         fits = self.level.usable.ravel()[there]
         source[of.between] = np.where(fits, there, before[of.between])
-        detail, leeway = of.detail.ravel(), of.leeway.ravel()
+        detail, leeway = of.facts.reshape(-1, FACTS)[:, DETAIL], of.leeway.ravel()
         cost[of.between] = cost[of.between - of.back] + leeway[of.here(of.between - of.back)] * detail[ahead]
         cost[of.between] -= leeway[of.here(of.between)] * detail[source[of.between]]
 
@@ -143,7 +176,8 @@ class Matching:
         """The crop: in the hole, the weighted mean of what the patches over a pixel say, all or some of them."""
         of = self.of
         picture = self.level.image[of.crop.part].copy()
-        picture.reshape(-1, 3)[of.inner] = self._said(field, of.inner, targets, self.search.focus)
+        said = self._said(field, targets, self.search.focus)
+        picture.reshape(-1, 3)[of.inner] = said[of.inner]
         return picture
 
     def last_vote(self, field: Field) -> tuple[Pixels, Pixels]:
@@ -151,47 +185,47 @@ class Matching:
         of = self.of
         picture = self.level.image[of.crop.part].copy()
         error = np.zeros_like(picture)
-        flat = picture.reshape(-1, 3)
-        error.reshape(-1, 3)[of.rim] = self._said(field, of.rim, None, self.search.last_focus) - flat[of.rim]
-        flat[of.inner] = self._said(field, of.inner, None, self.search.last_focus)
+        flat, said = picture.reshape(-1, 3), self._said(field, None, self.search.last_focus)
+        error.reshape(-1, 3)[of.rim] = said[of.rim] - flat[of.rim]
+        flat[of.inner] = said[of.inner]
         return picture, error
 
-    def _said(self, field: Field, places: Ints, targets: Ints | None, focus: float) -> Pixels:
-        """(n,3): the weighted mean of what the patches over each place of the crop say."""
-        of = self.of
+    def _said(self, field: Field, targets: Ints | None, focus: float) -> Pixels:
+        """(n,3) of the crop's pixels: the weighted mean of what the patches over each say, where there are any."""
+        of, level = self.of, self.level
         targets = of.targets if targets is None else targets
-        here, source = of.here(targets), field.source[targets]
-        weight = np.zeros(of.missing.size, np.float32)
-        light = np.zeros((of.missing.size, 3), np.float32)
-        copied = np.full(of.missing.size, -1, np.int32)
-        copied[here] = source
+        usual = 0.0
         if self.matched:
-            rebate = of.leeway.ravel()[here] * of.detail.ravel()[source]
-            cost = np.maximum(field.cost[targets] + rebate, 0)  # rounding: a hair below
-            usual = float(np.quantile(cost[:: max(1, len(cost) // 5000)], 0.6)) + 1e-6
-            weight[here] = (np.exp(-cost / usual) + np.float32(1e-5)) * of.outer[here]
-            most = self.search.max_bias
-            mean, at = of.photo_mean.reshape(-1, 3)[source], self.now_mean.reshape(-1, 3)[here]
-            light[here] = np.clip(at - mean, -most, most) / np.float32(1 + self.search.bias_price)
-        else:
-            weight[here] = of.outer[here]
+            some = targets[:: max(1, len(targets) // SAMPLES)]
+            here, there = self.wanted.reshape(-1, FACTS)[of.here(some)], of.facts.reshape(-1, FACTS)[field.source[some]]
+            cost = np.maximum(field.cost[some] + here[:, DETAIL] * there[:, DETAIL], 0)
+            usual = float(np.partition(cost, int(0.6 * len(cost)))[int(0.6 * len(cost))]) + 1e-6
         dy, dx = np.mgrid[-RADIUS : RADIUS + 1, -RADIUS : RADIUS + 1]
         shape = np.exp(-(dy**2 + dx**2) / (2 * focus**2)).clip(1e-20).astype(np.float32)  # far is little, never none
-        values = of.level.image[of.crop.part].reshape(-1, 3)[places]
-        hole = self.level.hole
-        gather(
-            self.level.image.reshape(-1, 3),
-            hole.ravel(),
-            hole.shape[1],
-            copied,
-            light,
-            weight,
+        height, width = of.missing.shape
+        sums, totals = np.zeros((height, 3 * width), np.float32), np.zeros((height, width), np.float32)
+        vote(
+            level.image.reshape(len(level.hole), -1),
+            level.hole,
+            level.valid,
+            of.facts,
+            self.wanted,
+            of.outer,
+            of.settings,
+            field.source,
+            field.cost,
+            targets,
+            (of.crop.top, of.crop.left),
+            usual,
             shape,
-            places,
-            values,
-            of.crop.width,
+            sums,
+            totals,
+            PATCH,
         )
-        return values
+        totals[totals == 0] = 1
+        said: Pixels = sums.reshape(-1, 3)
+        said /= totals.reshape(-1, 1)
+        return said
 
 
 def features(picture: Pixels, edges: float) -> Pixels:
@@ -199,7 +233,7 @@ def features(picture: Pixels, edges: float) -> Pixels:
     h, w = picture.shape[:2]
     out = np.empty((h, w, CHANNELS), np.float32)
     out[..., :3] = picture
-    luma = picture.mean(2)
+    luma = cv2.transform(picture, np.full((1, 3), 1 / 3, np.float32))
     for k, kernel in enumerate(([[-1.0, 0, 1.0]], [[-1.0], [0], [1.0]])):
         out[..., 3 + k] = cv2.filter2D(luma, -1, edges * np.array(kernel, np.float32), borderType=cv2.BORDER_REPLICATE)
     return out.reshape(h, w * CHANNELS)
@@ -208,8 +242,10 @@ def features(picture: Pixels, edges: float) -> Pixels:
 def _detail(features: Pixels) -> Pixels:
     """(h, w): squared deviation from its mean, summed over the patch around each pixel."""
     planes = features.reshape(features.shape[0], -1, CHANNELS)
-    mean = cv2.blur(planes, (PATCH, PATCH))
-    return np.asarray(AREA * (cv2.blur(planes * planes, (PATCH, PATCH)) - mean * mean).sum(2), np.float32)
+    mean = np.asarray(cv2.blur(planes, (PATCH, PATCH)))
+    squares = np.asarray(cv2.blur(np.einsum("hwc,hwc->hw", planes, planes), (PATCH, PATCH)))
+    squares -= np.einsum("hwc,hwc->hw", mean, mean)
+    return np.asarray(AREA * squares, np.float32)
 
 
 def _mean(picture: Pixels) -> Pixels:
