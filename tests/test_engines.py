@@ -32,6 +32,7 @@ PICNETS: dict[str, Any] = {**SMALL, "latent": 4, "levels": 3, "scales": 2, "infe
 CONFIGS: dict[str, Any] = {
     "picnet": PICNetConfig(**PICNETS),
     "flagship": PICNetConfig(**PICNETS, sees_hole=True, fusion_scales=2, instance_norm=False),
+    "noise": PICNetConfig(**PICNETS, sees_hole=True, fusion_scales=2, instance_norm=False, noise=True),
     "no attention": PICNetConfig(**PICNETS, attention="none"),
     "contextual": PICNetConfig(**PICNETS, attention="contextual"),
     "dfnet": DFNetConfig(**SMALL, kernels=(7, 5, 3), fusion_levels=(0, 1)),
@@ -56,7 +57,7 @@ def build(name: str, **changes: Any) -> Any:
                 assert tensor is not None
                 nn.init.uniform_(tensor, low, high)
     for parameter_name, parameter in net.named_parameters():
-        if parameter_name.endswith(("attention.gamma", "attention.alpha")):
+        if parameter_name.endswith(("attention.gamma", "attention.alpha")) or ".strengths." in parameter_name:
             nn.init.constant_(parameter, 0.7)
     return net.eval()
 

@@ -37,6 +37,7 @@ PICNETS: dict[str, Any] = {**SMALL, "latent": 4, "levels": 3, "scales": 2, "infe
 CONFIGS: dict[str, Any] = {
     "picnet": PICNetConfig(**PICNETS),
     "flagship": PICNetConfig(**PICNETS, sees_hole=True, fusion_scales=2, instance_norm=False, alpha_channels=1),
+    "noise": PICNetConfig(**PICNETS, sees_hole=True, fusion_scales=2, instance_norm=False, noise=True),
     "no attention": PICNetConfig(**PICNETS, attention="none"),
     "contextual": PICNetConfig(**PICNETS, attention="contextual"),
     "dfnet": DFNetConfig(**SMALL, kernels=(7, 5, 3), fusion_levels=(0, 1)),
@@ -50,7 +51,7 @@ def saved(folder: Path, config: Any) -> Path:
     torch.manual_seed(0)
     net: nn.Module = PICNet(config) if isinstance(config, PICNetConfig) else DFNet(config)
     for name, tensor in net.state_dict().items():
-        if name.endswith(("attention.gamma", "attention.alpha", "running_var")):
+        if name.endswith(("attention.gamma", "attention.alpha", "running_var")) or ".strengths." in name:
             tensor.fill_(0.7)
     return weights.save(net, folder / "net.safetensors", metadata={"licence": "CC0-1.0"})
 

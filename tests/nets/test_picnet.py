@@ -304,3 +304,63 @@ def test_skips_carry_known_pixels_and_nothing_from_under_the_hole() -> None:
     assert all(skip.weight.grad.abs().sum() > 0 for skip in net.generator.skips)  # type: ignore[union-attr, operator]
     again = net.decode(encoded.twice().rows(slice(2, 4))._replace(prior=encoded.prior), noise).image
     assert_close(again, drawn)
+
+
+# ── noise at the decoder's finer maps ─────────────────────────────────────────────────────────────────────────────────
+
+
+def noisy(**changes: object) -> PICNet:
+    """A network with noise whose strengths are no longer zero."""
+    net = tiny(noise=True, sees_hole=True, fusion_scales=2, **changes)
+    for strength in net.generator.strengths:
+        nn.init.normal_(strength, std=0.5)
+    return net
+
+
+@torch.no_grad()
+def test_noise_changes_nothing_before_it_has_learned() -> None:
+    image, hole = sample()
+    plain, noisier = tiny(sees_hole=True, fusion_scales=2), tiny(sees_hole=True, fusion_scales=2, noise=True)
+    assert plain.state_dict().keys() == noisier.state_dict().keys() - {"generator.strengths.0", "generator.strengths.1"}
+    noisier.load_state_dict(plain.state_dict(), strict=False)
+    noise = torch.randn(1, *noisier.noise_shape(16, 16))
+    assert_close(noisier(image, hole, noise).image, plain(image, hole, noise[:, :4]).image)
+
+
+@torch.no_grad()
+def test_every_number_of_the_noise_moves_the_fill_where_it_belongs() -> None:
+    """4 channels of the latent, then 16 that unfold to the half-size map and 64 for the map of full size."""
+    net = noisy(attention="none")
+    assert net.noise_shape(16, 24) == (4 + 16 + 64, 2, 3)
+    coarse, fine = net._fine(torch.arange(84.0).view(1, 84, 1, 1).expand(1, 84, 2, 3))
+    assert coarse.shape == (1, 1, 8, 12) and fine.shape == (1, 1, 16, 24)
+    assert coarse[0, 0, :4, :4].flatten().tolist() == list(range(4, 20))
+    assert fine[0, 0, 8:, 16:].flatten().tolist() == list(range(20, 84))
+    encoded = net.encode(*sample())
+    still = net.decode(encoded, torch.zeros(1, 84, 2, 2)).image
+    assert torch.equal(still, net.decode(encoded, None).image)
+    noise = torch.zeros(1, 84, 2, 2)
+    noise[0, 20 + 8 * 3 + 5, 1, 0] = 3.0  # of the finest map: row 8 + 3, column 5
+    moved = (net.decode(encoded, noise).image - still).abs().amax((0, 1))
+    rows, columns = torch.nonzero(moved, as_tuple=True)
+    assert moved[11, 5] > 1e-4 and (rows - 11).abs().max() <= 3 and (columns - 5).abs().max() <= 3
+
+
+def test_strengths_learn_from_zero_and_the_mean_knows_no_noise() -> None:
+    net = tiny(noise=True)
+    image, hole = sample(batch=2)
+    (net(image, hole, torch.randn(2, *net.noise_shape(16, 16))).image ** 2).sum().backward()
+    assert all(strength.grad is not None and strength.grad.any() for strength in net.generator.strengths)
+
+
+@torch.no_grad()
+def test_the_attention_that_is_shown_is_that_of_the_noisy_fill() -> None:
+    net = noisy()
+    encoded = net.encode(*sample())
+    noise = torch.randn(1, *net.noise_shape(16, 16))
+    kept: list[Tensor] = []
+    net.generator.attention.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
+    net.decode(encoded, noise)
+    z = encoded.prior.sample(noise)
+    assert torch.equal(kept[0], net.generator.before_attention(z, encoded, net._fine(noise)))
+    assert not torch.equal(kept[0], net.generator.before_attention(z, encoded))
