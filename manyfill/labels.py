@@ -96,6 +96,9 @@ class LabelSet:
 class LabelSamples(Dataset[tuple[Tensor, Tensor]]):
     """(image (3,S,S), hole (1,S,S)) as `data.Samples` gives them, the image with one truth of its hole.
 
+    With `truths` above 1 image is (truths,3,S,S): that one first, then others of the same hole, the photo among them;
+    where there are fewer they come again, and a plain photo is its own only truth.
+
     Item i depends only on (seed, i). `photo_share` of the samples keep what the photo shows. With `plain`, `share` of
     all items are labels and the others plain photos. Labels of another size are reduced by pixel areas; a place that a
     missing pixel touches is missing.
@@ -110,8 +113,9 @@ class LabelSamples(Dataset[tuple[Tensor, Tensor]]):
         photo_share: float = 0.34,
         plain: Samples | None = None,
         share: float = 0.5,
+        truths: int = 1,
     ) -> None:
-        self.labels, self.size, self.seed = labels, size, seed
+        self.labels, self.size, self.seed, self.truths = labels, size, seed, truths
         self.photo_share, self.plain, self.share = photo_share, plain, share
         side = labels[0].photo.shape[0]
         if side % size:
@@ -123,19 +127,31 @@ class LabelSamples(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng([self.seed, index, 0x6C6162656C])
         if self.plain is not None and rng.random() >= self.share:
-            return self.plain[index]
+            image, hole = self.plain[index]
+            return (image.expand(self.truths, *image.shape) if self.truths > 1 else image), hole
         label = self.labels[int(rng.integers(len(self.labels)))]
         own = not label.truths or rng.random() < self.photo_share
-        picture = label.photo if own else label.truths[int(rng.integers(len(label.truths)))]
-        hole = label.hole
-        if rng.random() < 0.5:
-            picture, hole = picture[:, ::-1], hole[:, ::-1]
+        all_truths = (label.photo, *label.truths)
+        drawn = 0 if own else 1 + int(rng.integers(len(label.truths)))
+        flip = rng.random() < 0.5
+        order = [drawn]
+        if self.truths > 1:
+            order += rng.permutation([k for k in range(len(all_truths)) if k != drawn]).tolist()
+        pictures = [self._image(all_truths[order[k % len(order)]], flip=flip) for k in range(self.truths)]
+        missing = label.hole[:, ::-1] if flip else label.hole
+        if missing.shape[0] != self.size:
+            times = missing.shape[0] // self.size
+            missing = np.asarray(missing.reshape(self.size, times, self.size, times).any((1, 3)))
+        image = torch.stack(pictures) if self.truths > 1 else pictures[0]
+        return image, torch.from_numpy(missing.astype(np.float32))[None]
+
+    def _image(self, picture: Pixels, *, flip: bool) -> Tensor:
+        """(3,S,S) in [0,1]."""
+        if flip:
+            picture = picture[:, ::-1]
         if picture.shape[0] != self.size:
             picture = cv2.resize(picture, (self.size, self.size), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-            times = hole.shape[0] // self.size
-            hole = np.asarray(hole.reshape(self.size, times, self.size, times).any((1, 3)))
-        image = np.ascontiguousarray(picture.transpose(2, 0, 1), np.float32) / np.float32(255)
-        return torch.from_numpy(image), torch.from_numpy(hole.astype(np.float32))[None]
+        return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1), np.float32) / np.float32(255))
 
 
 def _index(shard: Path) -> dict[str, dict[str, tuple[int, int]]]:

@@ -42,6 +42,24 @@ def l1_inside(prediction: Tensor, target: Tensor, region: Tensor) -> Tensor:
     return total / (region.sum() * prediction.shape[1]).clamp(min=1)
 
 
+def own_spread(truths: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
+    """How far several truths of a hole stray from their mean, and how many distinct ones there are; (B,) each.
+
+    truths (B,K,3,H,W), region (B,1,H,W). Mean absolute deviation over the region, times sqrt(n / (n - 1)), as the mean
+    is their own; a truth that is there twice counts once. 0 where there is one.
+    """
+    flat = truths.flatten(2)
+    same = (flat[:, :, None] == flat[:, None]).all(-1)  # (B,K,K)
+    weight = 1 / same.sum(-1)  # (B,K)
+    distinct = weight.sum(1)
+    share = (weight / distinct[:, None])[:, :, None, None, None]
+    mean = (share * truths).sum(1, keepdim=True)
+    inside = region[:, None]
+    area = (truths.shape[2] * region.sum((1, 2, 3))).clamp(min=1)
+    strayed = (share * (truths - mean).abs() * inside).sum((1, 2, 3, 4)) / area
+    return strayed * (distinct / (distinct - 1).clamp(min=1)).sqrt() * (distinct > 1.5), distinct.round()
+
+
 def kl_normal(mean1: Tensor, std1: Tensor, mean2: Tensor, std2: Tensor) -> Tensor:
     """Element-wise KL(N(mean1, std1^2) || N(mean2, std2^2)), same shape as the inputs."""
     return torch.log(std2 / std1) + (std1**2 + (mean1 - mean2) ** 2) / (2 * std2**2) - 0.5

@@ -82,3 +82,21 @@ def test_labels_that_do_not_fit_or_are_none_are_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.tar").write_bytes(b"no tar")
     with pytest.raises(BadImage, match="cannot be read as a shard"):
         LabelSet(tmp_path / "broken.tar")
+
+
+def test_a_sample_brings_as_many_truths_as_are_asked_for_the_drawn_one_first(tmp_path: Path) -> None:
+    """Those of labels with fewer come again; a plain photo is its own only truth; one truth is as it always was."""
+    write_shard(tmp_path / "a.tar", labels(4))
+    Image.fromarray(np.full((64, 64, 3), 255, np.uint8)).save(tmp_path / "white.png")
+    plain = Samples(open_photos(tmp_path / "white.png"), size=16, masks=masks.KINDS["center"], seed=0)
+    found = LabelSet(tmp_path / "a.tar")
+    one = LabelSamples(found, size=16, seed=0, plain=plain, share=0.7)
+    three = LabelSamples(found, size=16, seed=0, plain=plain, share=0.7, truths=3)
+    distinct = set()
+    for k in range(60):
+        (image, hole), (truths, missing) = one[k], three[k]
+        assert truths.shape == (3, 3, 16, 16) and torch.equal(hole, missing) and torch.equal(truths[0], image)
+        known = (1 - hole).expand_as(image) > 0
+        assert all(torch.equal(truth[known], image[known]) for truth in truths)
+        distinct.add(len({tuple(truth[:, hole[0] > 0].mean(1).tolist()) for truth in truths}))
+    assert distinct == {1, 2, 3}

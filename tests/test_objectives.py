@@ -299,6 +299,66 @@ def test_samples_are_asked_to_stray_as_far_as_the_truth_does_and_no_farther() ->
         assert spread(0.0) == pytest.approx(2 * spread(0.25), rel=1e-4)
 
 
+def test_samples_stray_as_far_as_the_truths_of_their_hole_where_it_has_several() -> None:
+    """The second hole has four truths, two of them alike; the third one alone, for which the guess stands."""
+    objective = dual_path(mean_share=0.34, spread_share=0.5, truths=4)
+    nets = picnets(fusion_scales=0).eval()
+    with torch.no_grad():
+        image, hole, out = run(objective, nets, batch=3)
+        assert out.centre is not None
+        truths = image[:, None].repeat(1, 4, 1, 1, 1)
+        truths[1, 1:] += torch.tensor([0.3, -0.3, -0.3]).view(3, 1, 1, 1)  # mean abs. deviation: 0.2, of three truths
+        own = 0.2 * 1.5**0.5
+        drawn = []
+        for centre, picture in zip(out.centre, out.generative, strict=True):
+            size = centre.shape[-2:]
+            truth = losses.resize_corners(image, *size)[1:]
+            away = torch.cat([torch.full_like(centre[:1], own), 0.5 * (truth - centre)[1:]])
+            drawn.append(picture._replace(image=torch.cat([picture.image[:1], centre + away])))
+        terms = objective.generator_terms(nets, image, hole, replace(out, generative=drawn, truths=truths))
+        assert float(terms["spread"]) < 1e-5
+        guess = objective.generator_terms(nets, image, hole, replace(out, generative=drawn))
+        assert float(guess["spread"]) > 1e-3
+
+
+def test_the_mean_is_compared_with_every_truth() -> None:
+    """At the truths' median the term is least; each truth counts alike."""
+    nets = picnets(fusion_scales=0).eval()
+    objective = dual_path(mean_share=1.0, truths=3)
+    objective = replace(objective, weights={**objective.weights, "mean": 1.0, "spread": 0.0})
+    with torch.no_grad():
+        image, hole, out = run(objective, nets, batch=2)
+        truths = torch.stack([torch.full_like(image, level) for level in (0.2, 0.4, 0.9)], 1)
+
+        def mean(level: float) -> float:
+            flat = [p._replace(image=torch.full_like(p.image, level)) for p in out.generative]
+            return float(
+                objective.generator_terms(nets, image, hole, replace(out, generative=flat, truths=truths))["mean"]
+            )
+
+        scales = len(out.generative)
+        for level in (0.3, 0.4, 0.5):
+            apart = sum(abs(level - truth) for truth in (0.2, 0.4, 0.9)) / 3
+            assert mean(level) == pytest.approx(2 * scales * apart, rel=1e-4)
+        assert mean(0.4) < min(mean(0.3), mean(0.5))
+
+
+def test_the_deterministic_rival_is_compared_with_every_truth() -> None:
+    nets = picnets(fusion_scales=0).eval()
+    objective = Deterministic(weights={"hole": 1.0, "appearance": 1.0}, truths=2)
+    with torch.no_grad():
+        image, hole = sample()
+        truths = torch.stack([torch.zeros_like(image), torch.ones_like(image)], 1)
+        out = objective.forward(nets, image, hole, None, truths)
+        several = objective.generator_terms(nets, image, hole, out)
+        for name in ("hole", "appearance"):
+            alone = [
+                objective.generator_terms(nets, truth, hole, replace(out, truths=None))[name]
+                for truth in truths.unbind(1)
+            ]
+            assert float(several[name]) == pytest.approx(float(sum(alone)) / 2, rel=1e-5)
+
+
 def test_a_colour_is_as_far_from_the_palette_as_from_the_nearest_known_pixel() -> None:
     """All known pixels (0.2, 0.2, 0.2), the sample (0.5, 0.2, 0.2): 0.1 on each of two scales, in [-1,1] units 0.4."""
     objective = dual_path(mean_share=0.0)

@@ -41,7 +41,8 @@ class CVAE(SinglePath):
         visible, hidden = ([feature.chunk(2)[i] for feature in both] for i in range(2))
         encoded = net.gather(visible, image, hole)
         posterior = net.encoder.infer_posterior(hidden[-1] + visible[-1])
-        return SinglePathOutputs(encoded.prior, net.generate(posterior.sample(noise), encoded), posterior, mix)
+        pictures = net.generate(posterior.sample(noise), encoded, noise)
+        return SinglePathOutputs(encoded.prior, pictures, posterior, mix)
 
     def generator_terms(self, nets: Nets, image: Tensor, hole: Tensor, out: SinglePathOutputs) -> Terms:
         """KL(q || p), which moves both; appearance over the whole picture; what else has a weight."""

@@ -28,6 +28,7 @@ class DualPathOutputs:
     is_mean: Tensor  # (B,1,1,1), 1 where the generative path decoded the prior's mean; those come first
     centre: list[Tensor] | None = None  # what the mean would have given the others, without gradient, coarse to fine
     mix: Tensor | None = None  # (B,1,1,1) in [0,1], for wgan-gp
+    truths: Tensor | None = None  # (B,truths,3,S,S), what the hole may have held; the target first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,8 @@ class DualPath:
     compares the hole with the truth (samples stay free); `feature_rec` and `feature_mean` are perceptual terms of the
     reconstruction and of the mean; `style_gen` compares Gram statistics only, so that it cannot collapse the samples;
     `spread` asks samples to differ and `palette` to do so in the photo's own colours (see `_spread`, `_palette`).
+    `truths` of each hole, more than one with labels of `manyfill label`: `mean` then compares with all of them, and
+    `spread` asks samples to differ as the truths do; of holes that bring one alone it is a guess.
     `least_std` is added to both distributions' deviations in the KL terms (root of the sum of squares): a latent that
     is surer than that makes the KL of an unusual crop astronomic.
     """
@@ -61,6 +64,7 @@ class DualPath:
     spread_share: float = 0.4
     least_std: float = 0.0
     plain_resize: bool = False  # targets of the coarser scales by pixel areas; as published: corner to corner
+    truths: int = 1  # of each hole, that a step is shown
     samples: ClassVar[bool] = True
     feature_terms: ClassVar[tuple[str, ...]] = ("feature_rec", "feature_mean", "style_gen")
     terms: ClassVar[tuple[str, ...]] = (
@@ -79,7 +83,9 @@ class DualPath:
         channels, height, width = net.noise_shape(size, size)
         return (2 * channels + (self.gan == "wgan-gp"), height, width)
 
-    def forward(self, nets: Nets, image: Tensor, hole: Tensor, noise: Tensor | None) -> DualPathOutputs:
+    def forward(
+        self, nets: Nets, image: Tensor, hole: Tensor, noise: Tensor | None, truths: Tensor | None = None
+    ) -> DualPathOutputs:
         """Both paths in one pass of the encoder and one of the generator."""
         noise, mix = take_mix(noise, self.gan)
         assert noise is not None, "the dual path samples: it needs noise"
@@ -90,8 +96,9 @@ class DualPath:
         is_mean = (torch.arange(batch, device=image.device) < means).to(image.dtype).view(-1, 1, 1, 1)
 
         encoded, posterior = net.infer(image, hole)
-        z = torch.cat([posterior.sample(posterior_noise), encoded.prior.sample(prior_noise * (1 - is_mean))])
-        pictures = net.generate(z, encoded.twice())
+        prior_noise = prior_noise * (1 - is_mean)
+        z = torch.cat([posterior.sample(posterior_noise), encoded.prior.sample(prior_noise)])
+        pictures = net.generate(z, encoded.twice(), torch.cat([posterior_noise, prior_noise]))
         centre = None
         if self.weights.get("spread"):
             with torch.no_grad():
@@ -105,6 +112,7 @@ class DualPath:
             is_mean,
             centre,
             mix,
+            truths,
         )
 
     def discriminator_terms(self, nets: Nets, image: Tensor, hole: Tensor, out: DualPathOutputs) -> Terms:
@@ -134,7 +142,7 @@ class DualPath:
                 terms["hole_rec"] = terms.get("hole_rec", 0) + 2 * losses.l1_inside(rec.image, target, 1 - visible)
             if self.weights.get("mean"):
                 inside = (1 - visible) * out.is_mean
-                terms["mean"] = terms.get("mean", 0) + 2 * losses.l1_inside(gen.image, target, inside)
+                terms["mean"] = terms.get("mean", 0) + 2 * self._beside_truths(gen.image, target, inside, out.truths)
         judged = self._judged(image, hole, out)
         if "gen" in judged:
             terms["adversarial_gen"] = losses.gan_generator(nets.critics["gen"](judged["gen"]), self.gan)
@@ -157,11 +165,19 @@ class DualPath:
             else normal
         )
 
-    def _spread(self, image: Tensor, hole: Tensor, out: DualPathOutputs) -> Tensor:
-        """How far samples are from straying from the mean as far as the truth does, on the two coarsest scales.
+    def _beside_truths(self, picture: Tensor, target: Tensor, inside: Tensor, truths: Tensor | None) -> Tensor:
+        """L1 of the hole to its truth, or the mean of it over several, whose least is their median."""
+        if truths is None:
+            return losses.l1_inside(picture, target, inside)
+        others = [self._resized(truth, *picture.shape[-2:]) for truth in truths.unbind(1)]
+        return torch.stack([losses.l1_inside(picture, other, inside) for other in others]).mean()
 
-        After mode seeking (Mao et al. 2019), but calibrated: `spread_share` of the mean's own error is the goal, so
-        that samples differ where the answer is open and agree where it is not.
+    def _spread(self, image: Tensor, hole: Tensor, out: DualPathOutputs) -> Tensor:
+        """How far samples are from straying from the mean as far as the truths do, on the two coarsest scales.
+
+        After mode seeking (Mao et al. 2019), but calibrated, so that samples differ where the answer is open and agree
+        where it is not: the goal is the truths' own distance from their mean, or, of a hole with one truth alone,
+        `spread_share` of the mean's error.
         """
         assert out.centre is not None, "the spread term needs the mean's pictures"
         sampled = out.is_mean.flatten() == 0
@@ -173,6 +189,11 @@ class DualPath:
             area = 3 * inside.sum((1, 2, 3)).clamp(min=1)
             strayed = ((picture.image[sampled] - centre).abs() * inside).sum((1, 2, 3)) / area
             wanted = self.spread_share * ((truth - centre).abs() * inside).sum((1, 2, 3)) / area
+            if out.truths is not None:
+                several = out.truths[sampled]
+                shrunk = self._resized(several.flatten(0, 1), *size).view(*several.shape[:3], *size)
+                own, distinct = losses.own_spread(shrunk, inside)
+                wanted = torch.where(distinct > 1, own, wanted)
             total = total + 2 * (wanted - strayed).abs().mean()
         return total
 

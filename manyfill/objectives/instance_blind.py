@@ -36,7 +36,8 @@ class InstanceBlind(SinglePath):
         assert noise is not None, "the instance-blind strategy samples: it needs noise"
         net = cast(PICNet, nets.net)
         encoded = net.encode(image, hole)
-        return SinglePathOutputs(encoded.prior, net.generate(encoded.prior.sample(noise), encoded), mix=mix)
+        pictures = net.generate(encoded.prior.sample(noise), encoded, noise)
+        return SinglePathOutputs(encoded.prior, pictures, mix=mix)
 
     def generator_terms(self, nets: Nets, image: Tensor, hole: Tensor, out: SinglePathOutputs) -> Terms:
         """The KL of the prior, appearance of the visible pixels, and what else has a weight."""

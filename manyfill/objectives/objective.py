@@ -24,7 +24,11 @@ class Nets(nn.Module):
 
 
 class Objective(Protocol):
-    """What the training step needs."""
+    """What the training step needs.
+
+    One with a field `truths` above 1 is shown that many truths of each hole: `forward` gets them as a fifth argument,
+    (B,truths,3,S,S), the one of `image` first.
+    """
 
     @property
     def weights(self) -> Mapping[str, float]:

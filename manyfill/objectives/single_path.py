@@ -25,6 +25,7 @@ class SinglePathOutputs:
     pictures: list[Prediction]  # coarse to fine
     posterior: Normal | None = None  # CVAE only
     mix: Tensor | None = None  # (B,1,1,1) in [0,1], for wgan-gp
+    truths: Tensor | None = None  # (B,truths,3,S,S), what the hole may have held; deterministic only
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +67,12 @@ class SinglePath:
         whole, inside = [], []
         for picture in out.pictures:
             size = picture.image.shape[-2:]
-            target, missing = losses.resize_corners(image, *size), losses.resize_corners(hole, *size)
-            whole.append(2 * losses.l1(picture.image, target, 1 - missing if visible_only else None))
-            inside.append(2 * losses.l1_inside(picture.image, target, missing))
+            missing = losses.resize_corners(hole, *size)
+            truths = [image] if out.truths is None else list(out.truths.unbind(1))
+            for target in (losses.resize_corners(truth, *size) for truth in truths):
+                known_only = 1 - missing if visible_only else None
+                whole.append(2 * losses.l1(picture.image, target, known_only) / len(truths))
+                inside.append(2 * losses.l1_inside(picture.image, target, missing) / len(truths))
         terms = {"appearance": torch.stack(whole).sum(), "hole": torch.stack(inside).sum()}
         if visible_only:
             del terms["hole"]

@@ -25,6 +25,7 @@ from manyfill import files, masks, plugins, weights
 from manyfill.data import PhotoSet, Samples, open_photos
 from manyfill.errors import BadWeights, CannotWrite, ManyfillError
 from manyfill.labels import LabelSamples, LabelSet
+from manyfill.nets.discriminators import Critic
 from manyfill.nets.picnet import PICNet
 from manyfill.objectives import Nets
 from manyfill.recipes import Recipe
@@ -103,6 +104,11 @@ def train(
     saved = checkpoints.newest()
     if saved is None and start_from is None and recipe.starts_from is not None:
         raise BadRecipe(f"recipe '{recipe.name}' goes on from a trained model. Give one: --from {recipe.starts_from}.")
+    if _truths(recipe) > 1 and not labels:
+        raise BadRecipe(
+            f"recipe '{recipe.name}' wants {_truths(recipe)} truths of each hole, and a photo holds one. Give labels: "
+            "--labels LABELS (manyfill label makes them), or set the objective's `truths` to 1."
+        )
     nets = build(recipe)
     if saved is None:
         _begin(recipe, nets, start_from, partial=partial, tell=world.main)
@@ -131,7 +137,9 @@ def train(
     samples: Dataset[tuple[Tensor, Tensor]] = plain
     if labels:
         found = LabelSet(list(labels))
-        samples = LabelSamples(found, size=recipe.size, seed=recipe.seed, plain=plain, share=label_share)
+        samples = LabelSamples(
+            found, size=recipe.size, seed=recipe.seed, plain=plain, share=label_share, truths=_truths(recipe)
+        )
     run_dir.mkdir(parents=True, exist_ok=True)
     _read(photos, run_dir / "skipped.txt", preload=recipe.mix is None, tell=world.main)
     if world.main:
@@ -302,6 +310,11 @@ def _read(photos: PhotoSet, skipped: Path, *, preload: bool, tell: bool) -> None
         )
 
 
+def _truths(recipe: Recipe) -> int:
+    """How many truths of each hole the objective is shown; one where it says nothing of it."""
+    return int(getattr(recipe.objective, "truths", 1))
+
+
 def _begin(recipe: Recipe, nets: Nets, start_from: str | None, *, partial: bool, tell: bool) -> None:
     """Initial values of a new run."""
     if start_from is not None:
@@ -372,9 +385,12 @@ def _whole_steps() -> Iterator[Callable[[], bool]]:
 
 
 def export(recipe: Recipe, step: Step, images_seen: int, path: Path, dtype: torch.dtype = torch.float32) -> Path:
-    """The averaged network and its first critic as a weights file, with the recipe in the metadata."""
+    """The averaged network and its first critic as a weights file, with the recipe in the metadata.
+
+    A critic on frozen features stays behind: to rank fills by it would want the feature network.
+    """
     critics: Any = step.nets.critics
-    critic = next(iter(critics.values()), None)
+    critic = next((critic for critic in critics.values() if isinstance(critic, Critic)), None)
     features = "none" if step.nets.features is None else step.nets.features.origin
     metadata = {
         "recipe": json.dumps(recipe.described()),

@@ -16,12 +16,14 @@ from manyfill import losses, masks, trunks
 from manyfill.errors import BadMask, ManyfillError
 from manyfill.nets import families
 from manyfill.nets.adapter import PluralisticTrunk
-from manyfill.nets.discriminators import Critic
+from manyfill.nets.discriminators import critic
 from manyfill.nets.perceptual import FEATURES, Chosen, pyramid
 from manyfill.nets.picnet import PICNet
+from manyfill.nets.projected import ProjectedCritic
 from manyfill.objectives import Nets, Terms
 from manyfill.recipes import Recipe
-from manyfill.training.processes import World, share
+from manyfill.training import processes
+from manyfill.training.processes import Together, World, share
 
 SCHEDULES = ("constant", "cosine", "step")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -127,6 +129,8 @@ def _check_objective(recipe: Recipe) -> None:
         raise BadRecipe(
             f"'{wanted[0]}' compares feature maps: set `features` to one of {', '.join(FEATURES)}, or its weight to 0."
         )
+    if not (isinstance(truths := getattr(objective, "truths", 1), int) and truths >= 1):
+        raise BadRecipe(f"`truths` is {truths!r}: expected a whole number of 1 or more.")
     if (gan := getattr(objective, "gan", None)) is not None and gan not in losses.GANS:
         raise BadRecipe(f"there is no `gan` {gan!r}. There are: {', '.join(losses.GANS)}.")
 
@@ -151,7 +155,7 @@ def build(recipe: Recipe) -> Nets:
     """Fresh networks of a recipe, initial values drawn from its seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        critics = {name: Critic(recipe.critic) for name in recipe.objective.critics}
+        critics = {name: critic(recipe.critic) for name in recipe.objective.critics}
         net = _network(recipe)
     if isinstance(net, PluralisticTrunk):
         trunks.fill(net)
@@ -192,9 +196,7 @@ class Step:
     """Networks, their average and their optimisers; called once per batch.
 
     With more processes (torch.distributed) each one is called with its share of the batch, and gradients are averaged
-    between backward pass and update. That is done here and not by DistributedDataParallel, whose hooks want one forward
-    call of one module before each backward pass: a step here runs parts of a network several times, and its two
-    updates share a forward pass.
+    while the backward passes run (`processes.Together`).
     """
 
     def __init__(self, recipe: Recipe, nets: Nets, device: torch.device) -> None:
@@ -202,26 +204,27 @@ class Step:
         self.device = device
         self.nets = nets.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.nets.net).eval().requires_grad_(False)
-        self.optimiser = self._optimiser(self.nets.net, recipe.lr)
+        self.optimiser = self._optimiser(self.nets.net.parameters(), recipe.lr)
         critics = self.nets.critics
+        self._critics_own = [parameter for parameter in critics.parameters() if parameter.requires_grad]
         self.lr_critic = recipe.lr if recipe.lr_critic is None else recipe.lr_critic
-        self.critic_optimiser = self._optimiser(critics, self.lr_critic) if len(critics) else None
+        self.critic_optimiser = self._optimiser(self._critics_own, self.lr_critic) if len(critics) else None
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
         self.nets.train()
+        self._together, self._critics_together = Together(self.nets.net.parameters()), Together(self._critics_own)
         if recipe.compile is not None:
             for module in _callable_parts(self.nets):
                 module.compile(backend=recipe.compile)
 
-    def _optimiser(self, module: nn.Module, lr: float) -> torch.optim.Optimizer:
+    def _optimiser(self, parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
         fast: dict[str, Any] = {"fused": True} if self.device.type == "cuda" else {"foreach": True}
         recipe = self.recipe
-        return torch.optim.AdamW(
-            module.parameters(), lr=lr, betas=recipe.betas, weight_decay=recipe.weight_decay, **fast
-        )
+        return torch.optim.AdamW(parameters, lr=lr, betas=recipe.betas, weight_decay=recipe.weight_decay, **fast)
 
     def __call__(self, image: Tensor, hole: Tensor, noise: Tensor | None, images_seen: int) -> Terms:
         """Both updates; image (B,3,S,S), hole (B,1,S,S). Returns every unweighted term, detached. Raises Diverged.
 
+        Where the objective wants several truths of each hole, image is (B,truths,3,S,S), the one to draw first.
         `accumulate` parts of the batch go through one after the other, for less memory. As the network's terms want
         the critics of after their update, the parts' forward passes are then made twice. Batch norm (DFNet, fusion
         blocks) sees a part of one process's share at a time, as on the several GPUs of DFNet's release.
@@ -236,21 +239,26 @@ class Step:
         told: list[Terms] = []
         out: Any = None
         if self.critic_optimiser is not None:
-            nets.critics.requires_grad_(True)
+            self._critics_learn(True)
             self.critic_optimiser.zero_grad(set_to_none=True)
             losses = []
-            for part in parts:
+            for number, part in enumerate(parts, 1):
+                self._look(images_seen, number)
                 with amp, torch.set_grad_enabled(len(parts) == 1):
                     out = objective.forward(nets, *part)
                 with amp:
                     terms = objective.discriminator_terms(nets, *part[:2], out)
+                if number == len(parts):
+                    self._critics_together.expect()
                 losses.append(self._backward(torch.stack(list(terms.values())).sum() / len(parts)))
                 told.append(terms)
+            self._critics_together.finish()
             self._update(self.critic_optimiser, losses, factor * self.lr_critic)
-            nets.critics.requires_grad_(False)
+            self._critics_learn(False)
         self.optimiser.zero_grad(set_to_none=True)
         losses = []
-        for part in parts:
+        for number, part in enumerate(parts, 1):
+            self._look(images_seen, number)
             with amp:
                 if out is None or len(parts) > 1:
                     out = objective.forward(nets, *part)
@@ -259,8 +267,11 @@ class Step:
                 raise BadRecipe(f"{type(objective).__name__} does not give the term '{absent[0]}' that has a weight.")
             weights = [objective.weights.get(name, 0.0) * term for name, term in terms.items()]
             total = torch.stack(weights).sum()
+            if number == len(parts):
+                self._together.expect()
             losses.append(self._backward(total / len(parts)))
             told.append({**terms, "total": total})
+        self._together.finish()
         self._update(self.optimiser, losses, factor * self.recipe.lr)
         self.scaler.update()
         self._average(images_seen)
@@ -269,6 +280,19 @@ class Step:
             name: torch.stack([terms[name].detach() for terms in told if name in terms]).mean(dtype=torch.float32)
             for name in names
         }
+
+    def _critics_learn(self, learn: bool) -> None:
+        """Whether the critics' own parameters get gradients; what is frozen in them never does."""
+        for parameter in self._critics_own:
+            parameter.requires_grad_(learn)
+
+    def _look(self, images_seen: int, part: int) -> None:
+        """Tell critics that look at pictures in random ways which samples this part holds."""
+        share = self.recipe.batch // processes.size()
+        first = images_seen + processes.rank() * share + (part - 1) * share // self.recipe.accumulate
+        for judge in self.nets.critics.values():
+            if isinstance(judge, ProjectedCritic):
+                judge.move(self.recipe.seed, first)
 
     def _objective(self, images_seen: int) -> Any:
         """The recipe's objective; feature terms at every k-th step alone, k times as heavy."""
@@ -279,25 +303,28 @@ class Step:
         heavy = {name: (every if now else 0.0) * objective.weights.get(name, 0.0) for name in objective.feature_terms}
         return replace(objective, weights={**objective.weights, **heavy})
 
-    def _parts(self, image: Tensor, hole: Tensor, noise: Tensor | None) -> list[tuple[Tensor, Tensor, Tensor | None]]:
+    def _parts(self, image: Tensor, hole: Tensor, noise: Tensor | None) -> list[tuple[Tensor | None, ...]]:
+        """Image, hole, noise and, where the objective wants them, all truths, of each part."""
+        several = image.ndim == 5
+        truths = image.to(self.device, non_blocking=True) if several else None
+        image = image[:, 0] if several else image
         image = image.to(self.device, memory_format=torch.channels_last, non_blocking=True)
         hole = hole.to(self.device, non_blocking=True)
+        noise = None if noise is None else noise.to(self.device, non_blocking=True)
         count = self.recipe.accumulate
         assert image.shape[0] % count == 0, f"{image.shape[0]} images do not make {count} equal parts"
-        if noise is None:
-            return [(a, b, None) for a, b in zip(image.chunk(count), hole.chunk(count), strict=True)]
-        noise = noise.to(self.device, non_blocking=True)
-        return list(zip(image.chunk(count), hole.chunk(count), noise.chunk(count), strict=True))
+        given = (image, hole, noise, truths) if several else (image, hole, noise)
+        return list(zip(*([None] * count if x is None else x.chunk(count) for x in given), strict=True))
 
     def _backward(self, loss: Tensor) -> Tensor:
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
     def _update(self, optimiser: torch.optim.Optimizer, losses: list[Tensor], lr: float) -> None:
-        """Average gradients over processes, refuse what is not finite, clip, step."""
+        """Refuse what is not finite in any process, clip, step."""
         gradients = [p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
         loss = torch.stack(losses).sum()
-        share([*gradients, loss])
+        share([loss])
         self.scaler.unscale_(optimiser)
         norm = nn.utils.get_total_norm(gradients)
         scaled = self.scaler.is_enabled()  # then an infinite gradient is an overflow: the scaler skips this update

@@ -23,6 +23,7 @@ from torch.testing import assert_close
 
 from manyfill import weights
 from manyfill.nets.dfnet import DFNetConfig
+from manyfill.nets.discriminators import CriticConfig
 from manyfill.nets.perceptual import Chosen, Features
 from manyfill.nets.picnet import PICNet
 from manyfill.objectives import CVAE, Deterministic, DualPath, DualPathOutputs, InstanceBlind, Nets, StructureTexture
@@ -156,6 +157,10 @@ def sample(recipe: Recipe, images_seen: int = 0, batch: int = 2) -> tuple[Tensor
     image = nn.functional.interpolate(coarse, recipe.size, mode="bicubic").clamp(0, 1)
     hole = torch.zeros(batch, 1, recipe.size, recipe.size)
     hole[..., recipe.size // 4 : recipe.size // 2, recipe.size // 8 : recipe.size // 2] = 1
+    if (count := getattr(recipe.objective, "truths", 1)) > 1:
+        others = torch.rand(batch, count, 3, 1, 1, generator=generator)
+        others[:, 0] = 0
+        image = (image[:, None] + others * hole[:, None]) / (1 + hole[:, None])
     return image, hole
 
 
@@ -459,6 +464,48 @@ def test_networks_are_drawn_from_the_recipes_seed_and_nothing_else_is() -> None:
     assert not torch.equal(first["net.encoder.blocks.0.conv1.weight"], other["net.encoder.blocks.0.conv1.weight"])
 
 
+def test_an_exported_network_uses_running_statistics_as_dfnets_release_does() -> None:
+    """In evaluation: nine tenths of what was, a tenth of a batch's mean and unbiased variance, and no batch's own."""
+    recipe = replace(RECIPES_OF_TESTS["structure-texture"], ema=0)
+    step = start(recipe)
+    seen: list[Tensor] = []
+    layer = next(module for module in step.nets.net.modules() if isinstance(module, nn.BatchNorm2d))
+    layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    go(step, steps=3)
+    mean, variance = torch.zeros_like(seen[0][0, :, 0, 0]), torch.ones_like(seen[0][0, :, 0, 0])
+    for x in seen:
+        mean, variance = 0.9 * mean + 0.1 * x.mean((0, 2, 3)), 0.9 * variance + 0.1 * x.var((0, 2, 3))
+    kept = next(module for module in step.average.modules() if isinstance(module, nn.BatchNorm2d))
+    assert len(seen) == 3 and not kept.training
+    assert_close(kept.running_mean, mean)
+    assert_close(kept.running_var, variance)
+
+
+def test_a_network_with_all_that_a_teacher_gives_goes_on_from_its_state_and_does_not_depend_on_the_parts() -> None:
+    """Noise, several truths, a critic on frozen features: bit for bit after a stop, to 1e-4 in parts."""
+    recipe = RECIPES_OF_TESTS["dual-path-teacher"]
+    whole, first, second = (start(recipe) for _ in range(3))
+    told = go(whole, steps=3)
+    go(first, steps=2)
+    second.load(copy.deepcopy(first.state()))  # type: ignore[arg-type]
+    assert go(second, steps=1, start=4) == told[-1:]
+    still = (
+        replace(  # no power iterations and no batch norm, as above; half of the pictures are means: of each part, too
+            recipe,
+            net=replace(PLAIN.net, noise=True),
+            critic=replace(recipe.critic, spectral_norm=False),
+            objective=replace(recipe.objective, mean_share=0.0),
+            batch=4,
+        )
+    )
+    found = []
+    for parts in (1, 2):
+        step = Step(replace(still, accumulate=parts), build(still), CPU)
+        terms = step(*sample(still, batch=4), noise_for(step, batch=4), 0)
+        found.append({name: float(value) for name, value in terms.items()})
+    assert found[1] == pytest.approx(found[0], rel=1e-4, abs=1e-6)
+
+
 # ── golden runs: a refactor keeps them; a change rewrites them with UPDATE_GOLDEN=1 and says why ──────────────────────
 
 RECIPES_OF_TESTS = {
@@ -482,6 +529,17 @@ RECIPES_OF_TESTS = {
     "cvae": replace(TINY, objective=CVAE()),
     "instance-blind": replace(TINY, objective=InstanceBlind()),
     "dual-path-wgan-gp": replace(TINY, objective=DualPath(gan="wgan-gp")),
+    "dual-path-teacher": replace(
+        TINY,
+        net=replace(TINY.net, noise=True),
+        objective=DualPath(
+            weights={**DualPath().weights, "adversarial_rec": 0.0, "mean": 8.0, "spread": 20.0},
+            gan="hinge",
+            mean_share=0.5,
+            truths=3,
+        ),
+        critic=CriticConfig(kind="projected", width=4, max_width=8),
+    ),
     "structure-texture": replace(
         TINY,
         net=DFNetConfig(size=32, width=4, max_width=8, kernels=(7, 5, 3), fusion_levels=(0, 1)),
