@@ -16,6 +16,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from manyfill.errors import BadImage, TooLarge
 from manyfill.files import open_regular
 from manyfill.masks import MaskFn
 from manyfill.places import Place, Places
+from manyfill.pool import Fellows, Writer
 
 SUFFIXES = tuple(files.SUFFIXES)
 Pixels = NDArray[np.uint8]  # (H,W,3) RGB
@@ -111,13 +113,55 @@ class PhotoSet:
         """Number of photos in RAM."""
         return len(self._cache)
 
-    def preload(self, *, threads: int = 2, progress: Callable[[int, int], None] | None = None) -> int:
+    def preload(
+        self,
+        *,
+        threads: int = 2,
+        progress: Callable[[int, int], None] | None = None,
+        fellows: Fellows | None = None,
+    ) -> int:
         """Decode photos into the cache, in order, until all are there or the cache is full; before workers are
         forked.
 
-        `progress(done, total)` is called after every photo. Returns the number of readable photos; where the cache
+        `progress(done, total)` is called after every photo. With `fellows` each process of this machine decodes every
+        so-many-th photo, and all share one cache of this size. Returns the number of readable photos; where the cache
         holds only some, the others are tried when first used. Raises BadImage when none is readable.
         """
+        if fellows is not None:
+            self._preload_together(fellows, threads, progress)
+        else:
+            self._preload_alone(threads, progress)
+        if len(self.skipped) == len(self):
+            reason = next(iter(self.skipped.values()))
+            raise BadImage(f"none of the {len(self)} photos can be read. The first: {reason}")
+        return len(self) - len(self.skipped)
+
+    def _preload_together(self, fellows: Fellows, threads: int, progress: Callable[[int, int], None] | None) -> None:
+        """Our share of the photos into a file, then everybody's out of their files; no room is left for others."""
+        writer = Writer(fellows, self._room // fellows.count)
+        self._room = 0
+        mine = range(fellows.number, len(self), fellows.count)
+
+        def decode(index: int) -> Pixels | None:
+            with suppress(BadImage):
+                return self[index]
+            return None
+
+        with ThreadPoolExecutor(max(1, threads)) as pool:
+            step = 8 * max(1, threads)
+            for first in range(0, len(mine), step):
+                some = mine[first : first + step]
+                fitted = [
+                    pixels is None or writer.add(i, pixels)
+                    for i, pixels in zip(some, pool.map(decode, some), strict=True)
+                ]
+                if progress is not None:
+                    progress(min(fellows.count * (first + step), len(self)), len(self))
+                if not all(fitted):
+                    break
+        self._cache, self.skipped = writer.finish(self.skipped)
+
+    def _preload_alone(self, threads: int, progress: Callable[[int, int], None] | None) -> None:
         done = 0
 
         def decode(index: int) -> bool:
@@ -138,10 +182,6 @@ class PhotoSet:
                         progress(done, len(self))
                 if full:
                     break
-        if len(self.skipped) == len(self):
-            reason = next(iter(self.skipped.values()))
-            raise BadImage(f"none of the {len(self)} photos can be read. The first: {reason}")
-        return len(self) - len(self.skipped)
 
     def __getstate__(self) -> dict[str, Any]:
         held = sum(pixels.nbytes for pixels in self._cache.values())

@@ -28,6 +28,7 @@ from manyfill.labels import LabelSamples, LabelSet
 from manyfill.nets.discriminators import Critic
 from manyfill.nets.picnet import PICNet
 from manyfill.objectives import Nets
+from manyfill.pool import Fellows
 from manyfill.recipes import Recipe
 from manyfill.training import checkpoint, processes, report, validation
 from manyfill.training.step import BadRecipe, Diverged, Step, build, check, narrow_posterior
@@ -122,8 +123,10 @@ def train(
             )
         return images_seen
 
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # of torchrun: processes on this machine
-    room = int(recipe.cache_gib * 2**30) // here
+    fellows = None if recipe.mix is not None else world.fellows()
+    room = int(recipe.cache_gib * 2**30)
+    if fellows is None:
+        room //= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # of torchrun: processes on this machine
     photos = open_photos(list(data), short_side=recipe.cache_side, cache_bytes=room)
     plain = Samples(
         photos,
@@ -141,7 +144,7 @@ def train(
             found, size=recipe.size, seed=recipe.seed, plain=plain, share=label_share, truths=_truths(recipe)
         )
     run_dir.mkdir(parents=True, exist_ok=True)
-    _read(photos, run_dir / "skipped.txt", preload=recipe.mix is None, tell=world.main)
+    _read(photos, run_dir / "skipped.txt", preload=recipe.mix is None, tell=world.main, fellows=fellows)
     if world.main:
         files.write_atomic(run_dir / "recipe.json", json.dumps(recipe.described(), indent=1).encode())
     run = _Run(recipe, step, run_dir, images_seen, world, progress, line_seconds)
@@ -287,7 +290,7 @@ class _Run:
             files.write_atomic(path, json.dumps({"images_seen": self.images_seen, **numbers}, indent=1).encode())
 
 
-def _read(photos: PhotoSet, skipped: Path, *, preload: bool, tell: bool) -> None:
+def _read(photos: PhotoSet, skipped: Path, *, preload: bool, tell: bool, fellows: Fellows | None) -> None:
     """Fill the cache, where the set may fit; photos that cannot be read are listed, also those met later."""
     if tell:
         skipped.unlink(missing_ok=True)  # they may have been mended since the last time
@@ -301,7 +304,7 @@ def _read(photos: PhotoSet, skipped: Path, *, preload: bool, tell: bool) -> None
                 last = time.monotonic()
                 print(f"reading photos: {done:,} of {total:,}", file=sys.stderr, flush=True)
 
-        photos.preload(progress=progress)
+        photos.preload(progress=progress, fellows=fellows)
     if tell and photos.skipped:
         print(
             f"skipped {len(photos.skipped)} of {len(photos)} photos: they cannot be read; all are in {skipped}. "

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from manyfill.errors import MissingExtra
+from manyfill.pool import Fellows
 
 MESSAGE_MIB = 4  # of gradients in one message: the last one leaves when the backward pass is over
 
@@ -26,6 +31,16 @@ class World:
     def main(self) -> bool:
         """Whether it is the one that writes files and talks."""
         return self.rank == 0
+
+    def fellows(self) -> Fellows | None:
+        """The processes of this machine, which share decoded photos; None where we are alone on it."""
+        count = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # of torchrun
+        if self.size == 1 or count == 1:
+            return None
+        name = [secrets.token_hex(8)]
+        dist.broadcast_object_list(name)
+        folder = Path(tempfile.gettempdir(), f"manyfill-photos-{name[0]}")
+        return Fellows(int(os.environ["LOCAL_RANK"]), count, folder, dist.barrier)
 
     def any(self, *here: bool) -> tuple[bool, ...]:
         """Whether each holds in any process: all get the same answers at the same time."""
