@@ -61,7 +61,7 @@ class PhotoSet:
     def __init__(self, places: Places, *, short_side: int | None, cache_bytes: int) -> None:
         self._places = places
         self._short_side = short_side
-        self._room = cache_bytes
+        self.room = cache_bytes  # left for decoded photos
         self._cache: dict[int, Pixels] = {}
         self._lock = threading.Lock()
         self.skipped: dict[str, str] = {}
@@ -89,9 +89,9 @@ class PhotoSet:
                 self._skip(place.name, " ".join(str(error).split()))
             raise BadImage(str(error)) from error
         with self._lock:
-            if index not in self._cache and pixels.nbytes <= self._room:
+            if index not in self._cache and pixels.nbytes <= self.room:
                 self._cache[index] = pixels
-                self._room -= pixels.nbytes
+                self.room -= pixels.nbytes
         return pixels
 
     def _skip(self, name: str, reason: str) -> None:
@@ -138,8 +138,8 @@ class PhotoSet:
 
     def _preload_together(self, fellows: Fellows, threads: int, progress: Callable[[int, int], None] | None) -> None:
         """Our share of the photos into a file, then everybody's out of their files; no room is left for others."""
-        writer = Writer(fellows, self._room // fellows.count)
-        self._room = 0
+        writer = Writer(fellows, self.room // fellows.count)
+        self.room = 0
         mine = range(fellows.number, len(self), fellows.count)
 
         def decode(index: int) -> Pixels | None:
@@ -166,7 +166,7 @@ class PhotoSet:
 
         def decode(index: int) -> bool:
             try:
-                room, pixels = self._room, self[index]
+                room, pixels = self.room, self[index]
             except BadImage:
                 return True
             return index in self._cache or pixels.nbytes <= room
@@ -188,7 +188,7 @@ class PhotoSet:
         return {
             "places": self._places,
             "short_side": self._short_side,
-            "cache_bytes": self._room + held,
+            "cache_bytes": self.room + held,
             "skipped": dict(self.skipped),
             "skipped_log": self.skipped_log,
         }

@@ -59,7 +59,7 @@ class Recipe:
     seed: int = 0
     cache_side: int | None = None  # pixels; photos are kept in RAM with at most this short side
     cache_gib: float = 4.0  # GiB of decoded photos in RAM, shared out to the processes of a machine
-    mix: int | None = None  # photos: read shards in order and mix only so many, for sets far larger than the RAM
+    mix: int | None = None  # photos: read shards in order and mix only so many; None: where there are over 100,000
     workers: int = 1  # data processes
     checkpoint_minutes: float = 10.0  # a checkpoint, pictures and the numbers of --val each time
     checkpoint_every: int | None = None  # images; also after every so many

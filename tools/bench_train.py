@@ -3,8 +3,10 @@
 Plain: the same networks, objective and batch in fp32, NCHW, eager, with an optimiser and a running average that go
 tensor by tensor and a feature network as it was published. Ours: Step as training uses it (channels_last, one call per
 group of tensors, frozen batch norms folded) in fp32 and bf16; on a CPU also in one process per core, as torchrun starts
-them; compiled with --compile. Blocks of steps take turns, so that other load falls on all alike; medians are compared.
-On a GPU the fraction of its peak comes along, from torch's own count of floating-point operations.
+them, whose gradients are averaged while the backward pass runs, and, as before, after it; compiled with --compile.
+Blocks of steps take turns, so that other load falls on all alike; medians are compared. CPU seconds are those of all
+processes and threads, which other load disturbs least. On a GPU the fraction of its peak comes along, from torch's own
+count of floating-point operations.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -31,6 +34,8 @@ from manyfill import masks
 from manyfill.data import Samples, open_photos
 from manyfill.nets.perceptual import EfficientNetLite0, vgg16_file
 from manyfill.recipes import Recipe, find
+from manyfill.training import step as step_module
+from manyfill.training.processes import Together
 from manyfill.training.step import Step, build
 
 PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L4": 121e12, "T4": 65e12}  # dense bf16 or fp16, per second
@@ -59,25 +64,54 @@ class Plain(Step):
                 mean.lerp_(value, 0.01)
 
 
+class Spent(NamedTuple):
+    """What a block of steps took, by the clock, of processors, and of waiting for other processes' gradients."""
+
+    seconds: float
+    cpu: float
+    waited: float = 0.0
+
+
+class Watched(Together):
+    """Knows how long it waited."""
+
+    waited = 0.0
+
+    def finish(self) -> None:  # noqa: D102
+        began = time.perf_counter()
+        super().finish()
+        Watched.waited += time.perf_counter() - began
+
+
+class Afterwards(Watched):
+    """Sends nothing before the backward pass is over."""
+
+    def _arrived(self, parameter: Tensor) -> None:
+        pass
+
+
 class Fellows:
     """Our step in one process per core, which average their gradients over gloo; each takes its share of the batch."""
 
-    def __init__(self, recipe: Recipe, count: int) -> None:
+    def __init__(self, recipe: Recipe, count: int, together: type[Together]) -> None:
         context = multiprocessing.get_context("spawn")
         with tempfile.NamedTemporaryFile(delete=False) as file:
             meeting = f"file://{file.name}-meeting"
         self.pipes = []
         for rank in range(count):
             ours, theirs = context.Pipe()
-            context.Process(target=_fellow, args=(recipe, rank, count, meeting, theirs), daemon=True).start()
+            arguments = (recipe, rank, count, meeting, theirs, together)
+            context.Process(target=_fellow, args=arguments, daemon=True).start()
             self.pipes.append(ours)
 
-    def steps(self, count: int) -> None:
+    def steps(self, count: int) -> Spent:
         """Do so many and wait for all."""
+        began = time.perf_counter()
         for pipe in self.pipes:
             pipe.send(count)
-        for pipe in self.pipes:
-            pipe.recv()
+        spent = [pipe.recv() for pipe in self.pipes]
+        seconds = time.perf_counter() - began
+        return Spent(seconds, sum(cpu for cpu, _ in spent), sum(waited for _, waited in spent) / len(spent))
 
     def leave(self) -> None:
         """End them."""
@@ -85,15 +119,17 @@ class Fellows:
             pipe.send(0)
 
 
-def _fellow(recipe: Recipe, rank: int, count: int, meeting: str, pipe: Connection) -> None:
+def _fellow(recipe: Recipe, rank: int, count: int, meeting: str, pipe: Connection, together: type[Together]) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=count)
+    step_module.Together = together  # type: ignore[attr-defined, misc]
     step = Step(recipe, build(recipe), torch.device("cpu"))
     sample = _sample(recipe, step, recipe.batch // count)
     while count := pipe.recv():
+        cpu, Watched.waited = time.process_time(), 0.0
         for _ in range(count):
             step(*sample, 0)
-        pipe.send("done")
+        pipe.send((time.process_time() - cpu, Watched.waited))
     dist.destroy_process_group()
 
 
@@ -121,47 +157,50 @@ def measure(recipe: Recipe, device: torch.device, blocks: int, steps: int, *, co
             kinds[f"ours, {precision}, compiled"] = Step(fast, build(recipe), device)
     sample = _sample(recipe, kinds["ours, fp32"], recipe.batch)
 
-    def run(step: Step) -> Callable[[int], None]:
-        def go(count: int) -> None:
+    def run(step: Step) -> Callable[[int], Spent]:
+        def go(count: int) -> Spent:
+            began, cpu = time.perf_counter(), time.process_time()
             for _ in range(count):
                 step(*sample, 0)
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            return Spent(time.perf_counter() - began, time.process_time() - cpu)
 
         return go
 
-    runs: dict[str, Callable[[int], None]] = {name: run(step) for name, step in kinds.items()}
-    cores, fellows = torch.get_num_threads(), None
+    runs: dict[str, Callable[[int], Spent]] = {name: run(step) for name, step in kinds.items()}
+    cores, fellows = torch.get_num_threads(), []
     if device.type == "cpu" and cores > 1 and recipe.batch % cores == 0:
-        fellows = Fellows(replace(recipe, precision="fp32"), cores)
-        runs[f"ours, fp32, {cores} processes"] = fellows.steps
-
-    def seconds(go: Callable[[int], None]) -> float:
-        started = time.perf_counter()
-        go(steps)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        return (time.perf_counter() - started) / steps
+        ways: dict[str, type[Together]] = {"averaged meanwhile": Watched, "averaged afterwards": Afterwards}
+        for way, together in ways.items():
+            fellows.append(Fellows(replace(recipe, precision="fp32"), cores, together))
+            runs[f"ours, fp32, {cores} processes, {way}"] = fellows[-1].steps
 
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _Everything()  # type: ignore[assignment]
     with counter:
         kinds["ours, fp32"](*sample, 0)
     for go in runs.values():
-        seconds(go)  # warm
-    times: dict[str, list[float]] = {name: [] for name in runs}
+        go(steps)  # warm
+    spent: dict[str, list[Spent]] = {name: [] for name in runs}
     for _ in range(blocks):
         for name, go in runs.items():
-            times[name].append(seconds(go))
-    if fellows is not None:
-        fellows.leave()
+            spent[name].append(go(steps))
+    for each in fellows:
+        each.leave()
     rows = []
-    for name, found in times.items():
-        ratio = statistics.median(p / t for p, t in zip(times["plain fp32, NCHW, eager"], found, strict=True))
-        rate = counter.get_total_flops() / statistics.median(found)
+    first = spent["plain fp32, NCHW, eager"]
+    for name, found in spent.items():
+        ratio = statistics.median(p.seconds / t.seconds for p, t in zip(first, found, strict=True))
+        took = statistics.median(t.seconds for t in found) / steps
+        cpu = statistics.median(t.cpu for t in found) / steps / recipe.batch
+        waited = statistics.median(t.waited / t.seconds for t in found)
+        rate = counter.get_total_flops() / took
         peak = next((value for key, value in PEAK.items() if key in _device_name(device)), None)
         share = f"{rate / peak:.0%}" if peak is not None else f"{rate / 1e9:.0f} GFLOP/s"
         rows.append(
-            f"| `{recipe.name}` | {recipe.size}, {recipe.batch} | {name} | "
-            f"{recipe.batch / statistics.median(found):.1f} | {ratio:.2f} x | {share} |"
+            f"| `{recipe.name}` | {recipe.size}, {recipe.batch} | {name} | {recipe.batch / took:.1f} | {ratio:.2f} x | "
+            f"{1000 * cpu:.0f} | {f'{waited:.0%}' if waited else ''} | {share} |"
         )
     return rows
 
@@ -196,15 +235,19 @@ def main() -> None:
     asked = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     print(f"{_device_name(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
-    print("| recipe | pixels, batch | step | images/s | against plain | share of peak, or rate |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "| recipe | pixels, batch | step | images/s | against plain | CPU ms/image | waits | share of peak, or rate |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
     for name in asked.recipes:
         recipe = find(name)
         recipe = replace(recipe, batch=asked.batch or min(recipe.batch, 16))
         if recipe.features == "vgg16-pools" or recipe.features == "vgg16":
             vgg16_file()  # says at once what to do where it is missing
         made = data_rate(recipe, asked.data)
-        print(f"| `{name}` | {recipe.size}, {recipe.batch} | data alone, {recipe.workers} process | {made:.1f} | | |")
+        print(
+            f"| `{name}` | {recipe.size}, {recipe.batch} | data alone, {recipe.workers} process | {made:.1f} | | | | |"
+        )
         for row in measure(recipe, device, asked.blocks, asked.steps, compiled=asked.compile):
             print(row, flush=True)
 

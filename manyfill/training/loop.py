@@ -34,6 +34,7 @@ from manyfill.training import checkpoint, processes, report, validation
 from manyfill.training.step import BadRecipe, Diverged, Step, build, check, narrow_posterior
 
 LINE_SECONDS = 10.0  # between two lines of numbers
+MANY, STREAMED = 100_000, 8192  # photos: larger sets are read in order, so many in a row mixed
 
 
 Work = TypeVar("Work", bound=Callable[..., Any])
@@ -123,11 +124,11 @@ def train(
             )
         return images_seen
 
-    fellows = None if recipe.mix is not None else world.fellows()
-    room = int(recipe.cache_gib * 2**30)
-    if fellows is None:
-        room //= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # of torchrun: processes on this machine
-    photos = open_photos(list(data), short_side=recipe.cache_side, cache_bytes=room)
+    photos = open_photos(list(data), short_side=recipe.cache_side, cache_bytes=int(recipe.cache_gib * 2**30))
+    mix = _mixed(recipe, photos, tell=world.main)
+    fellows = world.fellows() if mix is None else None
+    if fellows is None:  # each of this machine's processes keeps what it meets
+        photos.room //= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     plain = Samples(
         photos,
         size=recipe.size,
@@ -135,7 +136,7 @@ def train(
         seed=recipe.seed,
         scale=recipe.scale,
         augment=recipe.augment,
-        mix=recipe.mix,
+        mix=mix,
     )
     samples: Dataset[tuple[Tensor, Tensor]] = plain
     if labels:
@@ -144,7 +145,7 @@ def train(
             found, size=recipe.size, seed=recipe.seed, plain=plain, share=label_share, truths=_truths(recipe)
         )
     run_dir.mkdir(parents=True, exist_ok=True)
-    _read(photos, run_dir / "skipped.txt", preload=recipe.mix is None, tell=world.main, fellows=fellows)
+    _read(photos, run_dir / "skipped.txt", preload=mix is None, tell=world.main, fellows=fellows)
     if world.main:
         files.write_atomic(run_dir / "recipe.json", json.dumps(recipe.described(), indent=1).encode())
     run = _Run(recipe, step, run_dir, images_seen, world, progress, line_seconds)
@@ -311,6 +312,19 @@ def _read(photos: PhotoSet, skipped: Path, *, preload: bool, tell: bool, fellows
             f"The first: {next(iter(photos.skipped.values()))}",
             file=sys.stderr,
         )
+
+
+def _mixed(recipe: Recipe, photos: PhotoSet, *, tell: bool) -> int | None:
+    """How many photos in a row are mixed; None: any with any. Sets of many shards that no memory holds are streamed."""
+    if recipe.mix is not None or len(photos) <= MANY or photos.shards[0] == photos.shards[-1]:
+        return recipe.mix
+    if tell:
+        print(
+            f"{len(photos):,} photos are more than memory holds: shards are read one after the other, in another order "
+            f"each pass, and {STREAMED:,} photos in a row are mixed (`mix` of the recipe)",
+            file=sys.stderr,
+        )
+    return STREAMED
 
 
 def _truths(recipe: Recipe) -> int:

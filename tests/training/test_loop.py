@@ -19,12 +19,15 @@ from PIL import Image
 from torch import Tensor
 
 from manyfill import weights
+from manyfill.data import open_photos
 from manyfill.errors import BadImage, BadWeights, Busy
+from manyfill.labels import Label, write_shard
 from manyfill.nets.dfnet import DFNetConfig
+from manyfill.nets.discriminators import CriticConfig
 from manyfill.nets.picnet import PICNet
 from manyfill.objectives import DualPath, Nets, StructureTexture
 from manyfill.recipes import RECIPES, Recipe
-from manyfill.training import train
+from manyfill.training import loop, train
 from manyfill.training.step import BadRecipe
 
 TINY = replace(RECIPES["tiny"], images=12, checkpoint_every=6, pictures_every=6)  # 2 images a step
@@ -415,3 +418,52 @@ def test_the_same_tensors_give_the_same_bytes(never_killed: Path, tmp_path: Path
     metadata = {name: name for name in "abcdefgh"}
     written = {weights.save(net, tmp_path / "a.safetensors", metadata=metadata).read_bytes() for _ in range(5)}  # type: ignore[arg-type]
     assert len(written) == 1
+
+
+def test_a_set_that_no_memory_holds_is_read_shard_by_shard(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where there are many photos in several folders or shards, and the recipe says nothing else."""
+    for name in ("a", "b"):
+        shutil.copytree(photos, tmp_path / "photos" / name)
+    several, one = open_photos(tmp_path / "photos"), open_photos(photos)
+    assert loop._mixed(TINY, several, tell=True) is None and not capsys.readouterr().err
+    monkeypatch.setattr(loop, "MANY", 2)
+    assert loop._mixed(TINY, one, tell=True) is None
+    assert loop._mixed(replace(TINY, mix=4), several, tell=True) == 4 and not capsys.readouterr().err
+    seen: list[int | None] = []
+    usual = loop.Samples.__init__
+
+    def watch(self: Any, *given: Any, **options: Any) -> None:
+        if "mix" in options:  # not those of the fixed photos
+            seen.append(options["mix"])
+        usual(self, *given, **options)
+
+    monkeypatch.setattr(loop.Samples, "__init__", watch)
+    train(TINY, [tmp_path / "photos"], tmp_path / "run", images=2, device="cpu")
+    assert seen == [loop.STREAMED]
+    assert capsys.readouterr().err.count("shards are read one after the other") == 1
+
+
+def test_several_truths_want_labels_and_train_with_them(photos: Path, tmp_path: Path) -> None:
+    """With noise and a critic on frozen features, which does not come with the model."""
+    recipe = replace(
+        TINY,
+        net=replace(TINY.net, noise=True),
+        critic=CriticConfig(kind="projected", width=4, max_width=8),
+        objective=DualPath(weights={**DualPath().weights, "mean": 1.0, "spread": 1.0}, mean_share=0.5, truths=3),
+        images=4,
+        checkpoint_every=4,
+    )
+    with pytest.raises(BadRecipe, match=r"wants 3 truths of each hole, and a photo holds one\. Give labels: --labels"):
+        train(recipe, [photos], tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+    hole = np.zeros((64, 64), bool)
+    hole[20:40, 10:50] = True
+    plain = np.full((64, 64, 3), 90, np.uint8)
+    truths = tuple(np.where(hole[..., None], level, plain).astype(np.uint8) for level in (30, 200))
+    write_shard(tmp_path / "labels.tar", [Label("0", plain, hole, truths)])
+    train(recipe, [photos], tmp_path / "run", labels=[tmp_path / "labels.tar"], label_share=1.0, device="cpu")
+    assert all(np.isfinite(line["spread"]) for line in stats(tmp_path / "run"))
+    trained = weights.load(tmp_path / "run" / "model.safetensors")
+    assert trained.critic is None and trained.net.noise_shape(64, 64)[0] == 4 + 16 + 64

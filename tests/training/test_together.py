@@ -54,7 +54,7 @@ def one_of_two(rank: int, folder: str) -> None:
 
     processes._Message = Watched  # type: ignore[misc]
     last = next(step.nets.net.encoder.parameters())  # type: ignore[union-attr, operator]
-    last.register_post_accumulate_grad_hook(lambda _: events.append("last gradient"))
+    last.register_hook(lambda _: events.append("last gradient"))
     step(*sample(rank, 2), 0)
     found["messages"] = [len(part.messages) for part in (step._critics_together, step._together)]
     found["events"] = events
