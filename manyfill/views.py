@@ -46,6 +46,7 @@ class View:
 
 
 PLAIN = View()
+MIRRORED = View(mirrored=True)
 
 
 def view_of(seed: int, *, diversity: float = 1.0, near: int | None = None, step: float = 0.5) -> View:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import cv2
@@ -22,6 +22,7 @@ THIN_CONTEXT = 1.5  # photo on each side of a thin hole, in thicknesses of the h
 BULKY = 8  # a hole is cut into several windows only where one window would be wider than this many thicknesses
 SHARE = 1.2  # holes share a window where it need not be larger than this many times the one it had
 OVERLAP = 8  # a window reaches into what others filled by this part of its shorter side
+STRETCH = 2.0  # in a square, a window's shorter side is enlarged by at most this much more than its longer one
 LIMIT = 256  # windows per photo; beyond it they grow coarser rather than more
 PLAN_SIDE = 4096  # photos larger than this are planned on a grid of cells
 
@@ -138,6 +139,19 @@ def net_size(height: int, width: int, working_size: int, multiple: int) -> tuple
     least = -(-(working_size // 2) // multiple) * multiple
     padded = tuple(max(-(-side // multiple) * multiple, least) for side in inner)
     return inner, (padded[0], padded[1])
+
+
+def squared(window: Window, side: int) -> Window:
+    """The window at the scale of a square of `side`, for networks that know no other shape.
+
+    Its longer side fills the square. The shorter one is stretched, up to STRETCH times, and mirrored beyond that: a
+    squeezed picture with more of its own pixels is filled better than one with wide mirrored margins.
+    """
+    longer = max(window.box.height, window.box.width)
+    scales = (side / longer, min(STRETCH * side / longer, side / min(window.box.height, window.box.width)))
+    height, width = scales if window.box.height >= window.box.width else scales[::-1]
+    inner = max(1, round(window.box.height * height)), max(1, round(window.box.width * width))
+    return replace(window, inner=inner, padded=(side, side))
 
 
 def _placed(core: Box, side: float, whole: Box) -> Box:

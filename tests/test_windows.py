@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manyfill.boxes import Bools, Box
-from manyfill.windows import Window, net_size, plan, turns
+from manyfill.windows import STRETCH, Window, net_size, plan, squared, turns
 
 
 def window_of(height: int, width: int, working_size: int, multiple: int) -> Window:
@@ -127,6 +127,19 @@ def test_net_size_keeps_the_aspect_and_the_area() -> None:
         if min(inner) > 16:
             assert inner[0] / inner[1] == pytest.approx(height / width, rel=0.05)
         assert min(padded) >= 128  # a strip is padded: critics and attention need some height
+
+
+def test_a_square_is_filled_by_stretching_the_shorter_side_twice_at_most() -> None:
+    for (height, width), expected in {
+        (512, 512): (512, 512),
+        (512, 910): (512, 512),
+        (900, 500): (512, 512),
+        (100, 300): (round(100 * STRETCH * 512 / 300), 512),
+        (3000, 1000): (512, round(1000 * STRETCH * 512 / 3000)),
+        (90, 50): (512, 512),
+    }.items():
+        window = squared(window_of(height, width, 512, 128), 512)
+        assert (window.inner, window.padded) == (expected, (512, 512)), (height, width)
 
 
 @given(holes(), st.sampled_from([(32, 32), (64, 16), (48, 8)]))

@@ -21,8 +21,8 @@ from manyfill.fillers import Filler
 from manyfill.nets import CompletionNet, Prediction
 from manyfill.scaling import from_net, to_net
 from manyfill.seams import Floats
-from manyfill.views import PLAIN, View, draw_through, view_of
-from manyfill.windows import Window, plan, turns
+from manyfill.views import MIRRORED, PLAIN, View, draw_through, view_of
+from manyfill.windows import Window, plan, squared, turns
 
 FILLER_SIDE = 1024  # least side in pixels of the part of the photo that a filler without a network is shown
 
@@ -112,7 +112,10 @@ class NetDrawer:
 
     def plan(self, hole: Bools) -> list[Window]:
         """As large as the network works at, more of the photo at a smaller scale for large holes."""
-        return plan(hole, working_size=self.net.working_size, multiple=self.net.multiple)
+        windows = plan(hole, working_size=self.net.working_size, multiple=self.net.multiple)
+        if getattr(self.net.config, "square", False):
+            return [squared(window, self.net.working_size) for window in windows]
+        return windows
 
     def draw(
         self,
@@ -141,6 +144,9 @@ class NetDrawer:
                 if asked == PLAIN:
                     encoded = self.net.encode(image, hole) if encoded is None else encoded
                     prediction = self.net.decode(encoded, noise)
+                    if self._viewed:
+                        mirrored = predict_through(MIRRORED, self.net, image, hole, noise)
+                        prediction = mean_of(prediction, mirrored)
                 else:
                     prediction = predict_through(asked, self.net, image, hole, noise)
                 if not torch.isfinite(prediction.image).all():
@@ -201,6 +207,16 @@ def predict_through(view: View, net: CompletionNet, image: Tensor, hole: Tensor,
     together = draw_through(view, draw, image, hole)
     image, alpha, raw = torch.split(together, channels, 1)
     return Prediction(image, alpha if channels[1] else None, raw if channels[2] else None)
+
+
+def mean_of(one: Prediction, other: Prediction) -> Prediction:
+    """The likeliest fill of a network that has one answer to a picture, and another to its mirror image.
+
+    What both agree on stays, and what was chance is softer (self-ensemble: Lim et al. 2017, EDSR, section 3.4).
+    """
+    alpha = None if one.alpha is None or other.alpha is None else (one.alpha + other.alpha) / 2
+    raw = None if one.raw is None or other.raw is None else (one.raw + other.raw) / 2
+    return Prediction((one.image + other.image) / 2, alpha, raw, one.scales)
 
 
 class FillerDrawer:

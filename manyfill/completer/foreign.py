@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 
@@ -16,7 +15,7 @@ from manyfill.nets import Prediction
 from manyfill.onnxmodel import OnnxModel
 from manyfill.scaling import to_net
 from manyfill.views import draw_through, view_of
-from manyfill.windows import Window, plan, turns
+from manyfill.windows import Window, plan, squared, turns
 
 SIZE_TAKES = 400 << 20  # bytes: onnxruntime 383 and 400 MiB, OpenVINO 343 and 262 MiB
 
@@ -53,9 +52,9 @@ class OnnxDrawer:
         return SIZE_TAKES * max(0, 2 - len(self.model.sizes))
 
     def plan(self, hole: Bools) -> list[Window]:
-        """Each window as a square of the model's own side, its longer side filled."""
+        """Each window as a square of the model's own side."""
         side = self.model.side
-        return [_squared(window, side) for window in plan(hole, working_size=side, multiple=1)]
+        return [squared(window, side) for window in plan(hole, working_size=side, multiple=1)]
 
     def draw(
         self,
@@ -86,10 +85,3 @@ class OnnxDrawer:
         if progress is not None:
             progress("fill", total, total)
         return drafts
-
-
-def _squared(window: Window, side: int) -> Window:
-    """The window at such a scale that its longer side is `side`, in a square of it."""
-    scale = side / max(window.box.height, window.box.width)
-    inner = max(1, round(window.box.height * scale)), max(1, round(window.box.width * scale))
-    return replace(window, inner=inner, padded=(side, side))

@@ -76,6 +76,11 @@ class AdapterConfig:
         """Side in pixels of the squares that it works on."""
         return self.trunk.working
 
+    @property
+    def square(self) -> bool:
+        """Whether it is shown squares alone, as its trunk is."""
+        return self.trunk.square
+
 
 class Encoded(NamedTuple):
     """What the synthesis needs of a photo."""

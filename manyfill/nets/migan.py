@@ -37,6 +37,11 @@ class MIGANConfig:
             raise ValueError(f"working is {self.working}; expected a multiple of {self.multiple}")
 
     @property
+    def square(self) -> bool:
+        """Whether it is shown squares of its working size alone: it has seen nothing else."""
+        return True
+
+    @property
     def levels(self) -> int:
         """Maps of the pyramid, from full size to DEEPEST."""
         return (self.size // DEEPEST).bit_length()
