@@ -1,7 +1,8 @@
 """`make bench-serve BENCH="--soak 600"`: many clients, every tenth request hostile; what the server was like meanwhile.
 
 Told in the end: answers by status, 5xx that are none by design (503, 504), work that nobody waits for and that goes on
-nevertheless, the memory of server and decoders together, and how long /healthz took, asked from a process of its own.
+nevertheless, the memory of the server's processes together, and how long /healthz took, asked from a process of its
+own; beside it, how long a server took that does nothing else: what is slow there, too, the machine is.
 """
 
 from __future__ import annotations
@@ -142,8 +143,17 @@ def hostile(place: str, photo: bytes, mask: bytes) -> Iterator[tuple[str, Callab
 # ── the soak ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def stand_in(place: Any) -> None:
+    """A server that does nothing but answer, in a process of its own: what it takes is what the machine takes."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        place.send(f"127.0.0.1:{listener.getsockname()[1]}")
+        connection, _ = listener.accept()
+        while connection.recv(1 << 16):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+
 def probe(place: str, over: Event, found: Any) -> None:
-    """Ask /healthz again and again; in a process of its own, which is busy with nothing else."""
+    """Ask for /healthz again and again; in a process of its own, which is busy with nothing else."""
     took, connection = [], http.client.HTTPConnection(place, timeout=60)
     while not over.wait(PROBE_SECONDS):
         began = time.monotonic()
@@ -154,6 +164,29 @@ def probe(place: str, over: Event, found: Any) -> None:
             connection.close()
         took.append(time.monotonic() - began)
     found.put(took)
+
+
+@dataclass
+class Probe:
+    """One that asks, in a process of its own, until it is `over`."""
+
+    place: str
+
+    def __post_init__(self) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self.over, self._answers = spawn.Event(), spawn.Queue()
+        self.process = spawn.Process(target=probe, args=(self.place, self.over, self._answers), daemon=True)
+        self.process.start()
+
+    def said(self) -> str:
+        """How long it waited, in words."""
+        self.over.set()
+        waits = sorted(self._answers.get())
+        self.process.join()
+        p50, p99 = (1000 * statistics.quantiles(waits, n=100, method="inclusive")[at - 1] for at in (50, 99))
+        late = sum(wait > 0.1 for wait in waits)
+        worst = f"p50 {p50:.0f} ms, p99 {p99:.0f} ms, worst {1000 * waits[-1]:.0f} ms"
+        return f"{len(waits)} asked, {worst}, {late} over 100 ms"
 
 
 def tree_mib(pid: int) -> float:
@@ -188,9 +221,10 @@ def soak(
     place, seen, numbers = urlsplit(url).netloc, Seen(), itertools.count()
     attacks, until = hostile(place, photo, mask), time.monotonic() + seconds
     spawn = multiprocessing.get_context("spawn")
-    over, answers = spawn.Event(), spawn.Queue()
-    prober = spawn.Process(target=probe, args=(place, over, answers), daemon=True)
-    prober.start()
+    told, tells = spawn.Pipe(duplex=False)
+    control = spawn.Process(target=stand_in, args=(tells,), daemon=True)
+    control.start()
+    probes = {"/healthz": Probe(place), "the same of a server that does nothing else": Probe(told.recv())}
 
     def one(http_client: httpx.Client, number: int) -> None:
         if number % EVERY == EVERY - 1:
@@ -229,12 +263,10 @@ def soak(
     while any(thread.is_alive() for thread in threads):
         seen.peak_mib = max(seen.peak_mib, tree_mib(pid))
         time.sleep(0.2)
-    over.set()
-    waits = sorted(answers.get())
-    prober.join()
+    waited = {name: probe.said() for name, probe in probes.items()}
+    control.terminate()
     time.sleep(FREE_SECONDS)
     stuck = _metric(url, "queue_running") + _metric(url, "queue_waiting")
-    p50, p99 = (statistics.quantiles(waits, n=100, method="inclusive")[at - 1] for at in (50, 99))
     yield f"{clients} clients, {seconds:g} s, every {EVERY}th request hostile."
     yield f"good requests by status: {_counted(seen.good)}; p50 {statistics.median(seen.took):.1f} s"
     yield f"hostile requests by status (0: cut off, or did not wait): {_counted(seen.bad)}"
@@ -243,8 +275,8 @@ def soak(
     uploads, files = _metric(url, "upload_bytes"), _metric(url, "answer_bytes")
     yield f"held for nobody: {uploads:g} B of uploads, {files:g} B of answers"
     yield f"memory of the process tree: peak {seen.peak_mib:.0f} MiB, after it {tree_mib(pid):.0f} MiB"
-    worst = f"p50 {1000 * p50:.0f} ms, p99 {1000 * p99:.0f} ms, worst {1000 * waits[-1]:.0f} ms"
-    yield f"/healthz: {len(waits)} asked, {worst}"
+    for name, words in waited.items():
+        yield f"{name}: {words}"
 
 
 def _counted(found: Counter[Any]) -> str:

@@ -15,7 +15,7 @@ import fastapi_offline
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
@@ -74,12 +74,19 @@ class PublicLimits(BaseModel):
 class Health(BaseModel):
     """Whether the server can fill photos."""
 
-    status: Literal["ready", "loading", "failed"]
+    status: Literal["ready", "loading", "failed", "stuck"] = Field(
+        description="`stuck`: it has been busy with something for so long that it says nothing of itself."
+    )
     reason: str | None = None
     models: list[str]
     version: str
     token_needed: bool
     limits: PublicLimits
+
+    @property
+    def code(self) -> int:
+        """The answer's status."""
+        return 200 if self.status == "ready" else 503
 
 
 class Page(StaticFiles):
@@ -174,6 +181,7 @@ def create_app(
     ours = [route for route in routes if isinstance(route, Route)]
     page = PAGE if (PAGE / "index.html").is_file() else None
     app.mount("/", Page(ours, page), name="page")
+    app.state.service = service
     return app
 
 
@@ -269,10 +277,24 @@ def _add_docs(app: FastAPI) -> None:
     app.mount("/docs/files", StaticFiles(directory=files), name="docs files")
 
 
+def health_of(service: Service) -> Health:
+    """How the server is now."""
+    queue, limits = service.queue, service.settings.limits
+    status: Literal["ready", "loading", "failed"] = "ready"
+    if queue.tool is None:
+        status = "loading" if queue.loading else "failed"
+    return Health(
+        status=status,
+        reason=queue.failure,
+        models=service.models,
+        version=__version__,
+        token_needed=service.settings.token is not None,
+        limits=PublicLimits(body_bytes=limits.body, pixels=limits.pixels, fills=MOST_FILLS, seconds=limits.seconds),
+    )
+
+
 def _add_operations(app: FastAPI, service: Service) -> None:
     """What runs beside the interfaces: results by URL, health, metrics."""
-    queue, limits = service.queue, service.settings.limits
-    public = PublicLimits(body_bytes=limits.body, pixels=limits.pixels, fills=MOST_FILLS, seconds=limits.seconds)
     missing = described(OpenAIError, {404: "No such result, or no longer.", 421: "Wrong host name."})
     unwritten = {status: openai.REFUSALS[status] for status in (400, 413, 429, 500, 503, 504)}
     shown: dict[int | str, dict[str, Any]] = {
@@ -301,18 +323,8 @@ def _add_operations(app: FastAPI, service: Service) -> None:
     @app.get("/healthz", summary="Whether the server can fill photos", tags=["Operation"], response_model=Health,
              responses={503: {"model": Health, "description": "No model is loaded: not yet, or never."}})  # fmt: skip
     async def healthz() -> JSONResponse:
-        status: Literal["ready", "loading", "failed"] = "ready"
-        if queue.tool is None:
-            status = "loading" if queue.loading else "failed"
-        health = Health(
-            status=status,
-            reason=queue.failure,
-            models=service.models,
-            version=__version__,
-            token_needed=service.settings.token is not None,
-            limits=public,
-        )
-        return JSONResponse(health.model_dump(), 200 if status == "ready" else 503)
+        found = health_of(service)
+        return JSONResponse(found.model_dump(), found.code)
 
     @app.get("/metrics", summary="Counters for Prometheus", tags=["Operation"], response_class=Response)
     async def metrics() -> Response:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import time
 from collections import Counter
@@ -12,33 +11,12 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from manyfill.server.hosts import is_among, network_of
 from manyfill.server.settings import Limits
 
 log = logging.getLogger(__name__)
 
 READ_BYTES = 32 << 10  # taken from a socket at once: what parsing so much in the tiniest chunks costs is a few ms
-
-
-def network_of(host: str) -> str:
-    """Whose address it is counted as: itself, and of IPv6 the network that one customer has."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else host
-
-
-def is_among(host: str, addresses: str | None) -> bool:
-    """Whether an address is one of these, as `--trust-proxy` takes them: addresses and networks by commas, or `*`."""
-    for each in (addresses or "").split(","):
-        if each.strip() in ("*", host):
-            return True
-        try:
-            if ipaddress.ip_address(host) in ipaddress.ip_network(each.strip()):
-                return True
-        except ValueError:
-            continue
-    return False
 
 
 class Connection(H11Protocol):

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import ipaddress
 import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -20,8 +18,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from manyfill.server import errors
 from manyfill.server.errors import Refusal
+from manyfill.server.hosts import answers_to
 from manyfill.server.metrics import Metrics
-from manyfill.server.settings import ANY_HOST, Settings
+from manyfill.server.settings import Settings
 from manyfill.server.shares import Ledger
 
 log = logging.getLogger(__name__)
@@ -84,7 +83,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 await body.drop()  # closing before all was read would cut the answer off
-                _add_headers(MutableHeaders(scope=message), str(scope["path"]))
+                MutableHeaders(scope=message).update(headers_of(str(scope["path"])))
             await send(message)
 
         body = Body(receive, self.settings, self.uploads)
@@ -105,14 +104,13 @@ class Guard:
             seconds = time.monotonic() - began
             self.metrics.answered(route, status, seconds)
             client = (scope.get("client") or ["-"])[0]
-            model = scope["state"].get("model", "-")
-            log.info("%s %s %d %.0f ms %s %s", method, route, status, 1000 * seconds, client, model)
+            logged(method, route, status, seconds, client, scope["state"].get("model", "-"))
 
     def _refusal(self, scope: Scope) -> Refusal | None:
         """Why this request is not let in, by its headers alone."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if not self._answers_to(host):
+        if not answers_to(host, self.settings.hosts, by_address=self.settings.by_address):
             return Refusal(
                 421,
                 f"This server does not answer to the name {host[:100]!r}. "
@@ -132,11 +130,6 @@ class Guard:
         if length.isdigit() and int(length) > self.settings.limits.body:
             return too_large(self.settings.limits.body)
         return None
-
-    def _answers_to(self, host: str) -> bool:
-        """Whether this Host header is one of ours. A site that has its name point here comes by that name."""
-        name, hosts = _host(host), self.settings.hosts
-        return ANY_HOST in hosts or name in hosts or (self.settings.by_address and _is_address(name))
 
 
 class Body:
@@ -188,6 +181,11 @@ class Body:
         self._count = 0
 
 
+def logged(method: str, route: str, status: int, seconds: float, client: str, model: str = "-") -> None:
+    """The log's line of one request."""
+    log.info("%s %s %d %.0f ms %s %s", method, route, status, 1000 * seconds, client, model)
+
+
 def too_large(limit: int) -> Refusal:
     """The body has more bytes than allowed."""
     return Refusal(
@@ -195,21 +193,6 @@ def too_large(limit: int) -> Refusal:
         f"The request is larger than {limit / 2**20:,.0f} MiB. Send a smaller photo, or one that is compressed better.",
         code="request_too_large",
     )
-
-
-def _host(header: str) -> str:
-    """The name in a Host header, without port and brackets."""
-    if header.startswith("["):
-        return header[1:].partition("]")[0].lower()
-    return header.partition(":")[0].lower()
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_foreign(headers: Headers, host: str) -> bool:
@@ -237,9 +220,9 @@ def _is_bearer(header: bytes, token: str) -> bool:
     return scheme.lower() == b"bearer" and any(same)
 
 
-def _add_headers(headers: MutableHeaders, path: str) -> None:
-    values: dict[str, Any] = {**HEADERS, "Content-Security-Policy": DOCS_POLICY if path == "/docs" else PAGE_POLICY}
-    for name, value in values.items():
-        headers[name] = value
+def headers_of(path: str) -> dict[str, str]:
+    """What every answer's header says, by the path that was asked for."""
+    values = {**HEADERS, "Content-Security-Policy": DOCS_POLICY if path == "/docs" else PAGE_POLICY}
     if path.startswith(("/v1/", "/api/", "/healthz", "/metrics")):
-        headers["Cache-Control"] = "no-store"
+        values["Cache-Control"] = "no-store"
+    return values

@@ -8,24 +8,32 @@ import socket
 from collections.abc import Callable
 
 import uvicorn
+from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from manyfill.errors import ManyfillError
-from manyfill.server.app import create_app
+from manyfill.server.app import create_app, health_of
 from manyfill.server.connections import connections
+from manyfill.server.door import POSSIBLE, Door, Server
+from manyfill.server.limits import headers_of
+from manyfill.server.service import Service
 from manyfill.server.settings import Settings
 
 BACKLOG = 256
+FILES = 8192
 
 
 def run(
     settings: Settings, *, host: str, port: int, trust_proxy: str | None = None, announce: Callable[[str], None]
 ) -> int:
     """Serve until SIGTERM or Ctrl-C, then drain; `announce` is told the address once it can be called."""
+    _allow_files()
     listener = _listen(host, port)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("manyfill").setLevel(logging.INFO)
-    server = uvicorn.Server(configured(create_app(settings), settings, trust_proxy=trust_proxy))
+    app = create_app(settings)
+    config = configured(app, settings, trust_proxy=trust_proxy)
+    server = uvicorn.Server(config) if not POSSIBLE else Server(config, _door(listener, app, settings, trust_proxy))
 
     def stop(*_: object) -> None:
         server.should_exit = True
@@ -36,6 +44,17 @@ def run(
     announce(f"http://{name}:{listener.getsockname()[1]}")
     server.run(sockets=[listener])
     return 0
+
+
+def _door(listener: socket.socket, app: FastAPI, settings: Settings, trust_proxy: str | None) -> Door:
+    service: Service = app.state.service
+
+    def health() -> tuple[int, list[tuple[str, str]], str]:
+        found = health_of(service)
+        headers = {"content-type": "application/json", **headers_of("/healthz")}
+        return found.code, [(name.lower(), value) for name, value in headers.items()], found.model_dump_json()
+
+    return Door(listener, settings, health, service.metrics, exempt=trust_proxy)
 
 
 def configured(app: ASGIApp, settings: Settings, *, trust_proxy: str | None = None) -> uvicorn.Config:
@@ -52,6 +71,18 @@ def configured(app: ASGIApp, settings: Settings, *, trust_proxy: str | None = No
         limit_concurrency=settings.limits.connections,
         timeout_graceful_shutdown=int(settings.limits.seconds) + 5,
     )
+
+
+def _allow_files() -> None:
+    """Have as many descriptors as the limits on connections need; systems allow 256 or 1024 unless they are asked."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -16,9 +16,9 @@ from manyfill import memory, zoo
 from manyfill.completer import Completer, Completion
 from manyfill.options import MOST_SEED as MOST_SEED
 from manyfill.photos import Photo
-from manyfill.server.connections import network_of
 from manyfill.server.decoding import Decoders, Opened
 from manyfill.server.errors import ClientLeft, Refusal
+from manyfill.server.hosts import network_of
 from manyfill.server.limits import Uploads
 from manyfill.server.metrics import Metrics
 from manyfill.server.pace import Pace

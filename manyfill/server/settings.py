@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from manyfill.zoo import DEFAULT
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-ANY_HOST = "*"  # among a server's names: it answers to all
 MOST_FILLS = 10  # OpenAI's bound on n
 
 

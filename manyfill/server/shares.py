@@ -13,6 +13,7 @@ from manyfill.server.errors import Refusal
 log = logging.getLogger(__name__)
 
 DECODER = 64 << 20  # bytes of an idle decoder
+DOORMAN = 24 << 20  # of the process that takes connections
 ROOM = int(3.5 * (1 << 30))  # beside program and models, where nobody says how much
 LEAST = 128 << 20  # beside program and models: a small photo with a small hole
 
@@ -68,7 +69,7 @@ class Shares:
         return max(1, self.room * 7 // 16 // self._workers)
 
     def _now(self) -> int:
-        return memory.resident() + self._processes * DECODER
+        return memory.resident() + self._processes * DECODER + DOORMAN
 
 
 class Ledger:

@@ -18,8 +18,8 @@ from serving import CLEAR, PHOTO_PNG, Running, Sketch, running
 
 from manyfill import memory
 from manyfill.photos.png import png_file
-from manyfill.server.connections import is_among
 from manyfill.server.errors import Refusal
+from manyfill.server.hosts import is_among
 from manyfill.server.limits import Guard, Uploads
 from manyfill.server.metrics import Metrics
 from manyfill.server.settings import Limits, Settings

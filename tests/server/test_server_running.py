@@ -86,15 +86,15 @@ def children(pid: int) -> list[int]:
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks into /proc")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_its_decoders_end_with_it_however_it_ends(model: Path, number: signal.Signals) -> None:
+def test_its_helpers_end_with_it_however_it_ends(model: Path, number: signal.Signals) -> None:
     with process("--model", str(model)) as (started, url):
         wait_until_ready(url)
-        decoders = children(started.pid)
-        assert len(decoders) == 2
+        helpers = children(started.pid)
+        assert len(helpers) == 3  # the doorman, a decoder for the worker and one for the desk
         started.send_signal(number)
         started.wait(180)
         until = time.monotonic() + 180
-        while left := [pid for pid in decoders if Path(f"/proc/{pid}/cmdline").exists() and is_running(pid)]:
+        while left := [pid for pid in helpers if Path(f"/proc/{pid}/cmdline").exists() and is_running(pid)]:
             assert time.monotonic() < until, left
             time.sleep(0.05)
 
