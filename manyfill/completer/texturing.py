@@ -81,6 +81,7 @@ class Texturing:
                 seed=seed,
                 search=self.search,
                 prepared=self._prepared(guide, missing, number),
+                check=self._go_on,
             )
             core = part.core.inside(part.box)
             if factor == 1:
@@ -91,6 +92,7 @@ class Texturing:
                 pixels = draft.look(task.photo.pixels, part.box)
             for tile in core.tiles(budget.TILE):
                 here = tile.inside(core).part
+                self._go_on()
                 if own[here].any():
                     fill = carry_detail(pixels, guide, made.image, made.sources, made.confidence, factor, tile)
                     place = tile._replace(top=tile.top + part.box.top, left=tile.left + part.box.left)
@@ -106,8 +108,12 @@ class Texturing:
 
         with self.preparing:
             if self.first is None:
-                self.first = texture.prepare(guide, missing, self.search)
+                self.first = texture.prepare(guide, missing, self.search, check=self._go_on)
             return self.first
+
+    def _go_on(self) -> None:
+        """Raise where the work is to be stopped."""
+        self._tell(0)
 
     def _tell(self, more: int) -> None:
         """That so many parts more are done."""

@@ -10,6 +10,7 @@ from the border, so every patch lies inside the picture and every pixel lies in 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +22,12 @@ from manyfill.texture.guide import Hint, close, compose, enlarge, hints_of, trus
 from manyfill.texture.kernels import RADIUS
 from manyfill.texture.scales import Ints, Mask, Pixels, double, levels_of, surroundings
 from manyfill.texture.search import Search
+
+Check = Callable[[], None]  # called between the steps of the work; what it raises ends it, and comes out
+
+
+def _go_on() -> None:
+    """Nobody stops the work."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +50,7 @@ class Prepared:
     working: int  # the scale up to which the field is searched; at finer ones it is refined
 
 
-def prepare(image: Pixels, hole: Mask, search: Search | None = None) -> Prepared:
+def prepare(image: Pixels, hole: Mask, search: Search | None = None, *, check: Check = _go_on) -> Prepared:
     """What the fills of one photo (H, W, 3) and hole (H, W) share, for `synthesize`."""
     search = search or Search()
     if not hole.any():
@@ -53,7 +60,10 @@ def prepare(image: Pixels, hole: Mask, search: Search | None = None) -> Prepared
     last = len(levels) - 1
     working = next((k for k, level in enumerate(levels) if level.hole.size <= search.working or k == last), 0)
     coarse = replace(search, rebate=0.0)
-    scales = [Sources(level, search if number <= working else coarse) for number, level in enumerate(levels)]
+    scales = []
+    for number, level in enumerate(levels):
+        check()
+        scales.append(Sources(level, search if number <= working else coarse))
     return Prepared(search, hole, near, scales, working)
 
 
@@ -66,6 +76,7 @@ def synthesize(
     seed: int = 0,
     search: Search | None = None,
     prepared: Prepared | None = None,
+    check: Check = _go_on,
 ) -> Synthesis:
     """Fill the hole with patches of the photo that look like the guide once both are blurred.
 
@@ -81,7 +92,7 @@ def synthesize(
     result = Synthesis(image.copy(), np.zeros(hole.shape, np.float32), np.full(hole.shape, -1, np.int32))
     if not hole.any():
         return result
-    made = prepared or prepare(image, hole, search)
+    made = prepared or prepare(image, hole, search, check=check)
     search, near, scales, working = made.search, made.near, made.scales, made.working
     levels = [scale.level for scale in scales]
     if guide is None and not levels:
@@ -95,29 +106,34 @@ def synthesize(
     hints: list[Hint | None] = [None] * len(levels)
     whole = None
     if guide is not None:
+        check()
         whole = compose(guide, hole.shape, near, levels[working], working)
         hints[working:] = hints_of(whole, levels[working:], search)
     first = len(levels) - 1
-    field = peel(scales[first], hints[first], rng)
+    field = peel(scales[first], hints[first], rng, check)
     for number in range(first, -1, -1):
         scale = scales[number]
         if number < first:
+            check()
             field = inherit(field, scales[number + 1], scale)
         coarser = max(0, number - working)
         rounds = (search.finest if number >= working else 1) + search.rounds * coarser
         matching = Matching(scale, hints[number])
         sparse = len(scale.targets) >= search.sparse
         for left in reversed(range(rounds)):
+            check()
             reach = max(scale.shape) if number == first else search.reach if number >= working else 2
             sweeps, lot = min(search.sweeps, 1 + coarser), int(rng.integers(1, 2**31))
             field = matching.improve(field, reach, sweeps, lot, sparse=sparse and (left > 0 or number > working))
         if number == working and whole is not None:
+            check()
             trust = trust_of(matching.vote(field, scale.few), whole, scale.level, scale.crop, search)
     if whole is None:
         trust = np.ones(levels[0].hole.shape, np.float32)
     elif working:
         for level in reversed(levels[:working]):
             trust = double(trust, level.hole.shape)
+    check()
     _write(result, matching, field, near, guide, trust * strength)
     return result
 

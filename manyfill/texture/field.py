@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -267,11 +268,12 @@ def inherit(coarse: Field, above: Sources, here: Sources) -> Field:
     return field
 
 
-def peel(of: Sources, hint: Hint | None, rng: np.random.Generator) -> Field:
+def peel(of: Sources, hint: Hint | None, rng: np.random.Generator, check: Callable[[], None]) -> Field:
     """Coarsest start, from the rim inwards: each patch takes a source that fits its known pixels and the blurred guide.
 
     Efros, Leung 1999; without a guide the known pixels decide alone. Few sources are looked at where there are many
-    patches, and few patches at a time: PAIRS and LOT bound time and memory, whatever the hole's shape.
+    patches, and few patches at a time: PAIRS and LOT bound time and memory, whatever the hole's shape. Each lot
+    begins with a `check`.
     """
     level, lack = of.level, of.search.lack
     field = Field(np.full(level.hole.size, -1, np.int32), np.zeros(level.hole.size, np.float32))
@@ -294,6 +296,7 @@ def peel(of: Sources, hint: Hint | None, rng: np.random.Generator) -> Field:
     while len(waiting):
         front = amount >= amount.max() * 0.8
         for here in np.array_split(waiting[front], -(-int(front.sum()) // LOT)):
+            check()
             seen = known[here[:, None] + near] * window
             seen /= np.maximum(seen.sum(1, keepdims=True), 1e-6)
             there = picture[here[:, None] + near]
