@@ -741,6 +741,29 @@ def test_what_progress_raises_stops_the_work_and_comes_out(stage: str) -> None:
     assert all(same(one, two) for one, two in zip(whole, sketch().complete(photo, SMALL, n=2), strict=True))
 
 
+def test_what_check_raises_stops_the_work_at_every_step() -> None:
+    completer, photo = sketch(), photo_of(150, 120)
+
+    def steps(stop_at: int | None) -> int:
+        called = 0
+
+        def check() -> None:
+            nonlocal called
+            called += 1
+            if called == stop_at:
+                raise Cancelled
+
+        list(completer.stream(photo, SCATTERED, FillOptions(texture="photo"), check=check))
+        return called
+
+    whole = steps(None)
+    assert whole > 30  # windows, seams, and each scale and round of the texture stage
+    for number in range(1, whole + 1):
+        with pytest.raises(Cancelled):
+            steps(number)
+    assert steps(None) == whole
+
+
 def test_a_completer_may_be_used_from_several_threads_at_once() -> None:
     completer = sketch()
     pixels = [photo_of(40, 50, seed=seed) for seed in range(6)]

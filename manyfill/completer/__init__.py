@@ -36,7 +36,7 @@ from manyfill.completer.fills import Fills
 from manyfill.completer.foreign import OnnxDrawer
 from manyfill.completer.joining import MARGIN
 from manyfill.completer.mending import mend
-from manyfill.completer.task import Noise, Preview, Progress, Task, as_float, is_neutral, see_through
+from manyfill.completer.task import Check, Noise, Preview, Progress, Task, as_float, go_on, is_neutral, see_through
 from manyfill.completer.texturing import Texturing
 from manyfill.errors import ManyfillError
 from manyfill.fetchables import FETCHABLES
@@ -202,11 +202,14 @@ class Completer:
         *,
         progress: Progress | None = None,
         preview: Preview | None = None,
+        check: Check = go_on,
     ) -> Iterator[Completion]:
         """The fills of `complete`, the same and in the same order, each as soon as it is finished.
 
         `preview(fill, step, steps)` is called with every fill drawn, also those that are not chosen in the end: first
         with the network's coarse pictures, small to large, at last with what it drew before texture; without score.
+        `check()` is called between the small steps of the work, from whatever thread does it: what it raises ends the
+        work and comes out, as what `progress` raises does, but sooner.
         """
         options = options or FillOptions()
         strength = options.strength(self.drawer.default_texture)
@@ -226,8 +229,9 @@ class Completer:
         seeds = [(options.seed + number) % (MOST_SEED + 1) for number in range(drawn)]
         noise = Noise(options.diversity, options.near, options.step)
         neutral = is_neutral(source.pixels, hole if blind is None else hole | blind, hole)
-        task = Task(source, hole, blind, options.band, noise, neutral)
+        task = Task(source, hole, blind, options.band, noise, neutral, check)
         mended: list[Patch] = []
+        check()
         if strength == 1 and not options.band:
             check_mending(task, options.max_memory)
             task, mended = mend(task)
@@ -235,7 +239,9 @@ class Completer:
                 fill = Completion(source, options.seed, None, hole, tuple(mended), notes)
                 yield self._mended(fill, progress, preview)
                 return
+        check()
         windows = self.drawer.plan(task.hole)
+        check()
         parts = plan(task.hole, working_size=texturing.SIDE, multiple=1) if strength > 0 else []
         at_once = check_memory(
             task,
@@ -251,6 +257,7 @@ class Completer:
             scores, thumbnails = [], []
             for index, draft in enumerate(drafts):
                 scores.append(self._score(task, windows, draft))
+                check()
                 thumbnails.append(thumbnail(task, windows, draft))
                 if progress is not None:
                     progress("rank", index + 1, drawn)

@@ -143,12 +143,14 @@ class NetDrawer:
                     encoded = None
                 if asked == PLAIN:
                     encoded = self.net.encode(image, hole) if encoded is None else encoded
+                    task.check()
                     prediction = self.net.decode(encoded, noise)
                     if self._viewed:
                         mirrored = predict_through(MIRRORED, self.net, image, hole, noise)
                         prediction = mean_of(prediction, mirrored)
                 else:
                     prediction = predict_through(asked, self.net, image, hole, noise)
+                task.check()
                 if not torch.isfinite(prediction.image).all():
                     raise BadWeights(f"model '{self.name}' drew values that are no numbers: its weights are damaged.")
                 if preview is not None and number == len(windows) - 1:

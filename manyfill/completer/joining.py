@@ -34,6 +34,7 @@ def finish(task: Task, turn: Turn, view: NDArray[Any], prediction: Prediction) -
     distance = _near(own, task.band) if task.band else None
     pixels = np.empty((box.height, box.width, 3), view.dtype)
     for tile, fill, beside in _joined(task, turn, view, prediction, box):
+        task.check()
         at = tile.inside(box)
         seen = as_float(view[tile.inside(window.box).part])
         common = at.shared(inner)
@@ -70,6 +71,7 @@ def _joined(
     else:
 
         def drawn_rows(top: int, bottom: int) -> Floats:
+            task.check()
             rows = region._replace(top=region.top + top, height=bottom - top)
             return from_net(prediction.image, window, rows)
 
@@ -78,6 +80,7 @@ def _joined(
         gap = shrink_hole(missing[here], factor)
         fill = shrink(drawn_rows, size, factor)
     band = -(-task.band // factor)
+    task.check()
     if prediction.raw is None:  # the network drew the known pixels too, so it is seen there how far it is off
         wide = _near(gap, band) <= band if band else gap
         closed = close_seam(fill, seen, wide)

@@ -17,6 +17,7 @@ def mend(task: Task) -> tuple[Task, list[Patch]]:
     patches = []
     rest = task.hole.copy()
     for part in plain.mend(task.photo.pixels, task.hole, task.blind):
+        task.check()
         patch = Patch(part.box, task.to_depth(part.fill), part.painted)
         patch.copied[part.painted] = 255
         patches.append(patch)

@@ -22,7 +22,12 @@ TINT = 2 / 255  # channels of a grey photo may differ by so much: JPEG rounds
 STRAY = 1e-3  # share of its pixels that may be coloured: a hot pixel, a date stamp's rim
 
 Progress = Callable[[str, int, int], None]  # (stage, done, total)
+Check = Callable[[], None]  # called between the small steps of the work; what it raises ends it and comes out
 Preview = Callable[["Completion", int, int], None]  # (unfinished fill, step, steps), coarse to fine
+
+
+def go_on() -> None:
+    """A check that stops nothing."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class Task:
     band: int
     noise: Noise
     neutral: bool = False  # the photo is grey around the hole, whatever it is stored as
+    check: Check = go_on
 
     def to_depth(self, fill: NDArray[Any]) -> NDArray[Any]:
         """A fill at the photo's depth, rounded; grey where the photo is."""

@@ -42,7 +42,7 @@ class Texturing:
         self.task, self.parts, self.strength, self.progress, self.total = task, parts, strength, progress, total
         self.search = search
         self.done, self.lock = 0, threading.Lock()
-        self.stopped: BaseException | None = None  # what `progress` raised: nobody goes on then
+        self.stopped: BaseException | None = None  # what `progress` or `check` raised: nobody goes on then
         self.first: Prepared | None = None  # what the fills share of the first part, where nothing is filled yet
         self.preparing = threading.Lock()
 
@@ -113,7 +113,13 @@ class Texturing:
 
     def _go_on(self) -> None:
         """Raise where the work is to be stopped."""
-        self._tell(0)
+        if self.stopped is not None:  # another fill's call said so
+            raise self.stopped
+        try:
+            self.task.check()
+        except BaseException as error:
+            self.stopped = error
+            raise
 
     def _tell(self, more: int) -> None:
         """That so many parts more are done."""

@@ -140,7 +140,7 @@ def router(service: Service) -> APIRouter:
                 strict=asked.strict,
             )
             pictures.check_room(photo, "same", service.shares.fill)
-            for fill in models[model].stream(photo, pictures.bright(photo, mask), options, progress=ticket.check):
+            for fill in models[model].stream(photo, pictures.bright(photo, mask), options, check=ticket.check):
                 service.metrics.filled(model)
                 whole = Finished(fill)
                 yield whole, service.written(whole, ticket)

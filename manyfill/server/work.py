@@ -100,6 +100,7 @@ def edit(
             replace(options, polarity=polarity, max_memory=ceiling),
             progress=progress,
             preview=preview if form.stream and form.partial_images else None,
+            check=ticket.check,
         )
         for fill in fills:
             pictures.check_hole(fill)
