@@ -17,6 +17,7 @@ TEXT = (15, 30)  # height of letters under the tiles, least and greatest; the ti
 PAPER, INK, FAINT = (250, 250, 248), (28, 28, 30), (120, 120, 124)
 HOLE = (255, 0, 110)  # a colour that is rare in photos
 COPIED, DRAWN = (0, 130, 255), (255, 130, 0)  # blue and orange, told apart by the colour-blind, too
+ARROW = (255, 255, 255)
 TILE = (160, 760)  # a tile's least and greatest width, pixels
 ROWS = 64  # of a heat map that are coloured at a time: it takes some 60 bytes a pixel
 PER_ROW = 6  # tiles at most, so that each can be judged on a small screen
@@ -163,6 +164,24 @@ def origins(fill: Image.Image, share: NDArray[np.floating[Any]], hole: NDArray[n
     colour = share[..., None] * np.array(COPIED, np.float32) + (1 - share[..., None]) * np.array(DRAWN, np.float32)
     weight = 0.6 * hole[..., None]
     return Image.fromarray(np.rint((1 - weight) * grey + weight * colour).astype(np.uint8), "RGB")
+
+
+def arrowed(picture: Image.Image, pairs: NDArray[np.floating[Any]]) -> Image.Image:
+    """The picture with arrows (K,4): y, x to point at and y, x to come from, in its pixels; these may lie outside."""
+    drawn = picture.copy()
+    draw = ImageDraw.Draw(drawn)
+    thin = max(1, round(max(picture.size) / 400))
+    for colour, width in ((INK, 3 * thin), (ARROW, thin)):
+        for y, x, from_y, from_x in pairs:
+            length = math.hypot(x - from_x, y - from_y)
+            if length < 1:
+                continue
+            angle, head = math.atan2(y - from_y, x - from_x), min(10.0 * thin, length / 2)
+            draw.line((from_x, from_y, x, y), fill=colour, width=width)
+            for side in (-0.5, 0.5):
+                end = x - head * math.cos(angle + side), y - head * math.sin(angle + side)
+                draw.line((x, y, *end), fill=colour, width=width)
+    return drawn
 
 
 def view(hole: NDArray[np.bool_]) -> Box:

@@ -272,7 +272,9 @@ class Completer:
             if texture_of is not None:
                 texture_of.add([draft for draft, _ in finished])
             for draft, score in finished:
-                yield Completion(source, draft.seed, score, hole, (*mended, *draft.patches), notes)
+                yield Completion(
+                    source, draft.seed, score, hole, (*mended, *draft.patches), notes, tuple(draft.origins)
+                )
 
     def _mended(self, fill: Completion, progress: Progress | None, preview: Preview | None) -> Completion:
         """Tell of the one fill of a hole that has a plain answer everywhere."""

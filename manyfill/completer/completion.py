@@ -15,6 +15,7 @@ from torch import Tensor
 from manyfill import photos, ranking
 from manyfill.boxes import Bools, Box, tight
 from manyfill.completer import budget
+from manyfill.completer.origins import Places
 from manyfill.completer.task import Task, as_float
 from manyfill.errors import ManyfillError
 from manyfill.photos import Photo
@@ -51,6 +52,7 @@ class Completion:
     hole: NDArray[np.bool_]  # (H,W), what was filled
     patches: tuple[Patch, ...] = field(default=(), repr=False)
     mask_notes: tuple[str, ...] = ()  # what reading the mask could not tell
+    origins: tuple[Places, ...] = field(default=(), repr=False)  # where some of it was copied from: see origins.py
 
     @property
     def photo(self) -> Photo:
@@ -155,6 +157,7 @@ class Draft:
 
     seed: int
     patches: list[Patch] = field(default_factory=list)
+    origins: list[Places] = field(default_factory=list)
 
     def look(self, pixels: NDArray[Any], box: Box) -> NDArray[Any]:
         """A part of the photo with what has been filled so far: a copy."""

@@ -44,4 +44,9 @@ def merge(base: Completion, other: Completion, region: Bools) -> Completion:
     painted[inner.inside(part).part] = taken[inner.inside(marked).part]
     patch = Patch(part, to_depth(joined, ours), painted)
     patch.copied[:] = np.rint(255 * other.copied(part)).astype(np.uint8)
-    return Completion(ours, base.seed, None, base.hole | other.hole, (*base.patches, patch))
+    origins = tuple(
+        places[region[places[:, 0], places[:, 1]] == inside]
+        for fill, inside in ((base, False), (other, True))
+        for places in fill.origins
+    )
+    return Completion(ours, base.seed, None, base.hole | other.hole, (*base.patches, patch), origins=origins)

@@ -14,6 +14,7 @@ from manyfill.boxes import Bools, Box
 from manyfill.completer import budget
 from manyfill.completer.budget import coarser
 from manyfill.completer.completion import Draft
+from manyfill.completer.origins import noted
 from manyfill.completer.task import Progress, Task, as_float, derive_seed
 from manyfill.scaling import carry_detail, enlarge, shrink, shrink_hole
 from manyfill.seams import Floats, fill_smoothly
@@ -84,6 +85,12 @@ class Texturing:
                 check=self._go_on,
             )
             core = part.core.inside(part.box)
+            inner = np.zeros_like(missing)
+            here = Box(
+                core.top // factor, core.left // factor, -(-core.height // factor), -(-core.width // factor)
+            ).part
+            inner[here] = missing[here]
+            draft.origins.append(noted(made.sources, made.confidence, inner, part.box, factor))
             if factor == 1:
                 draft.repaint(part.core, task.to_depth(made.image[core.part]), own, made.confidence[core.part])
                 continue

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from manyfill import photos, sheet
-from manyfill.boxes import Box, tight
+from manyfill.boxes import Box
 from manyfill.completer import Completion, spread
 from manyfill.completer.fills import Shown
+from manyfill.completer.origins import arrows, copied_share
 from manyfill.jobs.records import Sidecar
 
 
@@ -37,8 +38,8 @@ def explanation(photo: photos.Photo, completions: Sequence[Completion]) -> bytes
         _before(photo, hole),
         hole,
         [Explained(completion) for completion in completions],
-        title="blue: copied from elsewhere in the photo · orange: drawn by the network",
-        labels=[f"{100 * _copied(completion):.0f} % copied" for completion in completions],
+        title="blue: copied from elsewhere in the photo, along the arrows · orange: drawn by the network",
+        labels=[f"{100 * copied_share(completion):.0f} % copied" for completion in completions],
     )
     return _png(drawn)
 
@@ -55,9 +56,19 @@ def heat_map(photo: photos.Photo, completions: Sequence[Completion]) -> Iterator
     return photos.encode_parts(photos.Photo(paper), format="png", lay=lay)
 
 
+ARROWS = 8  # in a fill of an explanation
+
+
 @dataclass(frozen=True)
 class Explained(Shown):
-    """A fill coloured by where it comes from."""
+    """A fill coloured by where it comes from, with arrows from places that it was copied from."""
+
+    def part(self, box: sheet.Box, width: int) -> Image.Image:
+        """As of `Shown`."""
+        drawn = super().part(box, width)
+        scale = drawn.width / (box.right - box.left)
+        places = arrows(self.completion.origins, ARROWS).astype(np.float64) - [box.top, box.left, box.top, box.left]
+        return sheet.arrowed(drawn, places * scale)
 
     def strip(self, box: Box, factor: int) -> Image.Image:
         """As of `Shown`; shares and hole are means of the same blocks."""
@@ -71,15 +82,6 @@ class Explained(Shown):
 
 def _before(photo: photos.Photo, hole: NDArray[np.bool_]) -> Shown:
     return Shown(Completion(photo, 0, None, hole))
-
-
-def _copied(completion: Completion) -> float:
-    """Share of the fill that is the photo's own patches."""
-    hole = completion.hole
-    box = tight(hole, Box(0, 0, *hole.shape))
-    if box is None:
-        return 0.0
-    return sum(float(completion.copied(tile).sum()) for tile in box.tiles(1024)) / float(np.count_nonzero(hole))
 
 
 def _title(sidecar: Sidecar) -> str:

@@ -24,6 +24,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from manyfill import __version__
+from manyfill.completer.origins import arrows, copied_share
 from manyfill.errors import ManyfillError
 from manyfill.server import errors, iopaint, openai
 from manyfill.server.decoding import Decoders
@@ -87,6 +88,15 @@ class Health(BaseModel):
     def code(self) -> int:
         """The answer's status."""
         return 200 if self.status == "ready" else 503
+
+
+class Origins(BaseModel):
+    """Where a fill is copied from."""
+
+    arrows: list[tuple[int, int, int, int]] = Field(
+        description="Places of the fill and where in the photo they were copied from: x, y, from x, from y, in pixels."
+    )
+    copied: float = Field(description="The share of the fill that is copied from the photo, 0 to 1; the rest is drawn.")
 
 
 class Page(StaticFiles):
@@ -319,6 +329,13 @@ def _add_operations(app: FastAPI, service: Service) -> None:
     async def preview(name: str) -> Response:
         small, headers = service.results.small(name), {"Cache-Control": "private, max-age=600"}
         return Response(small.data, media_type=small.media_type, headers=headers)
+
+    @app.get("/results/{name}/origins", summary="Where a fill is copied from", tags=["Results"], responses=missing)
+    async def origins(name: str) -> Origins:
+        fill = service.results.fill(name, param="name")
+        places = arrows(fill.origins)
+        share = await asyncio.to_thread(copied_share, fill)
+        return Origins(arrows=[(int(x), int(y), int(fx), int(fy)) for y, x, fy, fx in places], copied=round(share, 3))
 
     @app.get("/healthz", summary="Whether the server can fill photos", tags=["Operation"], response_model=Health,
              responses={503: {"model": Health, "description": "No model is loaded: not yet, or never."}})  # fmt: skip

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from manyfill import masks, photos, ranking, sheet
-from manyfill.completer import Completion
+from manyfill import masks, photos, sheet
+from manyfill.completer import Completion, uncertainty
 from manyfill.completer.budget import WRITING
 from manyfill.errors import BadMask, TooLarge
 from manyfill.photos import Photo
@@ -19,6 +19,7 @@ from manyfill.server.errors import Refusal
 
 PREVIEW_SIDE = 1600  # longer side of a result's preview, pixels: sharp on a page, quick to load
 PARTIAL_SIDE = 1024  # of a partial picture
+LEAST_SPREAD = 0.02  # of fills that disagree nowhere: what is less is no colour
 SHOWN = ("png", "jpeg", "webp")  # what browsers and OpenAI's clients show
 
 
@@ -227,10 +228,11 @@ def preview(photo: Photo, side: int = PREVIEW_SIDE, *, format: str = "webp") -> 
 
 
 def heat_map(fills: Sequence[Completion]) -> Encoded:
-    """Where the fills disagree, over the photo in grey: small, JPEG."""
-    spread = ranking.uncertainty([fill.photo.pixels for fill in fills], fills[0].hole)
+    """Where the fills disagree, over the photo in grey, scaled to where they do most: small, JPEG."""
+    spread = uncertainty(fills)
     small = shrunk(fills[0].photo, PREVIEW_SIDE)
     spread = np.asarray(cv2.resize(spread, (small.width, small.height), interpolation=cv2.INTER_AREA), np.float32)
+    spread /= max(float(spread.max()), LEAST_SPREAD)  # the whole of the legend is used
     picture = photos.read(sheet.heat_map(photos.to_pil(replace(small, icc=None)), spread))
     return encode(picture, format="jpeg", quality=90)
 

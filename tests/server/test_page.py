@@ -265,7 +265,7 @@ def test_a_jpeg_comes_back_as_a_jpeg_or_exact(server: Running, tab: Open) -> Non
     assert name == "lake_filled.jpeg" and picture.format == "JPEG" and picture.size == (180, 240)
     assert picture.getexif()[315] == "Somebody" and picture.getexif().get(274, 1) == 1
     page.find("#downloadMore").click()
-    name, exact = page.download("[data-format=png]")
+    name, exact = page.download("[data-save=png]")
     filled = pixels_of(exact)
     assert name == "lake_filled.png" and (filled[~hole] == upright[~hole]).all()
     assert np.abs(filled.astype(int) - pixels_of(same)).mean() < 9  # the same fill

@@ -4,19 +4,22 @@ import { toggleCompare } from "./compare.js";
 import { $, element, icon } from "./dom.js";
 import { fill, LIKE, UNLIKE, vary } from "./filling.js";
 import { clear } from "./opening.js";
-import { say, stop } from "./problems.js";
-import { download } from "./saving.js";
+import { say } from "./problems.js";
+import { copy, download, saveMask, share, shares } from "./saving.js";
 import { spell } from "./spelling.js";
 import { changed, redo, set, state, undo } from "./state.js";
 import { otherLanguage, text } from "./strings.js";
 import { pick } from "./strokes.js";
 import { TOOLS } from "./tools.js";
-import { brushWidth, fit } from "./view.js";
+import { brushWidth, fit, invalidate, zoom } from "./view.js";
 
 export const BRUSH = { least: 0.004, most: 0.3 }; // of the photo's longer side
 
-export function toggleHeat() {
-  if (state.doc.run?.heat) set({ heat: !state.heat, compare: null });
+/** @param {"heat" | "origins"} kind */
+export function toggleOverlay(kind) {
+  const { run, chosen } = state.doc;
+  if (kind === "heat" ? !run?.heat : !chosen?.path) return;
+  set({ overlay: state.overlay === kind ? null : kind, compare: null });
 }
 
 /** @param {boolean} back */
@@ -32,7 +35,7 @@ export function sizeBy(factor) {
 }
 
 export function fillOrStop() {
-  if (state.busy && state.busy.kind !== "open") stop();
+  if (state.doc.run?.live && state.doc.run.hole === state.doc.hole && !state.doc.region.length) state.doc.run.live.abort.abort();
   else if (!$("#fill").disabled) fill();
 }
 
@@ -66,7 +69,10 @@ const CLICKS = {
   like: () => vary(LIKE),
   unlike: () => vary(UNLIKE),
   compare: toggleCompare,
-  heat: toggleHeat,
+  heat: () => toggleOverlay("heat"),
+  origins: () => toggleOverlay("origins"),
+  zoomIn: () => zoom(1.25),
+  zoomOut: () => zoom(0.8),
   dropRegion: clear,
   dismiss: () => set({ problem: null }),
   retry: () => {
@@ -85,16 +91,45 @@ export function startButtons() {
     $("#size").before(button);
   }
   for (const [id, click] of Object.entries(CLICKS)) $(`#${id}`).addEventListener("click", click);
-  for (const button of $("#downloadMenu").querySelectorAll("[data-format]")) {
+  /** @type {Record<string, () => void>} */
+  const savers = { same: () => download(), png: () => download("png"), copy, share, mask: saveMask };
+  for (const button of $("#downloadMenu").querySelectorAll("[data-save]")) {
     button.addEventListener("click", () => {
       $("#downloadMenu").hidePopover();
-      download(button.dataset.format);
+      savers[button.dataset.save]();
     });
   }
+  $("[data-save=share]").hidden = !shares();
+  holdOriginal($("#original"));
+  for (const name of ["pointerdown", "keydown"]) $("#size").addEventListener(name, () => showBrush(true));
+  for (const name of ["pointerup", "blur", "keyup"]) $("#size").addEventListener(name, () => showBrush(false));
   onInput("#size", (value) => set({ brush: BRUSH.least * (BRUSH.most / BRUSH.least) ** (Number(value) / 100) }));
   onInput("#count", (value) => set({ options: { ...state.options, n: Number(value) } }));
   onInput("#variety", (value) => set({ options: { ...state.options, diversity: Number(value) } }));
   onInput("#model", (value) => set({ options: { ...state.options, model: value } }));
+}
+
+/**
+ * The original is seen while a button is held, by finger or key.
+ * @param {HTMLButtonElement} button
+ */
+function holdOriginal(button) {
+  for (const name of ["pointerdown", "keydown"]) {
+    button.addEventListener(name, (/** @type {any} */ event) => (!event.key || " Enter".includes(event.key)) && set({ original: true }));
+  }
+  for (const name of ["pointerup", "pointercancel", "pointerleave", "keyup", "blur"]) {
+    button.addEventListener(name, () => set({ original: false }));
+  }
+  button.addEventListener("contextmenu", (event) => event.preventDefault()); // a finger that rests
+}
+
+/**
+ * The brush's ring in the middle of the stage while its size is being chosen.
+ * @param {boolean} sizing
+ */
+function showBrush(sizing) {
+  set({ sizing });
+  invalidate();
 }
 
 /**

@@ -7,7 +7,7 @@ import { paintWith, stage, toScreen, view } from "./view.js";
 const handle = $("#handle");
 
 export function toggleCompare() {
-  if (shownFill()) set({ compare: state.compare === null ? 0.5 : null, heat: false });
+  if (shownFill()) set({ compare: state.compare === null ? 0.5 : null, overlay: null });
 }
 
 /** @param {number} share */

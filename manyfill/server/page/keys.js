@@ -1,13 +1,13 @@
 // The keyboard: letters, Tab that shows the original while it is held, Enter, Escape, Space, arrows.
 
-import { fillOrStop, moved, sizeBy, toggleHeat } from "./buttons.js";
+import { fillOrStop, moved, sizeBy, toggleOverlay } from "./buttons.js";
 import { toggleCompare } from "./compare.js";
 import { $ } from "./dom.js";
-import { choose } from "./filling.js";
+import { chooseNumber } from "./filling.js";
 import { clear } from "./opening.js";
 import { holdSpace } from "./pointers.js";
 import { say, stop } from "./problems.js";
-import { download } from "./saving.js";
+import { copy, download } from "./saving.js";
 import { set, state } from "./state.js";
 import { text } from "./strings.js";
 import { arrow, dropStroke, pick, togglePen } from "./strokes.js";
@@ -18,7 +18,7 @@ import { fit, zoom } from "./view.js";
 const LETTERS = {
   "[": () => sizeBy(1 / 1.15), "]": () => sizeBy(1.15),
   "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), f: fit,
-  c: toggleCompare, u: toggleHeat,
+  c: toggleCompare, u: () => toggleOverlay("heat"), o: () => toggleOverlay("origins"),
   d: () => { togglePen(); say(text(state.penDown ? "penDown" : "penUp")); },
   "?": () => $("#helpDialog").showModal(),
 };
@@ -50,6 +50,11 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (!state.doc.base || typing(target)) return;
+  if (command && key.toLowerCase() === "c" && state.doc.chosen?.path && !String(getSelection())) {
+    event.preventDefault();
+    copy();
+    return;
+  }
   const onStage = target === $("#stage") || target === document.body;
   if (command && ["z", "y"].includes(key.toLowerCase())) {
     event.preventDefault();
@@ -62,20 +67,19 @@ document.addEventListener("keydown", (event) => {
     set({ original: true });
   } else if (key === "Escape") {
     if (!dropStroke() && state.problem) set({ problem: null });
-    else if (state.busy) stop();
-    else if (state.heat || state.compare !== null) set({ heat: false, compare: null });
+    else if (state.overlay || state.compare !== null) set({ overlay: null, compare: null });
     else if (state.doc.region.length) clear();
+    else stop();
   } else if (key === " " && onStage) {
     event.preventDefault();
     holdSpace(true);
   } else if (key === "Enter" && !target.closest("button")) {
     event.preventDefault();
-    if (!state.busy) fillOrStop();
+    if (!state.doc.run?.live) fillOrStop();
   } else if (onStage && arrow(key, { far: event.shiftKey })) {
     event.preventDefault();
   } else if (/^[0-9]$/.test(key)) {
-    const fill = key === "0" ? null : state.doc.run?.fills[Number(key) - 1];
-    if (fill !== undefined) choose(fill);
+    chooseNumber(Number(key));
   } else if (!event.repeat || "[]+-=".includes(key)) {
     press(key.toLowerCase());
   }

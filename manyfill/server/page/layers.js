@@ -4,10 +4,10 @@
 import { bytes } from "./api.js";
 import { COLOUR, boxOf, drawStrokes } from "./hole.js";
 import { SHARP_PIXELS } from "./photo.js";
-import { contextOf } from "./surfaces.js";
+import { canvasOf, contextOf } from "./surfaces.js";
 import { canvas, invalidate } from "./view.js";
 
-const MOST_SHARP = 3; // fills that are kept with all of their pixels, 48 MB each of 12 megapixels
+const MOST_SHARP = 3 * 24e6; // pixels of the fills that are kept with all of theirs, four bytes each
 
 /** A canvas of the screen's size for strokes, kept up with a list of them. */
 export class Layer {
@@ -49,7 +49,7 @@ export class Layer {
   }
 }
 
-/** @type {WeakMap<Fill, {of: Picture, canvas: HTMLCanvasElement}>} */
+/** @type {WeakMap<Fill, {of: Picture | null, canvas: HTMLCanvasElement}>} */
 const composed = new WeakMap(); // made again when its picture gets better
 
 /**
@@ -70,6 +70,7 @@ export function compose(fill, run) {
   drawStrokes(on, run.hole, width, height);
   const onWhole = contextOf(whole);
   onWhole.drawImage(picture, 0, 0);
+  if (!fill.picture) return whole;
   onWhole.globalCompositeOperation = "destination-out";
   onWhole.drawImage(patch, 0, 0);
   on.setTransform(1, 0, 0, 1, 0, 0);
@@ -80,6 +81,79 @@ export function compose(fill, run) {
   onWhole.drawImage(patch, 0, 0);
   composed.set(fill, { of: fill.picture, canvas: whole });
   return whole;
+}
+
+/** @type {WeakMap<Stroke[], HTMLCanvasElement>} */
+const edges = new WeakMap();
+
+/**
+ * The outline of a hole, at screen size.
+ * @param {Stroke[]} hole
+ * @param {Base} base
+ */
+export function edgeOf(hole, base) {
+  const kept = edges.get(hole);
+  if (kept) return kept;
+  const shape = new Layer();
+  shape.follow(hole, base);
+  const edge = document.createElement("canvas");
+  edge.width = shape.canvas.width;
+  edge.height = shape.canvas.height;
+  const on = contextOf(edge);
+  const wide = Math.max(1, Math.round(Math.max(edge.width, edge.height) / 900));
+  for (let at = 0; at < 8; at += 1) {
+    on.drawImage(shape.canvas, wide * Math.cos(at * Math.PI / 4), wide * Math.sin(at * Math.PI / 4));
+  }
+  on.globalCompositeOperation = "destination-out";
+  on.drawImage(shape.canvas, 0, 0);
+  edges.set(hole, edge);
+  return edge;
+}
+
+/**
+ * The chosen fill with a region of another, about as the server will join them: for looking before taking.
+ * @param {Fill} ours
+ * @param {Fill} theirs
+ * @param {Stroke[]} region
+ * @param {Run} run
+ */
+export function composeMix(ours, theirs, region, run) {
+  const kept = mixes.get(theirs);
+  if (kept?.region === region && kept.ours === ours) return kept.canvas;
+  const part = canvasOf(compose(theirs, run), Infinity);
+  const on = contextOf(part);
+  const shape = new Layer();
+  shape.follow(region, run.base);
+  on.globalCompositeOperation = "destination-in";
+  on.drawImage(shape.canvas, 0, 0);
+  const whole = canvasOf(compose(ours, run), Infinity);
+  contextOf(whole).drawImage(part, 0, 0);
+  mixes.set(theirs, { ours, region, canvas: whole });
+  return whole;
+}
+
+/** @type {WeakMap<Fill, {ours: Fill, region: Stroke[], canvas: HTMLCanvasElement}>} */
+const mixes = new WeakMap();
+
+/**
+ * Whether a region reaches into the hole, and out of it.
+ * @param {Stroke[]} region
+ * @param {Stroke[]} hole
+ * @param {Base} base
+ */
+export function reachOf(region, hole, base) {
+  const [one, other] = [region, hole].map((strokes) => {
+    const shape = new Layer();
+    shape.follow(strokes, base);
+    return contextOf(shape.canvas).getImageData(0, 0, shape.canvas.width, shape.canvas.height).data;
+  });
+  let [inside, outside] = [0, 0];
+  for (let at = 3; at < one.length; at += 4) {
+    if (one[at] < 128) continue;
+    if (other[at] < 128) outside += 1;
+    else inside += 1;
+  }
+  return { inside: inside > 0, outside: outside > 0.1 * inside };
 }
 
 /** @type {Fill[]} */
@@ -99,7 +173,7 @@ export async function sharpen(fill, base) {
   fill.sharp = await bytes(fill.path).then((blob) => createImageBitmap(blob)).catch(() => null);
   canvas.setAttribute("aria-busy", (sharpening -= 1) > 0);
   if (fill.sharp) sharpened.push(fill);
-  while (sharpened.length > MOST_SHARP) {
+  while (sharpened.length > 1 && sharpened.length * base.width * base.height > MOST_SHARP) {
     const earlier = /** @type {Fill} */ (sharpened.shift());
     earlier.sharp?.close();
     delete earlier.sharp;

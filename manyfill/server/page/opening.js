@@ -8,7 +8,12 @@ import { busyWith, report, say } from "./problems.js";
 import { SAMPLES, strokesOf } from "./samples.js";
 import { text } from "./strings.js";
 
-/** Open a photo; the one before it is an undo away. */
+/**
+ * Open a photo; the one before it is an undo away, and what is filled there goes on.
+ * @param {Blob} blob
+ * @param {string} name
+ * @param {{strokes?: ((photo: Size) => Strokes) | null}} how with a hole that is painted already
+ */
 export async function open(blob, name, { strokes = null } = {}) {
   await busyWith("open", async (signal) => {
     checkBytes(blob);
@@ -19,35 +24,45 @@ export async function open(blob, name, { strokes = null } = {}) {
     if (limit && base.width * base.height > limit) {
       throw tooMuch("too_many_pixels", base.width * base.height, limit, 1e6);
     }
-    set({ compare: null, heat: false, peek: null });
+    set({ compare: null, overlay: null, peek: null, mix: null });
     step({ ...EMPTY, base, hole: strokes ? Object.assign(strokes(base), { suggested: true }) : [] });
     say(text("opened", base));
   }, () => open(blob, name, { strokes }));
 }
 
+/** @param {Blob} blob */
 function checkBytes(blob) {
   const limit = state.server?.limits.body_bytes;
   if (limit && blob.size > limit) throw tooMuch("too_many_bytes", blob.size, limit, 2 ** 20);
 }
 
+/**
+ * @param {string} code
+ * @param {number} size
+ * @param {number} limit
+ * @param {number} unit
+ */
 function tooMuch(code, size, limit, unit) {
-  const shown = (value, round) => String(round(value / unit * 10) / 10);
+  const shown = (/** @type {number} */ value, /** @type {(x: number) => number} */ round) => String(round(value / unit * 10) / 10);
   const values = { size: shown(size, Math.ceil), limit: shown(limit, Math.floor) };
   return Object.assign(new api.Problem("", { code }), { values });
 }
 
+/** @param {string} name */
 export async function openSample(name) {
   const sample = SAMPLES.find((one) => one.name === name);
   const response = await fetch(`samples/${name}.jpg`).catch(() => null);
-  if (!response?.ok) {
+  if (!sample || !response?.ok) {
     report(new api.Problem("", { code: "no_connection" }), () => openSample(name));
     return;
   }
   await open(await response.blob(), `${name}.jpg`, { strokes: (photo) => strokesOf(sample, photo) });
 }
 
+/** @param {Blob} blob */
 export async function openMask(blob) {
   const { base, hole } = state.doc;
+  if (!base) return;
   try {
     const stroke = await maskStroke(blob, base.width, base.height);
     if (!(await toPng([stroke], base.width, base.height)).count) throw "maskEmpty";

@@ -5,7 +5,8 @@ import { COLOUR } from "./hole.js";
 import { canvasOf, contextOf } from "./surfaces.js";
 
 const SCREEN_SIDE = 2048; // longer side of what is drawn while painting
-export const SHARP_PIXELS = 24e6; // up to here the whole photo is kept for looking closely
+const { deviceMemory = 4 } = /** @type {{deviceMemory?: number}} */ (navigator); // gigabytes; some browsers do not say
+export const SHARP_PIXELS = deviceMemory < 8 ? 24e6 : 60e6; // up to here the whole photo is kept for looking closely
 
 /**
  * {blob, name, kind, width, height, picture, sharp, root}: `root` is the photo that was opened, of which this one may be
@@ -49,14 +50,14 @@ function opened(photo) {
 }
 
 /**
- * A fill as the photo to go on with; its bytes are fetched by the caller.
+ * A fill as the photo to go on with; the server has its bytes.
  * @param {Base} base
  * @param {HTMLCanvasElement} picture
- * @param {Blob} blob
+ * @param {Fill} origin
  * @returns {Base}
  */
-export function photoOfFill(base, picture, blob) {
-  return { ...base, blob, kind: "png", picture, sharp: null };
+export function photoOfFill({ name, kind, width, height, root }, picture, origin) {
+  return { name, kind, width, height, root, picture, origin };
 }
 
 /**
@@ -99,6 +100,7 @@ export async function maskStroke(blob, width, height) {
   return { tool: "mask", picture: canvas, points: [], blob };
 }
 
+/** @type {Record<string, string>} */
 const MAGIC = { "\x89PNG": "png", "\xff\xd8\xff": "jpg", RIFF: "webp", BM: "bmp", "II*\0": "tif", "MM\0*": "tif" };
 
 /** @param {Blob} blob */

@@ -1,16 +1,36 @@
-// What goes wrong, in plain words; and doing one thing at a time that the server has to be asked for.
+// What goes wrong, in plain words; what is being done, one of a kind at a time; and the server's token.
 
 import { $ } from "./dom.js";
-import { state, set } from "./state.js";
+import { doing, set, state } from "./state.js";
 import * as api from "./api.js";
 import { knows, text } from "./strings.js";
 
-/** Say something to those who cannot see it happen. */
+const NOTE_MILLISECONDS = 6000;
+let noteTimer = 0;
+
+/**
+ * Say something to those who cannot see it happen.
+ * @param {string} words
+ */
 export function say(words) {
-  document.querySelector("#live").textContent = words;
+  $("#live").textContent = words;
 }
 
-/** An error in plain words. */
+/**
+ * Say something to everybody, for a few seconds.
+ * @param {string} words
+ */
+export function note(words) {
+  say(words);
+  clearTimeout(noteTimer);
+  set({ note: words });
+  noteTimer = window.setTimeout(() => set({ note: null }), NOTE_MILLISECONDS);
+}
+
+/**
+ * An error in plain words.
+ * @param {any} error a Problem, the name of a string, or whatever was thrown
+ */
 export function wordsOf(error) {
   if (typeof error === "string") return text(knows(error) ? error : `error.${error}`);
   const key = `error.${error.code}`;
@@ -18,6 +38,10 @@ export function wordsOf(error) {
   return error instanceof api.Problem && error.message ? error.message : text("error.unknown");
 }
 
+/**
+ * @param {any} error
+ * @param {(() => void) | null} retry
+ */
 export function report(error, retry = null) {
   if (error?.name === "AbortError") {
     say(text("stopped"));
@@ -31,22 +55,30 @@ export function report(error, retry = null) {
   set({ problem: { message: wordsOf(error), retry } });
 }
 
-/** Do one thing that the server has to be asked for; a second one waits until the first is done or stopped. */
+/**
+ * Do something that takes a while; a second thing of its kind is not begun before it is done or stopped.
+ * @param {TaskKind} kind
+ * @param {(signal: AbortSignal) => Promise<void>} work
+ * @param {(() => void) | null} retry
+ */
 export async function busyWith(kind, work, retry = null) {
-  if (state.busy) return;
-  const abort = new AbortController();
-  set({ busy: { kind, abort }, problem: null });
+  if (doing(kind)) return;
+  const task = { kind, abort: new AbortController() };
+  set({ tasks: [...state.tasks, task], problem: null });
   try {
-    await work(abort.signal);
+    await work(task.abort.signal);
   } catch (error) {
     report(error, retry);
   } finally {
-    set({ busy: null });
+    set({ tasks: state.tasks.filter((one) => one !== task) });
   }
 }
 
+/** Stop what is being done: what was begun last. Returns whether there was something. */
 export function stop() {
-  state.busy?.abort.abort();
+  const last = state.tasks.at(-1)?.abort ?? state.doc.run?.live?.abort;
+  last?.abort();
+  return last !== undefined;
 }
 
 /** Learn what the server can do; ask for the token where it wants one. */
@@ -54,21 +86,22 @@ export async function connect() {
   try {
     const server = await api.health();
     set({ server });
-    if (server.status === "failed") throw new api.Problem(server.reason, { code: "model_not_loaded" });
+    if (server.status === "failed") throw new api.Problem(server.reason ?? "", { code: "model_not_loaded" });
     set({ models: await api.models() });
   } catch (error) {
     report(error, connect);
   }
 }
 
+/** @param {(() => void) | null} retry */
 function askToken(retry) {
-  const dialog = document.querySelector("#tokenDialog");
+  const dialog = $("#tokenDialog");
   const field = dialog.querySelector("input");
   dialog.querySelector("[data-wrong]").hidden = state.token === null;
   dialog.onclose = () => {
     if (!field.value.trim()) return;
     set({ token: field.value.trim() });
-    sessionStorage.setItem("manyfill.token", state.token);
+    sessionStorage.setItem("manyfill.token", state.token ?? "");
     field.value = "";
     (retry ?? connect)();
   };

@@ -1,42 +1,102 @@
-// Files for people: the chosen fill at full size.
+// Files for people: the chosen fill at full size, as a download, on the clipboard or to share; the hole as a mask.
 
 import { state } from "./state.js";
 import * as api from "./api.js";
 import { toPng } from "./png.js";
-import { busyWith, report, say } from "./problems.js";
+import { busyWith, note, report, say } from "./problems.js";
+import { withFills } from "./remaking.js";
 import { text } from "./strings.js";
 
 /**
- * Save the chosen fill at full size, with the photo's metadata: the server's bytes, not the screen's. "png" as it is;
- * "same" pastes it into the photo as it was opened, so that a JPEG is compressed once, whatever was done before.
+ * A fill's file at full size, with the photo's metadata: the server's bytes, not the screen's. "png" keeps every pixel;
+ * "same" is the photo's own format, compressed once, whatever was done before.
+ * @param {Fill} fill
+ * @param {string} format
+ * @param {AbortSignal} signal
  */
+export function fileOf(fill, format, signal) {
+  const query = format === "same" ? "?format=same" : "";
+  return withFills([fill], () => api.bytes(`${fill.path}${query}`, signal), signal);
+}
+
+/**
+ * @param {Base} root
+ * @param {string} format
+ */
+export function fileName(root, format) {
+  const [, stem, suffix] = /^(.*?)(?:\.(\w+))?$/.exec(root.name) ?? [];
+  return `${stem || "photo"}_filled.${format === "png" ? "png" : suffix ?? root.kind}`;
+}
+
+/**
+ * @param {Blob} blob
+ * @param {string} name
+ */
+export function save(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  say(text("saved", { name }));
+}
+
+/** Do something with the chosen fill. @returns {Fill | null} */
+function chosenFill() {
+  const { chosen } = state.doc;
+  if (chosen?.path) return chosen;
+  report("needFill");
+  return null;
+}
+
 export async function download(format = "same") {
-  const { base, run, chosen } = state.doc;
-  if (!chosen?.path) {
-    report("needFill");
-    return;
-  }
+  const fill = chosenFill();
+  if (!fill) return;
   await busyWith("save", async (signal) => {
-    const { root } = base;
-    const same = format === "same" && root.kind !== "png";
-    let blob = await api.bytes(same && run?.whole ? `${chosen.path}?format=same` : chosen.path, signal);
-    if (same && !run?.whole) { // a fill of a fill that was sent as PNG: it goes into the photo as it was opened
-      const everything = { tool: "rectangle", points: [0, 0, root.width, root.height] };
-      const mask = (await toPng([everything], root.width, root.height)).blob;
-      const answer = await api.merge({ image: root.blob, other: blob, mask, output_format: "same" }, signal);
-      blob = await api.bytes(api.pathOf(answer.url), signal);
-    }
-    const name = fileName(root, format);
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
-    say(text("saved", { name }));
+    const { root } = fill.run.base;
+    save(await fileOf(fill, format, signal), fileName(root, format));
   }, () => download(format));
 }
 
-function fileName(root, format) {
-  const [, stem, suffix] = /^(.*?)(?:\.(\w+))?$/.exec(root.name);
-  return `${stem || "photo"}_filled.${format === "png" ? "png" : suffix ?? root.kind}`;
+/** Put the chosen fill on the clipboard, as PNG: browsers take no other kind. */
+export async function copy() {
+  const fill = chosenFill();
+  if (!fill) return;
+  if (!navigator.clipboard?.write) { // only pages of this machine, or by https, may write there
+    report("noClipboard");
+    return;
+  }
+  await busyWith("save", async (signal) => {
+    const file = fileOf(fill, "png", signal);
+    await navigator.clipboard.write([new ClipboardItem({ "image/png": file })]);
+    note(text("copied"));
+  }, copy);
+}
+
+/** Whether the device has a sheet for sharing files. */
+export function shares() {
+  const probe = new File([""], "photo.jpg", { type: "image/jpeg" });
+  return Boolean(navigator.canShare?.({ files: [probe] }));
+}
+
+export async function share() {
+  const fill = chosenFill();
+  if (!fill) return;
+  await busyWith("save", async (signal) => {
+    const { root } = fill.run.base;
+    const blob = await fileOf(fill, "same", signal);
+    const file = new File([blob], fileName(root, "same"), { type: blob.type });
+    await navigator.share({ files: [file] });
+  }, share);
+}
+
+/** The hole as a picture of the photo's size, white where to fill: to be loaded again, here or anywhere. */
+export async function saveMask() {
+  const { base, hole } = state.doc;
+  if (!base) return;
+  await busyWith("save", async () => {
+    const mask = await toPng(hole, base.width, base.height);
+    if (!mask.count) throw "needHole";
+    save(mask.blob, `${base.root.name.replace(/\.\w+$/, "")}_mask.png`);
+  });
 }

@@ -2,7 +2,8 @@
 
 import { state, changed, shownFill } from "./state.js";
 import { COLOUR, drawStroke } from "./hole.js";
-import { compose, sharpen } from "./layers.js";
+import { compose, composeMix, edgeOf, sharpen } from "./layers.js";
+import { drawOrigins } from "./origins.js";
 import { ringAt } from "./pointers.js";
 import { contextOf } from "./surfaces.js";
 import { drawing, edited, layer, pickedTool } from "./strokes.js";
@@ -33,15 +34,18 @@ function draw() {
   context.imageSmoothingEnabled = view.scale < 3;
   const put = (/** @type {Picture} */ picture) => context.drawImage(picture, 0, 0, base.width, base.height);
   const close = pixel * base.width > 1.2 * base.picture.width;
+  const whole = base.origin ? base.origin.sharp : base.sharp;
 
   if (!fill?.picture || !run) {
-    put(close && base.sharp ? base.sharp : base.picture);
+    put(close && whole ? whole : base.picture);
+  } else if (state.mix && state.mix !== fill && !state.original) {
+    put(composeMix(fill, state.mix, state.doc.region, run));
   } else {
     put(close && fill.sharp ? fill.sharp : compose(fill, run));
     if (close && !fill.sharp) sharpen(fill, base);
   }
-  if (state.heat && run?.heat && !state.original) put(run.heat);
-  if (state.compare !== null && fill?.picture && !state.heat) {
+  if (state.overlay === "heat" && run?.heat && !state.original) put(run.heat);
+  if (state.compare !== null && fill?.picture && state.overlay !== "heat") {
     context.save();
     context.beginPath();
     context.rect(0, 0, base.width * state.compare, base.height);
@@ -58,15 +62,17 @@ function draw() {
  * @param {Base} base
  */
 function drawMarks(fill, base) {
+  const { run } = state.doc;
   const strokes = state.doc[edited()];
   const tool = pickedTool();
-  if (!state.original && !state.peek && !state.heat) {
+  if (!state.original && !state.peek && !state.mix && !state.overlay) {
     layer.follow(strokes, base);
-    const filling = state.busy?.kind === "fill" && !fill;
+    const filling = run?.live && run.hole === strokes && !fill;
     context.globalAlpha = fill ? 0.42 : filling ? 0.45 + 0.2 * Math.sin(performance.now() / 260) : 0.6;
     context.drawImage(layer.canvas, 0, 0, base.width, base.height);
     context.globalAlpha = 1;
     if (filling && !matchMedia("(prefers-reduced-motion: reduce)").matches) setTimeout(invalidate, PULSE_MILLISECONDS);
+    if (fill && run && ringAt()) context.drawImage(edgeOf(run.hole, run.base), 0, 0, base.width, base.height); // what was filled
     tool.draw?.(context, view.scale);
   }
   if (drawing && !drawing.tool.live) {
@@ -76,7 +82,9 @@ function drawMarks(fill, base) {
     context.globalAlpha = 1;
     outline(drawing.stroke);
   }
-  const at = ringAt();
+  if (state.overlay === "origins" && fill && fill === state.doc.chosen) drawOrigins(context, fill, view.scale);
+  const middle = { x: (stage.clientWidth / 2 - view.x) / view.scale, y: (stage.clientHeight / 2 - view.y) / view.scale };
+  const at = state.sizing ? middle : ringAt();
   if (at) ring(at, tool);
 }
 

@@ -7,7 +7,8 @@
 export const EMPTY = Object.freeze({
   base: null, // the photo that is being filled: see photo.js
   hole: [], // strokes on it: see hole.js
-  run: null, // the fills that were asked for
+  run: null, // the fills of that hole
+  runs: [], // those of all holes of this photo
   chosen: null, // one of run.fills or run.sketches; null: the photo with its hole
   region: [], // strokes on the chosen fill: a part to fill again, or to take from another fill
 });
@@ -19,12 +20,15 @@ export const state = {
   future: [],
   tool: "brush",
   brush: 0.06,
+  sizing: false,
   penDown: false,
   peek: null,
+  mix: null,
   original: false,
   compare: null,
-  heat: false,
-  busy: null,
+  overlay: null,
+  tasks: [],
+  note: null,
   problem: null,
   server: null,
   models: [],
@@ -94,7 +98,7 @@ export function undo() {
   if (!last) return false;
   state.future.push({ doc: state.doc, join: last.join });
   state.doc = last.doc;
-  set({ peek: null, heat: false });
+  set({ peek: null, mix: null, overlay: null });
   return true;
 }
 
@@ -103,7 +107,7 @@ export function redo() {
   if (!next) return false;
   state.past.push({ doc: state.doc, join: next.join });
   state.doc = next.doc;
-  set({ peek: null, heat: false });
+  set({ peek: null, mix: null, overlay: null });
   return true;
 }
 
@@ -113,4 +117,12 @@ export function redo() {
  */
 export function shownFill() {
   return state.original ? null : state.peek ?? state.doc.chosen;
+}
+
+/**
+ * Whether something of this kind is being done.
+ * @param {TaskKind} kind
+ */
+export function doing(kind) {
+  return state.tasks.some((task) => task.kind === kind);
 }

@@ -4,7 +4,7 @@ import { state, set, step } from "./state.js";
 import { drawLine } from "./hole.js";
 import { Layer } from "./layers.js";
 import { TOOLS } from "./tools.js";
-import { brushWidth, invalidate } from "./view.js";
+import { brushWidth, invalidate, stage } from "./view.js";
 
 export const layer = new Layer();
 
@@ -60,6 +60,7 @@ export function begin(at, { pointer = null, pressure = null } = {}) {
   if (!base) return;
   layer.follow(state.doc[edited()], base);
   drawing = { stroke: tool.begin(at, widthAt(pressure)), tool, drawn: 0, pointer, began: performance.now() };
+  showDrawing();
   paintOn();
 }
 
@@ -69,6 +70,11 @@ export function begin(at, { pointer = null, pressure = null } = {}) {
  */
 export function extend(at, pressure = null) {
   drawing?.tool.extend(drawing.stroke, at, widthAt(pressure));
+}
+
+/** What floats over the stage gives way to a stroke. */
+function showDrawing() {
+  stage.classList.toggle("drawing", drawing !== null);
 }
 
 /** Draw what the line under way has gained since the last frame. */
@@ -89,6 +95,7 @@ export function end() {
   const { stroke, tool } = drawing;
   const which = edited();
   drawing = null;
+  showDrawing();
   const empty = tool.isEmpty?.(stroke) || (stroke.tool === "eraser" && !state.doc[which].length);
   if (!empty) {
     stroke.points = stroke.points.map((value) => Math.round(value * 10) / 10);
@@ -107,6 +114,7 @@ export function end() {
 export function cancel() {
   if (!drawing) return;
   drawing = null;
+  showDrawing();
   layer.strokes = null;
   set({ penDown: false });
   invalidate();

@@ -19,42 +19,62 @@ type Strokes = Stroke[] & { suggested?: boolean };
 
 /** A photo, or a fill that is gone on with: see photo.js. */
 interface Base extends Size {
-  blob: Blob; // the file's own bytes, for the server
   name: string;
   kind: string;
   picture: HTMLCanvasElement; // of screen size
-  sharp: ImageBitmap | null; // all of its pixels, or null until it is worth its memory
   root: Base; // the photo that was opened
-  result?: string | null; // the name of a result by which the server has it
+  blob?: Blob; // its file's own bytes, for the server; a fill has none
+  sharp?: ImageBitmap | null; // all of its pixels, where they are worth their memory
+  origin?: Fill; // the fill that it is
+  result?: string | null; // the name by which the server has the photo, perhaps
+  kept?: string; // under which its bytes are in the browser's database
 }
 
-/** A finished fill, or a sketch of one. */
+/** A finished fill, or a sketch of one. All that it takes to have the very same again is here. */
 interface Fill {
   key: number;
-  seed: number | null;
-  picture: Picture;
-  path?: string; // where its file lies; a sketch has none
-  preview?: string;
-  score?: number | null;
-  done?: boolean;
-  mixed?: boolean;
+  run: Run;
+  seed: number;
+  diversity: number;
+  model: string | null;
   near?: number;
   step?: number;
+  mixed?: { ours: Fill; theirs: Fill; region: Strokes }; // instead of drawn from its seed
+  picture: Picture | null;
+  origins?: Origins | null; // where it is copied from; null: on its way
+  path?: string; // where its file lies on the server, or lay; a sketch has none
+  preview?: Blob;
+  score?: number | null;
   sharp?: ImageBitmap | null;
+  kept?: string;
 }
 
-/** Fills that were asked for together, or one after the other for the same hole. */
+/** Where parts of a fill are copied from: [x, y, from x, from y] in the photo's pixels; and how much of it is. */
+type Origins = { arrows: [number, number, number, number][]; copied: number };
+
+/** A hole of a photo and the fills that were asked for it, best first. */
 interface Run {
   base: Base;
   hole: Strokes;
   fills: Fill[];
   sketches: Fill[];
   heat: Picture | null;
+  heatFile?: Blob;
+  keptHeat?: string;
+  shown?: Fill | null; // what was chosen when another hole was gone to
+  live: Live | null;
+}
+
+/** Fills that are on their way. */
+interface Live {
+  abort: AbortController;
   total: number;
-  begun: number;
-  whole: boolean;
-  extra?: { near?: number; step?: number };
-  started?: boolean;
+  ready: number;
+  stage: "sent" | "queued" | "opened" | "fill" | "rank" | "texture";
+  ahead: number; // requests before this one
+  done: number; // of the stage's `of` units
+  of: number;
+  until: number | null; // performance.now() by which all is done, as far as can be known
 }
 
 /** What undo and redo move through. */
@@ -62,6 +82,7 @@ interface Doc {
   base: Base | null;
   hole: Strokes;
   run: Run | null;
+  runs: Run[]; // all of this photo, in the order in which they were asked for
   chosen: Fill | null;
   region: Strokes;
 }
@@ -84,9 +105,10 @@ interface Tool {
   leave?(): void; // another one is
 }
 
-/** What the server is asked for at the moment. */
-interface Busy {
-  kind: "open" | "fill" | "merge" | "save";
+/** What is being done beside fills, one of a kind at a time. */
+type TaskKind = "open" | "merge" | "save" | "remake" | "tool";
+interface Task {
+  kind: TaskKind;
   abort: AbortController;
 }
 
@@ -108,12 +130,15 @@ interface State {
   future: { doc: Doc; join: string | null }[];
   tool: string;
   brush: number; // diameter, as a share of the photo's longer side
+  sizing: boolean; // the brush's size is being chosen
   penDown: boolean; // painting by keyboard
   peek: Fill | null; // a fill that the pointer rests on
+  mix: Fill | null; // a fill that the region would be taken from
   original: boolean; // Tab is held
   compare: number | null; // 0..1, where the before/after slider stands; null: no slider
-  heat: boolean; // show where the fills disagree
-  busy: Busy | null;
+  overlay: "heat" | "origins" | null; // where the fills disagree, or where the chosen one is copied from
+  tasks: Task[];
+  note: string | null; // something to know, for a few seconds
   problem: Problem | null;
   server: ServerHealth | null; // what /healthz said
   models: string[];

@@ -37,7 +37,6 @@ export const EN = {
   varietyLow: "likely", varietyHigh: "surprising",
 
   like: "More like this", unlike: "More different", compare: "Before / after", heat: "Where fills differ",
-  heatLegend: "Bright: the fills disagree, so this part is a guess",
   refill: "Fill this part", take: "Take this part from", takeFrom: "Take this part from fill {number}",
   dropRegion: "Never mind",
   before: "Before", after: "After",
@@ -81,4 +80,18 @@ export const EN = {
   "error.rate_limit_exceeded": "The server is busy. Try again in a few seconds.",
   "error.timeout": "This took longer than the server allows. Ask for fewer fills, or use a smaller photo.",
   "error.result_expired": "The server no longer keeps this fill. Fill again.",
+
+  holes: "Holes of this photo, latest last", holeLabel: "Hole {number}, {count} fills",
+  sight: "What is seen", original: "Hold to see the original", zoomIn: "Larger", zoomOut: "Smaller",
+  origins: "Copied from where", originLegend: "{copied} % is copied from the photo, along the arrows; the rest is drawn",
+  originNone: "Nothing of this fill is copied from the photo: it is drawn.",
+  heatLow: "Fills agree", heatHigh: "Fills differ: a guess",
+  progress: "How far the fills are", placeLabel: "Fill on its way",
+  queued: "{ahead} before yours in the queue", sent: "Sending the photo …", openedStage: "Opening the photo …",
+  sketching: "Sketching {done} of {total} …", aboutSeconds: "about {seconds} s left", aboutMinutes: "about {minutes} min left",
+  elsewhere: "Fills of another hole or photo are on their way", remaking: "Asking the server for this fill again …",
+  copy: "Copy the picture", copied: "The picture is on the clipboard.", share: "Share …", saveMask: "Save what is painted as a mask",
+  partlyOutside: "Outside the hole all fills are the photo: only the part inside it has changed.",
+  "error.outsideHole": "This part lies outside the hole, where all fills are the photo. Paint on what was filled.",
+  "error.noClipboard": "This browser lets only pages of this machine, or by https, write to the clipboard. Download the picture instead.",
 };

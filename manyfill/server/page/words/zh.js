@@ -37,7 +37,6 @@ export const ZH = {
   varietyLow: "稳妥", varietyHigh: "出人意料",
 
   like: "更多相似", unlike: "更多不同", compare: "前后对比", heat: "分歧之处",
-  heatLegend: "越亮，各结果分歧越大：此处只是猜测",
   refill: "填充这部分", take: "这一部分取自", takeFrom: "这一部分取自结果 {number}",
   dropRegion: "取消",
   before: "之前", after: "之后",
@@ -88,4 +87,18 @@ export const ZH = {
   "error.invalid_api_key": "令牌不正确。",
   "error.model_not_found": "此服务器没有这个模型。",
   "error.unknown_host": "此服务器不接受用这个名称访问：{message}",
+
+  holes: "这张照片的涂抹区域，最新的在后", holeLabel: "区域 {number}，{count} 个结果",
+  sight: "查看方式", original: "按住看原图", zoomIn: "放大", zoomOut: "缩小",
+  origins: "取自何处", originLegend: "{copied} % 取自照片，如箭头所示；其余为绘制",
+  originNone: "这个结果没有取自照片的部分：全部为绘制。",
+  heatLow: "结果一致", heatHigh: "结果不同：只是猜测",
+  progress: "填充进度", placeLabel: "即将完成的结果",
+  queued: "队列中前面还有 {ahead} 个", sent: "正在发送照片……", openedStage: "正在打开照片……",
+  sketching: "正在画草图，第 {done} 张，共 {total} 张……", aboutSeconds: "大约还需 {seconds} 秒", aboutMinutes: "大约还需 {minutes} 分钟",
+  elsewhere: "其他区域或照片的填充正在进行", remaking: "正在请服务器重新生成这个结果……",
+  copy: "复制图片", copied: "图片已复制到剪贴板。", share: "分享……", saveMask: "把涂抹保存为蒙版",
+  partlyOutside: "区域之外各结果都是原照片：只有区域内的部分改变了。",
+  "error.outsideHole": "这一部分在涂抹区域之外，各结果在此都是原照片。请在填充过的地方涂抹。",
+  "error.noClipboard": "此浏览器只允许本机或 https 页面写入剪贴板。请改为下载图片。",
 };
