@@ -45,8 +45,9 @@ def start(
     """The network on the engine that was asked for; `engine_of` tells which one that is.
 
     `net` is taken over: folded in place, or emptied of its weights where OpenVINO has its own; use the result instead.
-    "auto" takes OpenVINO where it is installed, the device is the CPU and the network works at LARGE pixels or more;
-    else torch. "openvino" is "openvino-f32". `sha256` of the weights file names the compiled network in the cache;
+    "auto" takes OpenVINO where it is installed, the device is the CPU and the network works at LARGE pixels or more,
+    in bfloat16 where the network draws as well in it (`config.bf16`) and the CPU computes in it; else torch.
+    "openvino" is "openvino-f32". `sha256` of the weights file names the compiled network in the cache;
     without it nothing is cached. Raises ManyfillError where an engine that was asked for by name cannot be had.
     """
     if engine == "onnxruntime":
@@ -59,7 +60,8 @@ def start(
         if not (on_cpu and net.working_size >= LARGE and _openvino_is_installed()):
             return fold(net)
         try:
-            return OpenVinoNet(net, "f32", sha256=sha256)
+            half = getattr(net.config, "bf16", False) and _computes_in_bf16()
+            return OpenVinoNet(net, "bf16" if half else "f32", sha256=sha256)
         except ManyfillError as error:
             log.debug("torch instead of OpenVINO: %s", error)
             return fold(net)
@@ -79,6 +81,12 @@ def engine_of(net: CompletionNet) -> str:
 
 def _openvino_is_installed() -> bool:
     return importlib.util.find_spec("openvino") is not None
+
+
+def _computes_in_bf16() -> bool:
+    """Whether the CPU itself does: others are made to, and are slower so."""
+    found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 
 # ── torch ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -21,6 +21,7 @@ from manyfill.completer import Completer
 from manyfill.engines import OpenVinoNet, engine_of, fold, start
 from manyfill.errors import ManyfillError
 from manyfill.nets.dfnet import DFNet, DFNetConfig
+from manyfill.nets.migan import MIGAN, MIGANConfig
 from manyfill.nets.picnet import PICNet, PICNetConfig
 
 needs_openvino = pytest.mark.skipif(
@@ -182,6 +183,21 @@ def test_auto_runs_small_networks_on_torch() -> None:
 def test_auto_runs_large_networks_on_openvino_and_on_torch_what_openvino_cannot() -> None:
     assert engine_of(start(build("dfnet", size=engines.LARGE))) == "openvino-f32"
     assert engine_of(start(Frozen(dataclasses.replace(CONFIGS["dfnet"], size=engines.LARGE)).eval())) == "torch"
+
+
+@needs_openvino
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_runs_a_trunk_in_bfloat16_only_where_the_cpu_computes_in_it(
+    native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openvino = pytest.importorskip("openvino")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native}, raising=False)
+    large = {"size": engines.LARGE, "width": 4, "max_width": 8}
+    trunk = MIGAN(MIGANConfig(**large, working=engines.LARGE)).eval()  # type: ignore[arg-type]
+    found = engine_of(start(trunk))
+    able = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    assert found == ("openvino-f32" if not native else "openvino-bf16" if able else "torch")
+    assert engine_of(start(build("dfnet", size=engines.LARGE))) == "openvino-f32"  # the papers' stay as published
 
 
 def test_auto_runs_everything_on_torch_where_openvino_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,11 @@ class AdapterConfig:
         """Whether it is shown squares alone, as its trunk is."""
         return self.trunk.square
 
+    @property
+    def bf16(self) -> bool:
+        """Whether it draws as well in bfloat16: measured, docs/adapters.md."""
+        return True
+
 
 class Encoded(NamedTuple):
     """What the synthesis needs of a photo."""

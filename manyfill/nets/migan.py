@@ -42,6 +42,11 @@ class MIGANConfig:
         return True
 
     @property
+    def bf16(self) -> bool:
+        """Whether it draws as well in bfloat16: measured, docs/adapters.md."""
+        return True
+
+    @property
     def levels(self) -> int:
         """Maps of the pyramid, from full size to DEEPEST."""
         return (self.size // DEEPEST).bit_length()
