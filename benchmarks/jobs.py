@@ -109,9 +109,9 @@ def _large() -> Iterator[str]:
     from bench_memory import Case, measure
 
     with tempfile.TemporaryDirectory() as folder:
-        reckoned, peak, seconds = measure(Case("JPEG", 12, "1 MP", 4), Path(folder), threads=None)
+        estimated, peak, seconds = measure(Case("JPEG", 12, "1 MP", 4), Path(folder), threads=None)
     yield (
         "Four fills of a 12 MP JPEG with a hole of 1 MP, end to end with the start of the program, contact sheet and "
-        f"sidecar: {seconds:.0f} s, at most {peak:.0f} MiB of memory (reckoned beforehand: {reckoned:.0f} MiB)."
+        f"sidecar: {seconds:.0f} s, at most {peak:.0f} MiB of memory (estimated beforehand: {estimated:.0f} MiB)."
     )
     yield ""

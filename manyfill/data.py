@@ -205,7 +205,7 @@ def open_photos(
 
     The order is sorted by name within a source, sources as given. Tar files inside a folder count, too.
     `short_side` reduces larger photos while they are read, which saves time and RAM: use size / smallest scale.
-    `cache_bytes` bounds the RAM for decoded photos; what does not fit is decoded anew each time. Raises BadImage
+    `cache_bytes` bounds the RAM for decoded photos; what does not fit is decoded again each time. Raises BadImage
     when nothing is found.
     """
     if isinstance(sources, str | Path):
@@ -262,7 +262,7 @@ def _index_tar(path: Path) -> list[Place]:
                     members.append((member.name, member.offset_data, member.size))
             file.seek(tar.offset)  # where the next header would be: tarfile takes any damage there for the end
             if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
-                raise tarfile.ReadError("damaged half-way")
+                raise tarfile.ReadError("damaged partway through")
     except (tarfile.TarError, OSError, ValueError, EOFError) as error:  # skipped and listed, as a damaged photo is
         why = getattr(error, "strerror", None) or error
         rest = f"; the {len(members)} files in front of it are taken" if members else ""
@@ -410,7 +410,7 @@ class Samples(Dataset[tuple[Tensor, Tensor]]):
                 return self.photos[choice]
             except BadImage:
                 choice = int(rng.integers(len(self.photos)))
-        raise BadImage("next to none of the photos can be read. See `skipped` for the reasons.")
+        raise BadImage("almost none of the photos can be read. See `skipped` for the reasons.")
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         """The photos of one pass: any order; with `mix`, shard by shard, and only so many photos mixed."""

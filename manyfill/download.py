@@ -50,7 +50,7 @@ def fetch(url: str, sha256: str, *, progress: Callable[[int, int | None], None] 
     `progress` hears (bytes so far, bytes in all or None). The file appears in the cache under its final name only when
     its sha256 is right: an interrupted or damaged download leaves nothing behind, and two processes may fetch at once.
 
-    Raises UnknownModel when the file cannot be had, BadWeights when it is not the file that was promised.
+    Raises UnknownModel when the file cannot be had, BadWeights when it is not the expected file.
     """
     if urlsplit(url).scheme not in SCHEMES:
         raise UnknownModel(f"cannot fetch '{url}': expected an address that begins with https://, http:// or file://")
@@ -74,8 +74,8 @@ def fetch(url: str, sha256: str, *, progress: Callable[[int, int | None], None] 
             os.fsync(file.fileno())
         if digest != sha256:
             raise BadWeights(
-                f"{url} is not the file that was promised: sha256 {digest} ({got} bytes), expected {sha256}. "
-                "Try again; if it stays so, the file was changed at its source: do not use it."
+                f"{url} is not the expected file: sha256 {digest} ({got} bytes), expected {sha256}. "
+                "Try again; if that does not help, the file was changed at its source: do not use it."
             )
         os.replace(partial, path)
     except (OSError, HTTPException) as error:

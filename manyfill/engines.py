@@ -203,8 +203,8 @@ class OpenVinoNet:
         log.debug("%s differs from torch by %.2g", self.engine, difference)
         if not difference <= TOLERANCE[precision]:
             raise ManyfillError(
-                f"{self.engine} draws this {type(net).__name__} otherwise than torch does, by {difference:.2g} of 1;"
-                f" allowed are {TOLERANCE[precision]:.2g}. Use engine torch."
+                f"{self.engine} draws this {type(net).__name__} differently from torch, by {difference:.2g} of 1;"
+                f" the limit is {TOLERANCE[precision]:.2g}. Use engine torch."
             )
 
 
@@ -337,7 +337,7 @@ def _from_cache(core: Any, paths: Mapping[str, Path], settings: Mapping[str, Any
         return {name: core.import_model(path.read_bytes(), "CPU", dict(settings)) for name, path in paths.items()}
     except FileNotFoundError:
         return {}
-    except Exception as error:  # damaged, or not for this machine: compiled anew, and written over
+    except Exception as error:  # damaged, or not for this machine: compiled again, and written over
         log.debug("compiled network passed over: %s", error)
         return {}
 

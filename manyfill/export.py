@@ -39,7 +39,9 @@ class Exported:
     sizes: tuple[tuple[int, int], ...]  # heights and widths that it was compared at
 
 
-def export(model: str | Path, out: Path | str, *, uint8: bool = False, opset: int = OPSET) -> Exported:
+def export(
+    model: str | Path, out: Path | str, *, uint8: bool = False, opset: int = OPSET, tolerance: float | None = None
+) -> Exported:
     """Write an installed model or a .safetensors file as ONNX.
 
     Inputs of the plain file: `image` (B,3,H,W) in [0,1], `hole` (B,1,H,W) with 1 = missing, both sides multiples of the
@@ -47,8 +49,8 @@ def export(model: str | Path, out: Path | str, *, uint8: bool = False, opset: in
     `picture` (B,3,H,W), what the network drew, known pixels included. With `uint8`: `photo` (H,W,3), `mask` (H,W) with
     128 or more = fill, `noise` (1,C,ceil(H/multiple),ceil(W/multiple)); output `picture` (H,W,3), known pixels exact.
 
-    Raises ManyfillError where the network cannot be exported, or where onnxruntime draws otherwise than torch: then no
-    file is written.
+    Raises ManyfillError where the network cannot be exported, or where onnxruntime and torch differ by more
+    than `tolerance` (of 1, of 255 with uint8; None: TOLERANCE and 1): then no file is written.
     """
     missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
@@ -64,11 +66,11 @@ def export(model: str | Path, out: Path | str, *, uint8: bool = False, opset: in
     data = _with_metadata(_traced(module, opset), _metadata(net, name, found.sha256, licence, uint8=uint8))
     sizes = tuple(_sizes(net, uint8=uint8))
     difference = _difference(module, data, sizes)
-    allowed = 1.0 if uint8 else TOLERANCE
+    allowed = tolerance if tolerance is not None else 1.0 if uint8 else TOLERANCE
     if not difference <= allowed:
         raise ManyfillError(
-            f"'{name}' as ONNX draws otherwise than torch does, by up to {difference:.2g} of {255 if uint8 else 1};"
-            f" allowed is {allowed:g}. No file was written. Another --opset may help."
+            f"'{name}' as ONNX differs from torch by up to {difference:.2g} of {255 if uint8 else 1};"
+            f" the limit is {allowed:g}. No file was written. Another --opset may help."
         )
     path = Path(out)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -90,7 +90,7 @@ def find(name: str) -> Fetchable:
         return FETCHABLES[name]
     near = difflib.get_close_matches(name.lower(), FETCHABLES, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
-    raise UnknownModel(f"'{name}' is nothing that can be fetched.{hint} All: manyfill fetch")
+    raise UnknownModel(f"'{name}' is not something that can be fetched.{hint} All: manyfill fetch")
 
 
 def models() -> list[str]:

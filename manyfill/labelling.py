@@ -57,6 +57,7 @@ class Labelling:
     seed: int = 0
     textured: bool = True
     cache_side: int = 768
+    per_shard: int = PER_SHARD  # labels; it says which label is in which shard, so keep it for a folder
 
     def __post_init__(self) -> None:
         if not 1 <= self.views <= len(VIEWS):
@@ -80,9 +81,12 @@ def label(
     trunks.trunk_file()  # before anything is begun
     total = len(open_photos(list(job.data), short_side=job.cache_side)) * job.per_photo
     total = total if most is None else min(total, most)
-    shards = list(range(-(-total // PER_SHARD)))
+    shards = list(range(-(-total // job.per_shard)))
     open_ones = [shard for shard in shards if not _path(job, out, shard).is_file()]
-    done, start = total - sum(min(PER_SHARD, total - shard * PER_SHARD) for shard in open_ones), time.monotonic()
+    done, start = (
+        total - sum(min(job.per_shard, total - shard * job.per_shard) for shard in open_ones),
+        time.monotonic(),
+    )
     began = done
     for tried, kept in _work(job, out, open_ones, total, processes):
         done += tried
@@ -141,7 +145,8 @@ class Worker:
 
     def shard(self, out: Path, number: int, total: int) -> tuple[int, int]:
         """Label one shard's windows and write it; how many were tried, how many have a truth."""
-        first, last = number * PER_SHARD, min((number + 1) * PER_SHARD, total)
+        first = number * self.job.per_shard
+        last = min(first + self.job.per_shard, total)
         labels = [found for index in range(first, last) if (found := self.label(index)) is not None]
         write_shard(_path(self.job, out, number), labels)
         return last - first, len(labels)

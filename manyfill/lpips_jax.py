@@ -122,7 +122,7 @@ class _Arrays(pickle.Unpickler):
 def _reconstruct(kind: Any, shape: Any, code: Any) -> Any:
     """An empty array that the pickle then fills, as numpy's own private function of this name."""
     if kind is not np.ndarray or shape != (0,):
-        raise pickle.UnpicklingError("it holds something that is no plain array")
+        raise pickle.UnpicklingError("it holds something that is not a plain array")
     return np.ndarray.__new__(np.ndarray, shape, code)
 
 

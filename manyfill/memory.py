@@ -5,42 +5,43 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-STATUS, SYSTEM = Path("/proc/self/status"), Path("/proc/meminfo")
-GROUP, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+ROOT = Path("/")  # where the kernel's files are
+STATUS, SYSTEM, OWN_GROUPS, GROUP = "proc/self/status", "proc/meminfo", "proc/self/cgroup", "sys/fs/cgroup"
 
 
-def resident() -> int:
+def resident(root: Path = ROOT) -> int:
     """Bytes of memory that this process holds now; 0 where the system does not say (not Linux)."""
-    return _kilobytes(STATUS, "VmRSS") or 0
+    return _kilobytes(root / STATUS, "VmRSS") or 0
 
 
 def virtual() -> int | None:
     """Bytes of addresses that this process has mapped, what RLIMIT_AS counts; None where the system does not say."""
-    return _kilobytes(STATUS, "VmSize")
+    return _kilobytes(ROOT / STATUS, "VmSize")
 
 
-def available() -> int | None:
+def available(root: Path = ROOT) -> int | None:
     """Bytes that can still be had without swapping, in a container no more than its limit leaves; None: unknown."""
-    amounts = [_kilobytes(SYSTEM, "MemAvailable"), *(_left(group, *names) for group, *names in _groups())]
+    amounts = [_kilobytes(root / SYSTEM, "MemAvailable"), *(_left(group, *names) for group, *names in _groups(root))]
     known = [amount for amount in amounts if amount is not None]
     return min(known) if known else None
 
 
-def _groups() -> Iterator[tuple[Path, str, str, str]]:
+def _groups(root: Path) -> Iterator[tuple[Path, str, str, str]]:
     """The control groups of this process with the names of their files: its own and all that it lies in."""
     second = ("memory.max", "memory.current", "inactive_file")
     first = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-    places = {GROUP: second, GROUP / "memory": first}
+    group = root / GROUP
+    places = {group: second, group / "memory": first}
     try:
-        lines = OWN_GROUPS.read_text().splitlines()
+        lines = (root / OWN_GROUPS).read_text().splitlines()
     except OSError:
         lines = []
     for line in lines:
         _, kinds, path = line.split(":", 2)
         if kinds in ("", "memory"):
-            root, names = (GROUP, second) if not kinds else (GROUP / "memory", first)
+            top, names = (group, second) if not kinds else (group / "memory", first)
             inner = PurePosixPath(path.lstrip("/"))
-            places |= {root / each: names for each in (inner, *inner.parents) if ".." not in each.parts}
+            places |= {top / each: names for each in (inner, *inner.parents) if ".." not in each.parts}
     for place, names in places.items():
         yield place, *names
 

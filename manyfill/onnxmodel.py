@@ -116,7 +116,7 @@ class OnnxModel:
         raw = self._raw(pixels, missing == bool(meaning.hole_is))
         picture = (raw - np.float32(meaning.low)) / np.float32(meaning.high - meaning.low)
         if not np.isfinite(picture).all():
-            raise BadWeights(f"model '{self.name}' drew values that are no numbers: its weights are damaged.")
+            raise BadWeights(f"model '{self.name}' drew values that are not numbers: its weights are damaged.")
         return np.asarray(np.clip(picture, 0, 1), np.float32)
 
     def _raw(self, pixels: NDArray[np.float32], marked: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -222,7 +222,9 @@ def recognise(ports: tuple[Port, ...], name: str) -> Signature:
         f"'{port.name}' {port.kind} ({','.join('?' if side is None else str(side) for side in port.shape)})"
         for port in ports
     )
-    raise BadWeights(f"{name} is no completion model that manyfill can run: it takes {found or 'nothing'}; {EXPECTED}.")
+    raise BadWeights(
+        f"{name} is not a completion model that manyfill can run: it takes {found or 'nothing'}; {EXPECTED}."
+    )
 
 
 @dataclass(frozen=True)

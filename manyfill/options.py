@@ -108,7 +108,7 @@ def other_size(name: str, mask: tuple[int, int], photo: tuple[int, int]) -> BadM
 def parse_colour(text: str) -> tuple[float, float, float]:
     """`#ff00ff` or `#f0f` as RGB in [0,1]. Raises BadMask for anything else."""
     if re.fullmatch(r"#([0-9a-fA-F]{3}){1,2}", text) is None:
-        raise BadMask(f"colour {text!r} is not one; expected six hexadecimal digits, such as '#ff00ff'.")
+        raise BadMask(f"{text!r} is not a colour; expected six hexadecimal digits, such as '#ff00ff'.")
     digits = text[1:] if len(text) == 7 else "".join(digit * 2 for digit in text[1:])
     red, green, blue = (int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4))
     return red, green, blue

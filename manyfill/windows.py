@@ -273,7 +273,7 @@ class Turn:
 def turns(windows: Sequence[Window], hole: Bools, blind: Bools | None = None) -> Iterator[Turn]:
     """The windows' turns, in order: each missing pixel (H,W) is some window's own, and windows overlap.
 
-    A window draws what is missing in its core, and anew what earlier ones filled within its overlap; beyond that it is
+    A window draws what is missing in its core, and again what earlier ones filled within its overlap; beyond that it is
     shown what they filled as if it were the photo. `blind` (H,W) is neither shown nor filled. The arrays are good until
     the next turn.
     """

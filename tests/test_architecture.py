@@ -126,6 +126,14 @@ def test_dependencies_say_why_they_are_there() -> None:
     assert not [line for line in wanted if not re.fullmatch(r'"[^"]+",\s+# (\S+ ){1,}\S+', line)]
 
 
+def test_the_plan_lists_the_layers_of_the_contract() -> None:
+    contract = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    layers = re.findall(r'^    "([^"]+)"', contract[contract.index("layers = [") :].split("]")[0], re.MULTILINE)
+    plan = (REPOSITORY / "docs" / "design.md").read_text(encoding="utf-8")
+    listed = plan[plan.index("## 3. Direction of imports") :].split("```")[1].split("\n")[1:-1]
+    assert [re.sub(r"[()]", "", layer) for layer in layers if layer != "(__main__)"] == listed
+
+
 def test_versions_agree() -> None:
     assert f"version: {manyfill.__version__}" in (REPOSITORY / "CITATION.cff").read_text(encoding="utf-8")
     assert f"## [{manyfill.__version__}]" in (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -13,15 +13,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
 from manyfill import memory, photos, ranking, weights
-from manyfill.completer import Completer, Completion, NetDrawer, budget, joining, texturing, uncertainty
-from manyfill.completer.texturing import Texturing
+from manyfill.completer import Completer, Completion, NetDrawer, ceiling, texturing, uncertainty
+from manyfill.completer.portions import Portions
 from manyfill.errors import BadMask, BadWeights, ManyfillError, TooLarge
 from manyfill.nets import Prediction
 from manyfill.nets.dfnet import DFNet, DFNetConfig
@@ -373,51 +373,47 @@ def test_fills_stream_in_the_order_that_complete_lists_them() -> None:
 
 
 @pytest.mark.parametrize("threads", [2, 3, 5])
-def test_fills_that_get_their_texture_at_once_are_the_same_as_one_by_one(
-    monkeypatch: pytest.MonkeyPatch, threads: int
-) -> None:
-    photo, told = photo_of(40, 50), []
+def test_fills_that_get_their_texture_at_once_are_the_same_as_one_by_one(threads: int) -> None:
+    photo, told, drawer = photo_of(40, 50), [], sketch().drawer
 
     def fills(at_once: int) -> list[Completion]:
-        monkeypatch.setattr(torch, "get_num_threads", lambda: at_once)
         told.clear()
-        return sketch().complete(photo, SMALL, n=4, progress=lambda stage, *at: told.append((stage, *at)))
+        completer = Completer(drawer, portions=Portions(threads=at_once))
+        return completer.complete(photo, SMALL, n=4, progress=lambda stage, *at: told.append((stage, *at)))
 
     one_by_one = fills(1)
     assert all(same(one, two) for one, two in zip(one_by_one, fills(threads), strict=True))
     assert told[-1] == ("texture", 4, 4)
 
 
-def test_texture_is_given_to_as_many_fills_at_once_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
-    at_once: list[int] = []
-    add = Texturing.add
-
-    def counted(stage: Any, drafts: Any) -> None:
-        at_once.append(len(drafts))
-        add(stage, drafts)
-
-    monkeypatch.setattr(Texturing, "add", counted)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    monkeypatch.setattr(budget, "NETWORK", 0)  # so that texture is what takes most
+def test_texture_is_given_to_as_many_fills_at_once_as_memory_allows() -> None:
+    portions = Portions(threads=4, network=0)  # so that texture is what takes most
     photo, hole = photo_of(600, 800), np.zeros((600, 800), bool)
     hole[200:230, 200:230] = True
     photo[np.random.default_rng(1).random(photo.shape[:2]) < 0.3] //= 2  # no plain answer
-    monkeypatch.setattr(memory, "resident", lambda: 0)
-    each = texturing.SIDE**2 * budget.TEXTURE_BYTES
-    for allowed, expected in ((None, [3]), (2.5 * each, [2, 1]), (1.5 * each, [1, 1, 1])):
-        at_once.clear()
-        sketch().complete(photos.read(photo), hole, n=3, max_memory=allowed and int(allowed))
-        assert at_once == expected
-    monkeypatch.setattr(budget, "TEXTURE_PIXELS", 600_000)  # no more than one large part takes
-    at_once.clear()
-    sketch().complete(photos.read(photo), hole, n=3)
-    assert at_once == [2, 1]
+    each = texturing.SIDE**2 * ceiling.TEXTURE_BYTES
+
+    def textured(portions: Portions, allowed: float | None) -> list[int]:
+        """How many fills have their texture when the first, the second and the third come out."""
+        done = [0]
+
+        def note(stage: str, at: int, _: int) -> None:
+            done.append(at if stage == "texture" else 0)
+
+        options = FillOptions(n=3, max_memory=None if allowed is None else memory.resident() + int(allowed))
+        completer = Completer(sketch().drawer, portions=portions)
+        return [max(done) for _ in completer.stream(photos.read(photo), hole, options, progress=note)]
+
+    assert textured(portions, None) == [3, 3, 3]
+    assert textured(portions, 2.5 * each) == [2, 2, 3]
+    assert textured(portions, 1.5 * each) == [1, 2, 3]
+    assert textured(replace(portions, texture_pixels=600_000), None) == [2, 2, 3]  # no more than one large part takes
 
 
-def test_the_first_fill_is_there_before_the_second_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+def test_the_first_fill_is_there_before_the_second_is_finished() -> None:
     stages: list[str] = []
-    fills = sketch().stream(photo_of(40, 50), SMALL, FillOptions(n=2), progress=lambda stage, *_: stages.append(stage))
+    completer = Completer(sketch().drawer, portions=Portions(threads=1))
+    fills = completer.stream(photo_of(40, 50), SMALL, FillOptions(n=2), progress=lambda stage, *_: stages.append(stage))
     next(fills)
     first = stages.count("texture")
     next(fills)
@@ -512,20 +508,18 @@ def test_the_texture_of_a_long_stroke_goes_on_across_the_borders_of_its_parts() 
 LARGE_HOLE = box(260, 340, (slice(40, 220), slice(50, 290)))
 
 
-@pytest.fixture
-def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is large for these tests."""
-    for name, value in {"SEAM_PIXELS": 3000, "TEXTURE_PIXELS": 8000, "TILE": 24}.items():
-        monkeypatch.setattr(budget, name, value)
+IN_PARTS = Portions(seam_pixels=3000, texture_pixels=8000, tile=24)  # what is large for these tests
+
+
+def limited(name: str, portions: Portions) -> Completer:
+    return Completer(NETS[name].drawer, portions=portions)
 
 
 @given(holes(), st.sampled_from([np.uint8, np.uint16]), st.sampled_from(["sketch", "fused sketch"]), st.integers(0, 3))
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_large_holes_change_nothing_known(
-    small_limits: None, hole: NDArray[np.bool_], dtype: Any, name: str, band: int
-) -> None:
+@settings(max_examples=12)
+def test_large_holes_change_nothing_known(hole: NDArray[np.bool_], dtype: Any, name: str, band: int) -> None:
     pixels = photo_of(*hole.shape, dtype=dtype)
-    (fill,) = NETS[name].complete(pixels, hole, band=band, texture="photo")
+    (fill,) = limited(name, IN_PARTS).complete(pixels, hole, band=band, texture="photo")
     near = cv2.dilate(hole.astype(np.uint8), np.ones((2 * band + 1, 2 * band + 1), np.uint8)) > 0
     assert fill.photo.pixels.dtype == dtype and fill.photo.pixels.shape == pixels.shape
     assert (fill.photo.pixels[~near] == pixels[~near]).all()
@@ -533,25 +527,21 @@ def test_large_holes_change_nothing_known(
 
 @pytest.mark.parametrize("texture", ["net", "photo"])
 @pytest.mark.parametrize("name", ["sketch", "fused sketch"])
-def test_tiles_inside_a_large_hole_leave_no_seam(
-    monkeypatch: pytest.MonkeyPatch, small_limits: None, name: str, texture: str
-) -> None:
+def test_tiles_inside_a_large_hole_leave_no_seam(name: str, texture: str) -> None:
     pixels = photo_of(260, 340)
-    (in_tiles,) = NETS[name].complete(pixels, LARGE_HOLE, texture=texture, band=2)
-    monkeypatch.setattr(budget, "TILE", 1000)
-    (at_once,) = NETS[name].complete(pixels, LARGE_HOLE, texture=texture, band=2)
+    (in_tiles,) = limited(name, IN_PARTS).complete(pixels, LARGE_HOLE, texture=texture, band=2)
+    whole = limited(name, replace(IN_PARTS, tile=1000))
+    (at_once,) = whole.complete(pixels, LARGE_HOLE, texture=texture, band=2)
     apart = np.abs(in_tiles.photo.pixels.astype(int) - at_once.photo.pixels)
     assert apart.max() <= 1 and apart.mean() < 1e-3  # rounding
 
 
 @pytest.mark.parametrize("name", ["sketch", "fused sketch"])
-def test_a_seam_is_closed_at_a_smaller_scale_too(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_seam_is_closed_at_a_smaller_scale_too(name: str) -> None:
     pixels = photo_of(260, 340)
     (fine,) = complete(NETS[name], pixels, LARGE_HOLE)
-    monkeypatch.setattr(budget, "SEAM_PIXELS", 9000)
-    (coarse,) = complete(NETS[name], pixels, LARGE_HOLE)
-    monkeypatch.setattr(joining, "close_seam", lambda fill, *_, **__: fill)
-    (open_,) = complete(NETS[name], pixels, LARGE_HOLE)
+    (coarse,) = complete(limited(name, Portions(seam_pixels=9000)), pixels, LARGE_HOLE)
+    (open_,) = complete(Completer.from_pretrained("mean"), pixels, LARGE_HOLE)  # one colour, whatever is beside it
     jumps = [
         -ranking.seam_score((fill.photo.pixels / 255).astype(np.float32), LARGE_HOLE) for fill in (fine, coarse, open_)
     ]
@@ -586,7 +576,7 @@ def test_what_would_not_fit_into_memory_is_refused_before_anything_is_drawn() ->
 
 def test_a_photo_that_cannot_be_read_within_the_ceiling_is_refused_unread(tmp_path: Path) -> None:
     Image.fromarray(photo_of(2000, 3000)).save(tmp_path / "photo.png")
-    with pytest.raises(TooLarge, match=r"3000x2000.* to read it takes 8 bytes .*--max-memory"):
+    with pytest.raises(TooLarge, match=r"3000x2000.* reading it takes 8 bytes .*--max-memory"):
         complete(sketch(), tmp_path / "photo.png", HOLE, max_memory=memory.resident() + 10 * 2**20)
 
 

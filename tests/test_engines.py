@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ class Frozen(DFNet):
 @needs_openvino
 def test_a_network_that_is_converted_wrongly_is_refused() -> None:
     torch.manual_seed(0)
-    with pytest.raises(ManyfillError, match="draws this Frozen otherwise than torch does, by 0"):
+    with pytest.raises(ManyfillError, match="draws this Frozen differently from torch, by 0"):
         OpenVinoNet(Frozen(CONFIGS["dfnet"]).eval())
 
 
@@ -201,7 +202,7 @@ def test_auto_runs_a_trunk_in_bfloat16_only_where_the_cpu_computes_in_it(
 
 
 def test_auto_runs_everything_on_torch_where_openvino_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "_openvino_is_installed", lambda: False)
+    monkeypatch.setitem(sys.modules, "openvino", None)
     assert engine_of(start(build("picnet", size=engines.LARGE))) == "torch"
     with pytest.raises(ManyfillError, match=r"pip install 'manyfill\[fast\]'"):
         start(build("picnet"), engine="openvino")
@@ -233,8 +234,9 @@ def test_what_is_compiled_is_kept_by_weights_and_precision(tmp_path: Path, monke
     OpenVinoNet(build("dfnet"))
     assert len(blobs(tmp_path)) == 2  # weights without a name are not kept
 
-    monkeypatch.setattr(engines, "_converted", lambda *_: pytest.fail("converted again"))
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "engines").iterdir()}
     assert_same_pictures(OpenVinoNet(build("dfnet"), sha256="a" * 64), net, atol=engines.TOLERANCE["f32"])
+    assert written == {path: path.stat().st_mtime_ns for path in (tmp_path / "engines").iterdir()}, "converted again"
 
 
 @needs_openvino

@@ -11,7 +11,7 @@ from manyfill.fetchables import FETCHABLES, fetched_path, find
 
 
 def test_names_are_checked_and_every_entry_says_source_and_licence() -> None:
-    with pytest.raises(UnknownModel, match=r"'mi-gan' is nothing that can be fetched\. Did you mean 'migan'"):
+    with pytest.raises(UnknownModel, match=r"'mi-gan' is not something that can be fetched\. Did you mean 'migan'"):
         find("mi-gan")
     for name, one in FETCHABLES.items():
         assert one.name == name and len(one.sha256) == 64 and one.licence and one.files

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import manyfill
-from manyfill.completer import Completer, Completion, Fills
+from manyfill.completer import Completer, Completion, FillerDrawer, Fills
+from manyfill.completer.drawing import DRAWERS
+from manyfill.fillers import FILLERS
 from manyfill.nets.picnet import PICNet, PICNetConfig
 
 TINY = PICNetConfig(size=64, width=4, max_width=8, latent=4, infer_blocks=1)
@@ -111,16 +113,15 @@ def test_fills_are_saved_by_rank_under_the_photos_name(completer: Completer, tmp
 
 
 def test_the_short_way_keeps_the_model_that_it_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded: list[tuple[object, object]] = []
-    load = manyfill.load
+    loaded: list[tuple[str, str | None]] = []
+    for name, filler in (("one", "mean"), ("other", "telea")):
 
-    def counted(name: str, **options: str) -> Completer:
-        loaded.append((name, options.get("engine")))
-        return load(name, **options)
+        def load(device: str | None, name: str = name, filler: str = filler) -> FillerDrawer:
+            loaded.append((name, device))
+            return FillerDrawer(FILLERS[filler])
 
-    monkeypatch.setattr(manyfill, "load", counted)
-    monkeypatch.setattr(manyfill, "_LOADED", {})
-    for model in ("mean", "mean", "telea", "mean"):
+        monkeypatch.setitem(DRAWERS, name, load)
+    for model in ("one", "one", "other", "one"):
         manyfill.complete(photo_of(), hole_of(), model=model)
-    manyfill.complete(photo_of(), hole_of(), model="mean", engine="torch")
-    assert loaded == [("mean", "auto"), ("telea", "auto"), ("mean", "auto"), ("mean", "torch")]
+    manyfill.complete(photo_of(), hole_of(), model="one", device="cpu")
+    assert loaded == [("one", None), ("other", None), ("one", None), ("one", "cpu")]

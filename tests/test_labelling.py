@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,10 +55,8 @@ def test_every_view_comes_back_to_its_place(job: labelling.Labelling) -> None:
         assert apart.mean() < 0.05 if name == "half size" else apart.max() < 0.01, name
 
 
-def test_a_run_writes_shards_and_goes_on_where_it_stopped(
-    job: labelling.Labelling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(labelling, "PER_SHARD", 2)
+def test_a_run_writes_shards_and_goes_on_where_it_stopped(job: labelling.Labelling, tmp_path: Path) -> None:
+    job = replace(job, per_shard=2)
     told: list[tuple[int, int]] = []
     out = tmp_path / "labels"
     total = labelling.label(job, out, progress=lambda done, total, _: told.append((done, total)))

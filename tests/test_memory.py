@@ -10,7 +10,7 @@ import pytest
 from manyfill import memory
 
 
-@pytest.mark.skipif(not memory.STATUS.exists(), reason="this system has no /proc")
+@pytest.mark.skipif(not (memory.ROOT / memory.STATUS).exists(), reason="this system has no /proc")
 def test_what_is_taken_is_counted() -> None:
     before = memory.resident()
     block = np.ones(60 * 2**20, np.uint8)
@@ -18,44 +18,40 @@ def test_what_is_taken_is_counted() -> None:
     assert len(block) < (memory.available() or 0) < 2**50
 
 
-def test_a_container_leaves_no_more_than_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "meminfo").write_text("MemTotal:  9000 kB\nMemAvailable:  2048 kB\n")
-    monkeypatch.setattr(memory, "SYSTEM", tmp_path / "meminfo")
-    monkeypatch.setattr(memory, "GROUP", tmp_path)
-    monkeypatch.setattr(memory, "OWN_GROUPS", tmp_path / "none")
-    assert memory.available() == 2 * 2**20
-    (tmp_path / "memory.max").write_text("max\n")
-    (tmp_path / "memory.current").write_text("500\n")
-    assert memory.available() == 2 * 2**20
-    (tmp_path / "memory.max").write_text("1500\n")
-    assert memory.available() == 1000
-    (tmp_path / "memory.current").write_text("1600\n")
-    assert memory.available() == 0
+def test_a_container_leaves_no_more_than_its_limit(tmp_path: Path) -> None:
+    group = tmp_path / memory.GROUP
+    group.mkdir(parents=True)
+    (tmp_path / memory.SYSTEM).parent.mkdir()
+    (tmp_path / memory.SYSTEM).write_text("MemTotal:  9000 kB\nMemAvailable:  2048 kB\n")
+    assert memory.available(tmp_path) == 2 * 2**20
+    (group / "memory.max").write_text("max\n")
+    (group / "memory.current").write_text("500\n")
+    assert memory.available(tmp_path) == 2 * 2**20
+    (group / "memory.max").write_text("1500\n")
+    assert memory.available(tmp_path) == 1000
+    (group / "memory.current").write_text("1600\n")
+    assert memory.available(tmp_path) == 0
 
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_limits_of_the_groups_round_a_process_count_and_what_they_keep_of_files_does_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+    tmp_path: Path, version: int
 ) -> None:
-    monkeypatch.setattr(memory, "SYSTEM", tmp_path / "none")
-    monkeypatch.setattr(memory, "GROUP", tmp_path)
-    monkeypatch.setattr(memory, "OWN_GROUPS", tmp_path / "cgroup")
-    (tmp_path / "cgroup").write_text("0::/a/b\n" if version == 2 else "3:cpu:/c\n2:memory:/a/b\n")
-    root = tmp_path if version == 2 else tmp_path / "memory"
+    (tmp_path / memory.OWN_GROUPS).parent.mkdir(parents=True)
+    (tmp_path / memory.OWN_GROUPS).write_text("0::/a/b\n" if version == 2 else "3:cpu:/c\n2:memory:/a/b\n")
+    root = tmp_path / memory.GROUP if version == 2 else tmp_path / memory.GROUP / "memory"
     limit, used = ("max", "current") if version == 2 else ("limit_in_bytes", "usage_in_bytes")
     (root / "a" / "b").mkdir(parents=True)
-    assert memory.available() is None
+    assert memory.available(tmp_path) is None
     (root / "a" / f"memory.{limit}").write_text("5000\n")
     (root / "a" / f"memory.{used}").write_text("4000\n")
-    assert memory.available() == 1000
+    assert memory.available(tmp_path) == 1000
     (root / "a" / "memory.stat").write_text("anon 100\ninactive_file 300\ntotal_inactive_file 300\n")
-    assert memory.available() == 1300
+    assert memory.available(tmp_path) == 1300
     (root / "a" / "b" / f"memory.{limit}").write_text("500\n")
     (root / "a" / "b" / f"memory.{used}").write_text("100\n")
-    assert memory.available() == 400
+    assert memory.available(tmp_path) == 400
 
 
-def test_where_the_system_says_nothing_nothing_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("STATUS", "SYSTEM", "GROUP", "OWN_GROUPS"):
-        monkeypatch.setattr(memory, name, tmp_path / "none")
-    assert memory.resident() == 0 and memory.available() is None
+def test_where_the_system_says_nothing_nothing_is_known(tmp_path: Path) -> None:
+    assert memory.resident(tmp_path) == 0 and memory.available(tmp_path) is None

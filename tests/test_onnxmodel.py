@@ -51,7 +51,7 @@ def test_what_fits_neither_shape_is_refused_saying_what_was_found_and_expected(p
     with pytest.raises(BadWeights) as refused:
         recognise(ports, "their.onnx")
     text = str(refused.value)
-    assert text.startswith("their.onnx is no completion model that manyfill can run: it takes ")
+    assert text.startswith("their.onnx is not a completion model that manyfill can run: it takes ")
     assert all(f"'{port.name}' {port.kind} (" in text for port in ports)
     assert "255 = known, as MI-GAN's" in text and "1 = hole, as exports of LaMa" in text and "\n" not in text
 
@@ -140,6 +140,6 @@ def test_the_probe_is_made_once_and_what_it_found_is_kept(tmp_path: Path) -> Non
 def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
     model = OnnxModel(onnxfiles.network(tmp_path / "a.onnx"))
     image = torch.full((1, 3, 64, 64), float("nan"))
-    with pytest.raises(BadWeights, match="drew values that are no numbers"):
+    with pytest.raises(BadWeights, match="drew values that are not numbers"):
         model.draw(image, torch.zeros(1, 1, 64, 64))
     assert np.isfinite(model.draw(torch.zeros(1, 3, 64, 64), torch.ones(1, 1, 64, 64)).numpy()).all()

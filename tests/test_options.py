@@ -37,7 +37,7 @@ from manyfill.options import MOST_FILLS, MOST_SEED, FillOptions
         ({"texture": None}, ManyfillError, "texture is None"),
         ({"max_memory": 0}, TooLarge, "max_memory is 0"),
         ({"polarity": "grey"}, BadMask, "mask polarity is 'grey'"),
-        ({"polarity": "#12345"}, BadMask, "colour '#12345' is not one"),
+        ({"polarity": "#12345"}, BadMask, "'#12345' is not a colour"),
         ({"polarity": None}, BadMask, "mask polarity is None"),
     ],
 )

@@ -133,6 +133,24 @@ def test_a_drawer_is_a_model_by_its_name() -> None:
     assert asked == ["cpu"] and np.array_equal(fill.array, pixels)
 
 
+def test_a_plugins_drawer_is_a_model_of_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from manyfill import plugins\nfrom manyfill.completer import FillerDrawer\n"
+        "from manyfill.fillers import FILLERS\n"
+        "plugins.add_drawer('grey', lambda device: FillerDrawer(FILLERS['mean']))\n"
+    )
+    photo, mask = Image.new("RGB", (32, 24), (90, 90, 90)), np.zeros((24, 32), np.uint8)
+    photo.putpixel((0, 0), (10, 20, 30))
+    mask[8:16, 8:16] = 255
+    photo.save(tmp_path / "photo.png")
+    Image.fromarray(mask).save(tmp_path / "hole.png")
+    arguments = [tmp_path / "photo.png", "--mask", tmp_path / "hole.png", "-o", tmp_path / "out.png", "--model", "grey"]
+    assert manyfill("complete", *arguments) == 2
+    assert "no model 'grey'" in capsys.readouterr().err
+    assert manyfill("complete", *arguments, "--plugin", tmp_path / "mine.py") == 0, capsys.readouterr().err
+    assert Image.open(tmp_path / "out.png").getpixel((12, 12)) == (90, 90, 90)
+
+
 class Grey(Features):
     name, count = "grey", 1
 

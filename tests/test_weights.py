@@ -25,6 +25,8 @@ from manyfill.nets.blocks import settle
 from manyfill.nets.dfnet import DFNet, DFNetConfig
 from manyfill.nets.discriminators import Critic, CriticConfig
 from manyfill.nets.picnet import PICNet, PICNetConfig
+from manyfill.weights import importing
+from manyfill.weights import released as names
 
 TINY_PICNET = PICNetConfig(
     size=32, width=4, max_width=8, latent=4, levels=3, scales=2, infer_blocks=1, fusion_scales=1, spectral_norm=False
@@ -276,17 +278,17 @@ def test_a_channel_order_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 
 def test_every_released_name_is_understood_and_can_be_told_back() -> None:
     rules = {
-        "E": (weights._ENCODER_NAMES, weights._RELEASED_PICNET, "encoder."),
-        "G": (weights._GENERATOR_NAMES, weights._RELEASED_PICNET, "generator."),
-        "D": (weights._CRITIC_NAMES, weights._RELEASED_CRITIC, ""),
+        "E": (names.ENCODER_NAMES, names.RELEASED_PICNET, "encoder."),
+        "G": (names.GENERATOR_NAMES, names.RELEASED_PICNET, "generator."),
+        "D": (names.CRITIC_NAMES, names.RELEASED_CRITIC, ""),
     }
     for net, (there, back, prefix) in rules.items():
         canonical = json.loads((picnet_weights.FOLDER / f"aliases_{net}.json").read_text())
         for name in json.loads((picnet_weights.FOLDER / f"keys_{net}.json").read_text()):
-            assert weights._rename(prefix + weights._rename(name, there), back) == canonical.get(name, name)
+            assert names.rename(prefix + names.rename(name, there), back) == canonical.get(name, name)
     for tag in ("blend07", "deconv"):
         for name in dfnet_weights.variant_shapes(tag):
-            assert weights._rename(weights._rename(name, weights._DFNET_NAMES), weights._RELEASED_DFNET) == name
+            assert names.rename(names.rename(name, names.DFNET_NAMES), names.RELEASED_DFNET) == name
 
 
 @torch.no_grad()
@@ -308,7 +310,7 @@ def test_colours_are_swapped_at_every_level(alpha_channels: int) -> None:
         size=32, width=4, max_width=8, kernels=(5, 3), fusion_levels=(0, 1), alpha_channels=alpha_channels
     )
     theirs, ours = tiny(config), DFNet(config).eval()
-    ours.load_state_dict(weights._bgr_to_rgb(theirs.state_dict(), config.fusion_levels))
+    ours.load_state_dict(importing.bgr_to_rgb(theirs.state_dict(), config.fusion_levels))
     image, hole = sample()
     a, b = ours.generate(ours.encode(image, hole)), theirs.generate(theirs.encode(image.flip(1), hole))
     for mine, other in zip(a, b, strict=True):
@@ -321,7 +323,7 @@ def test_a_checkpoint_inside_a_training_state_is_found(tmp_path: Path) -> None:
     torch.save(
         {"epoch": 3, "state_dict": {f"module.{name}": value for name, value in state.items()}}, tmp_path / "a.pth"
     )
-    assert weights._read_pth(tmp_path / "a.pth").keys() == {f"module.{name}" for name in state}
+    assert importing.read_pth(tmp_path / "a.pth").keys() == {f"module.{name}" for name in state}
 
 
 def test_loading_a_model_does_not_start_the_compiler() -> None:
@@ -413,7 +415,7 @@ def test_tensors_that_are_not_the_networks_are_refused_before_they_are_read(tmp_
         ({name: torch.zeros(shape, dtype=torch.int32)}, "int32"),
         ({name: torch.zeros(1)}, "is (1,), expected"),
         ({"net.more": torch.zeros(1)}, "left over more"),
-        ({"stranger": torch.zeros(1)}, "tensors of no network that it names: stranger"),
+        ({"stranger": torch.zeros(1)}, "tensors that belong to none of its networks: stranger"),
     ):
         with pytest.raises(BadWeights, match=re.escape(words)):
             weights.load(tampered(tmp_path / "hostile.safetensors", **tensors))

@@ -76,7 +76,7 @@ def shared(net: Any) -> Fills:
 
 def contenders(released: Any, lean: Any, clock: Clock) -> tuple[dict[str, Fills], dict[str, tuple[float, float]]]:
     """Row title to what it does; engine to seconds of its first start and of one from the cache."""
-    rows = {"published: eager fp32 NCHW, all anew for each fill": one_by_one(released)}
+    rows = {"published: eager fp32 NCHW, all again for each fill": one_by_one(released)}
     if released is not lean:
         rows["the same, spectral norm folded, encoded once"] = shared(lean)
     rows["`torch`"] = shared(engines.fold(copy.deepcopy(lean)))

@@ -1,4 +1,4 @@
-"""Peak memory of `manyfill complete` beside what it reckons with beforehand, case by case. Markdown.
+"""Peak memory of `manyfill complete` beside its own estimate, case by case. Markdown.
 
     python tools/bench_memory.py                      all cases: twenty minutes of one core
     python tools/bench_memory.py --only 12 jpeg       those whose name holds all of these
@@ -28,7 +28,7 @@ PHOTO = Path(__file__).parents[1] / "examples" / "photos" / "farm.jpg"
 CHILD = """
 import sys
 from manyfill import memory, photos
-from manyfill.completer import budget
+from manyfill.completer import ceiling
 from manyfill.cli import main
 from manyfill.jobs import photo as job
 read = job.read_photo
@@ -38,12 +38,12 @@ def watched(source, max_memory=None):
     print("needs", round((held + photos.reading_cost(source) * photo.height * photo.width) / 2**20), file=sys.stderr)
     return photo
 job.read_photo = watched
-estimate = budget.estimate
+estimate = ceiling.estimate
 def told(*task, **options):
     needed = estimate(*task, **options)
     print("needs", round(needed / 2**20), file=sys.stderr)
     return needed
-budget.estimate = told
+ceiling.estimate = told
 try:
     main()
 finally:

@@ -3,7 +3,7 @@
 python tools/ship.py RUN/model.safetensors NAME --images N [--measured metric=value ...]
 
 fp16; the metadata carries the recipe (from the run), the commit, the data and the licence. --images is the whole clock,
-all lessons together.
+all stages together.
 """
 
 from __future__ import annotations

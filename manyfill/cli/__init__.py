@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("export", "Write a model as one ONNX file, for any runtime or browser."),
     "train": ("train", "Train a model, or go on with a training run."),
     "label": ("label", "Ask a teacher for many truths per hole, to train on."),
-    "evaluate": ("evaluate", "Measure models, fillers and anybody's results side by side."),
+    "evaluate": ("evaluate", "Measure models, fillers and other programs' results side by side."),
     "compare": ("compare", "Train what the papers compare, on an equal budget, side by side."),
 }
 
@@ -69,15 +69,15 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _manyfill(
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and more log; may stand anywhere.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and a longer log; works anywhere.")] = False,
     plugin: Annotated[
         list[str] | None,
         typer.Option(
-            "--plugin", metavar="FILE.py", help="Add networks, recipes, masks, metrics of your own; may stand anywhere."
+            "--plugin", metavar="FILE.py", help="Add networks, recipes, masks, metrics of your own; works anywhere."
         ),
     ] = None,
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and leave.", callback=_show_version, is_eager=True)
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
     """Fill the hole in a photo: several different, seamless completions, best first."""

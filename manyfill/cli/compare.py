@@ -50,7 +50,10 @@ Base = Annotated[
         "a CPU.",
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Of initial values, photos, holes and noise, for all alike.")]
+Seed = Annotated[
+    int,
+    typer.Option("--seed", min=0, help="Seed of all that is random, the same for each variant."),
+]
 From = Annotated[
     str | None,
     typer.Option("--from", metavar="WEIGHTS", help="Start every variant from a model's weights (name or file)."),
@@ -75,8 +78,8 @@ Query = Annotated[
 def _compare() -> None:
     """Train the variants that the papers compare, each on the same samples, and lay them side by side.
 
-    Writes OUT/table.md, table.json and figure.png, and a run's folder for each variant. The same command again goes on
-    where it stopped; with a larger --budget it goes on further.
+    Writes OUT/table.md, table.json and figure.png, and a run's folder for each variant. The same command again
+    continues where it stopped, or goes on with a larger --budget.
     """
 
 
@@ -95,7 +98,7 @@ def strategies(
 ) -> int:
     """Train by the strategies that Zheng et al. 2019 compare: deterministic, CVAE, instance blind, dual path.
 
-    Shows fills of one photo by each; how far they differ, how true they are, how calmly each trained.
+    Shows fills of one photo by each; how far they differ, how true they are, how steadily each trained.
     """
     return _go("strategies", data, out, budget, val, show, base, seed, start_from, max_minutes, device)
 

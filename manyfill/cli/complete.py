@@ -67,7 +67,7 @@ def complete(
             "--mask-colour",
             metavar="'#RRGGBB'",
             help="Fill what was painted in this colour, in the mask or, without --mask, in the photo itself. Instead "
-            "of --polarity; --grow takes in the paint's soft rim.",
+            "of --polarity; --grow covers the paint's soft rim.",
         ),
     ] = None,
     grow: Annotated[int, typer.Option("--grow", min=0, metavar="PX", help="Enlarge the hole by this.")] = 0,
@@ -103,7 +103,7 @@ def complete(
     ] = "same",
     quality: Annotated[
         int | None,
-        typer.Option("--quality", min=1, max=100, help="Of JPEG and WebP files."),
+        typer.Option("--quality", min=1, max=100, help="Quality of JPEG and WebP files, 1 to 100."),
     ] = None,
     sheet: Annotated[
         bool | None,
@@ -136,12 +136,13 @@ def complete(
     ] = "auto",
     max_memory: Annotated[
         str | None,
-        typer.Option("--max-memory", metavar="SIZE", help="Ceiling, such as 4G or 512M."),
+        typer.Option("--max-memory", metavar="SIZE", help="Memory limit, such as 4G or 512M."),
     ] = None,
     strict: Annotated[
         bool,
         typer.Option(
-            "--strict", help="Refuse a JPEG that lacks a little at its end, photo or mask, rather than fill it, noted."
+            "--strict",
+            help="Refuse a photo or mask that is a JPEG cut off near its end, instead of noting it.",
         ),
     ] = False,
     keep_video: Annotated[
@@ -156,33 +157,33 @@ def complete(
         typer.Option(
             "--only",
             metavar="GLOB",
-            help="Of a folder: only photos whose path inside it fits, such as '*.png' or 'holiday/*'. May be repeated.",
+            help="In a folder: only photos whose path in it matches, such as '*.png' or 'holiday/*'. May be repeated.",
         ),
     ] = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Of a folder: say what would be filled and with which mask; write nothing."),
+        typer.Option("--dry-run", help="In a folder: show what would be filled and with which mask; write nothing."),
     ] = False,
     workers: Annotated[
         int | None,
         typer.Option(
             "--workers",
             min=1,
-            help="Of a folder: photos in work at once. Default: as many as cores and free memory allow, at most 4; "
-            "with --ray as many as the cluster has cores, or GPUs.",
+            help="In a folder: how many photos are worked on at once. Default: as many as cores and free memory "
+            "allow, at most 4; with --ray as many as the cluster has cores, or GPUs.",
             show_default=False,
         ),
     ] = None,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Replace files where the fills go that manyfill did not write."),
+        typer.Option("--force", help="Replace existing files even if manyfill did not write them."),
     ] = False,
     ray: Annotated[
         str | None,
         typer.Option(
             "--ray",
             metavar="auto|ADDRESS",
-            help="Of a folder: work on a Ray cluster, where every machine sees the same folders. auto: the cluster of "
+            help="In a folder: work on a Ray cluster, where every machine sees the same folders. auto: the cluster of "
             "this machine, else Ray on this machine alone.",
         ),
     ] = None,
@@ -192,7 +193,7 @@ def complete(
     One fill: PHOTO_filled beside the photo. More fills: the folder fills/ with PHOTO_1, PHOTO_2 ..., best first, a
     contact sheet and a JSON sidecar from which `manyfill replay` makes the same files again. A folder of photos is
     resumed where an earlier run was interrupted. Photos and masks are never overwritten, nor is any other file that
-    manyfill did not write, but for --force.
+    manyfill did not write, unless you say --force.
     """
     _check_together(mask, polarity, mask_colour, uncertainty=uncertainty, fills=fills)
     check_model(model)

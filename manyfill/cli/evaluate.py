@@ -30,7 +30,13 @@ def evaluate(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", metavar="DIR", help="Where the report goes; a run in it goes on.", file_okay=False),
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="DIR",
+            help="Folder for the report; an interrupted run in it is continued.",
+            file_okay=False,
+        ),
     ] = None,
     model: Annotated[
         list[str] | None,
@@ -46,7 +52,8 @@ def evaluate(
         typer.Option(
             "--filled",
             metavar="DIR",
-            help="Somebody's results: NAME.png, or NAME_1.png, NAME_2.png ... for several fills; repeat it for more.",
+            help="Another program's results: NAME.png, or NAME_1.png, NAME_2.png ... for several fills; "
+            "repeat it for more.",
             exists=True,
             file_okay=False,
         ),
@@ -116,7 +123,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the first fill, and of the masks.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the first fill, and of the masks.")] = 0,
     size: Annotated[
         int | None,
         typer.Option(
@@ -129,7 +136,7 @@ def evaluate(
     multiple: Annotated[
         int, typer.Option("--multiple", min=1, help="Crop photos to a multiple of this, for programs that need it.")
     ] = 1,
-    photos: Annotated[int | None, typer.Option("--photos", min=1, help="Only the first so many photos.")] = None,
+    photos: Annotated[int | None, typer.Option("--photos", min=1, help="Only the first N photos.")] = None,
     rounds: Annotated[
         int, typer.Option("--rounds", min=1, max=6, help="Holes per photo; with --masks bins each of another bin.")
     ] = 1,
@@ -144,7 +151,7 @@ def evaluate(
     ] = None,
     metrics: Annotated[
         str | None,
-        typer.Option("--metrics", metavar="NAME,...", help="Default: all that can be had (docs/metrics.md)."),
+        typer.Option("--metrics", metavar="NAME,...", help="Default: all that are available (docs/metrics.md)."),
     ] = None,
     perceptual_size: Annotated[
         int,
@@ -164,8 +171,8 @@ def evaluate(
 ) -> int:
     """Measure models, fillers and folders of results on the same photos with the same holes, side by side.
 
-    Writes report.md, report.html, report.json and report.csv. An interrupted run goes on where it was; under torchrun
-    the processes share the photos.
+    Writes report.md, report.html, report.json and report.csv. An interrupted run continues where it stopped; under
+    torchrun the processes share the photos.
     """
     from manyfill.evaluation import Cases, Setup
     from manyfill.evaluation.published import find

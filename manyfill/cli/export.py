@@ -28,7 +28,9 @@ def export(
     opset: Annotated[
         int, typer.Option("--opset", min=14, max=20, metavar="N", help="Version of ONNX's operators.")
     ] = 18,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that manyfill did not write.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an existing file even if manyfill did not write it.")
+    ] = False,
 ) -> int:
     """Write a model as one ONNX file, for any runtime and for browsers.
 
@@ -36,7 +38,7 @@ def export(
     network draws; windows around the hole, seams and texture are what manyfill does around it.
     """
     if out.suffix.lower() != ".onnx":
-        raise ManyfillError(f"-o {out} must end in .onnx, so that programs know it for what it is.")
+        raise ManyfillError(f"-o {out} must end in .onnx, so that programs recognise it.")
     ledger.check(out, force=force)
     with console.status("exporting, comparing"):
         from manyfill.export import export as to_onnx

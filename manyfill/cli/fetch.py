@@ -28,7 +28,7 @@ def fetch(
 ) -> int:
     """Fetch weights that others publish: shows source and licence, checks the sha256, keeps them in the cache.
 
-    Nothing else of manyfill ever downloads. Without a network bring the file yourself: --file FILE.
+    No other command downloads anything. Without a network, bring the file yourself: --file FILE.
     """
     if name is None:
         if json_wanted:

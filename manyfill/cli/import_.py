@@ -20,7 +20,7 @@ app = typer.Typer(
 )
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="The model file to write, .safetensors.", dir_okay=False)]
-Force = Annotated[bool, typer.Option("--force", help="Replace a file that manyfill did not write.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing file even if manyfill did not write it.")]
 
 
 @app.command()
@@ -67,7 +67,7 @@ def dfnet(
 
 def _check(out: Path, *, force: bool) -> None:
     if out.suffix != ".safetensors":
-        raise ManyfillError(f"-o {out} must end in .safetensors, so that --model knows it for a file.")
+        raise ManyfillError(f"-o {out} must end in .safetensors, so that --model recognises it as a file.")
     ledger.check(out, force=force)
 
 

@@ -40,13 +40,13 @@ def masks(
     size: Annotated[str, typer.Option("--size", help="Side in pixels, or WxH.")] = "512",
     seed: Annotated[int, typer.Option("--seed", min=0, help="The first mask's seed; the next ones count up.")] = 0,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace files in the folder that manyfill did not write.")
+        bool, typer.Option("--force", help="Replace existing files even if manyfill did not write them.")
     ] = False,
 ) -> int:
     """Write random masks: PNG, white = fill, and manifest.csv with each one's seed, hole ratio and checksum.
 
-    Masks that are in the folder already stay, and so do their lines in manifest.csv; of the same names, only what
-    manyfill wrote is replaced.
+    Masks already in the folder stay, with their lines in manifest.csv; a file of the same name is replaced only if
+    manyfill wrote it.
     """
     width, height = parse_wh(size)
 

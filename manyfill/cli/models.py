@@ -20,7 +20,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def models(
     json_wanted: Annotated[bool, typer.Option("--json", help="The same as JSON, for programs.")] = False,
 ) -> int:
-    """List the installed models: size, licence, training data, measured results, path; then others."""
+    """List the installed models: size, licence, training data, results, path; then others that --model takes."""
     if json_wanted:
         fetched = [_fetchable_entry(fetchables.find(name)) for name in fetchables.models()]
         entries = [
@@ -46,12 +46,12 @@ def models(
             _row(key, value, 10_000 if key == "path" else width)  # a path stays in one piece
     if not zoo.ZOO:
         console.out("no models are installed; --model takes a .safetensors file (see: manyfill import --help).")
-    console.out("models of others: --model takes these names, and files like them (docs/models.md)")
+    console.out("other people's models: --model takes these names, and files like them (docs/models.md)")
     for name in fetchables.models():
         one = fetchables.find(name)
         state = f"fetched: {one.paths[0]}" if one.fetched else f"not fetched: manyfill fetch {name}"
         _row(name, f"{one.what}; many fills; {one.licence}; {state}", width, column=14)
-    console.out("without weights, to compare with: --model takes these names, too")
+    console.out("without weights, for comparison: --model takes these names, too")
     for filler in FILLERS.values():
         fills = "many fills" if filler.seeded else "one fill"
         missing = "" if filler.version else f"; MISSING: pip install {filler.package}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,8 @@ def model_names() -> list[str]:
 
 def check_model(model: str) -> None:
     """Raises what `Completer.from_pretrained` would raise for a name or file that is not there, but at once."""
-    if model in FILLERS:
+    drawing = sys.modules.get("manyfill.completer.drawing")  # loaded only where a plug-in may have added drawers
+    if model in FILLERS or (drawing is not None and model in drawing.DRAWERS):
         return
     file = zoo.file_of(model)
     if file is not None:

@@ -30,7 +30,7 @@ def replay(
         typer.Option("--device", help="Default: the one that made the fills.", show_default=False),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace files in the folder that manyfill did not write.")
+        bool, typer.Option("--force", help="Replace existing files even if manyfill did not write them.")
     ] = False,
 ) -> int:
     """Make the same files again, byte for byte, from a JSON sidecar.
@@ -51,7 +51,7 @@ def replay(
         mask = mask or _find(home, record.mask.file, "mask", BadMask)
     model_file = None if record.model.file is None else home / record.model.file
     if model is None and model_file is not None and not model_file.is_file():
-        raise BadWeights(f"the model {model_file} is not there any more. Say where it is now: --model FILE.")
+        raise BadWeights(f"the model {model_file} is no longer there. Say where it is now: --model FILE.")
     with console.status("loading the model"):
         name = model or (str(model_file) if model_file is not None else record.model.name)
         made = record.made_with
@@ -81,5 +81,5 @@ def _find(home: Path, name: str, what: str, kind: type[ManyfillError]) -> Path:
         raise kind(f"the {what} was at {name}. Fetch it, and say where it is now: --{what} PATH.")
     path = home / name
     if not path.is_file():
-        raise kind(f"the {what} {path} is not there any more. Say where it is now: --{what} PATH.")
+        raise kind(f"the {what} {path} is no longer there. Say where it is now: --{what} PATH.")
     return path

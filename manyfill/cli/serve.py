@@ -23,9 +23,9 @@ ANYWHERE = ("0.0.0.0", "::")
 @app.command()
 def serve(
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen at; 0.0.0.0: all of this machine's.")
+        str, typer.Option("--host", help="Address to listen on; 0.0.0.0 = all of this machine's.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8765,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 = any free one.")] = 8765,
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -41,8 +41,8 @@ def serve(
             "--token",
             envvar="MANYFILL_TOKEN",
             show_envvar=True,
-            help="Only who sends it as a bearer token is served. Others see --token in the list of processes; "
-            "the variable they do not.",
+            help="Serve only those who send this as a bearer token. Other users of this machine can see --token in "
+            "the list of processes, but not the variable.",
         ),
     ] = None,
     device: Annotated[
@@ -62,8 +62,8 @@ def serve(
         typer.Option(
             "--allow-host",
             metavar="NAME",
-            help="A name that browsers may call the server by, such as that of the proxy before it; may be "
-            "repeated. This machine's own are always answered to, at 0.0.0.0 any address too; '*': every name.",
+            help="A host name that browsers may use, such as that of a proxy in front of the server; may be "
+            "repeated. This machine's own names always work, and with 0.0.0.0 any address; '*' = every name.",
             show_default=False,
         ),
     ] = None,
@@ -73,8 +73,8 @@ def serve(
             "--trust-proxy", metavar="ADDRESS", help="Address of a proxy whose X-Forwarded-For and -Proto are believed."
         ),
     ] = None,
-    max_body: Annotated[str, typer.Option("--max-body", metavar="SIZE", help="Of one request.")] = "64M",
-    max_pixels: Annotated[int, typer.Option("--max-pixels", min=1, help="Of one photo.")] = 50_000_000,
+    max_body: Annotated[str, typer.Option("--max-body", metavar="SIZE", help="Largest request.")] = "64M",
+    max_pixels: Annotated[int, typer.Option("--max-pixels", min=1, help="Largest photo.")] = 50_000_000,
     max_queue: Annotated[int, typer.Option("--max-queue", min=1, help="Requests that may wait.")] = 64,
     max_per_client: Annotated[
         int, typer.Option("--max-per-client", min=1, help="Requests that one client may have waiting.")
@@ -84,7 +84,7 @@ def serve(
         typer.Option(
             "--max-memory",
             metavar="SIZE",
-            help="Of the whole server, with program and models.  [default: 3.5G more than these hold]",
+            help="Limit for the whole server, with program and models.  [default: 3.5G more than these hold]",
             show_default=False,
         ),
     ] = None,
@@ -99,7 +99,7 @@ def serve(
     if missing:
         raise ManyfillError(f"the server needs {', '.join(missing)}. Install with: pip install 'manyfill[serve]'")
     if token is not None and not token.strip():
-        raise ManyfillError("the token is empty. Leave --token and MANYFILL_TOKEN away to serve without one.")
+        raise ManyfillError("the token is empty. Leave out --token and MANYFILL_TOKEN to serve without one.")
 
     with console.status("starting"):
         from manyfill.server.running import run

@@ -31,7 +31,9 @@ def train(
     ],
     images: Annotated[
         int | None,
-        typer.Option("--images", min=1, help="Train until this many images were seen. Default: the recipe's number."),
+        typer.Option(
+            "--images", min=1, help="Train until this many images have been seen. Default: the recipe's number."
+        ),
     ] = None,
     start_from: Annotated[
         str | None,
@@ -55,7 +57,7 @@ def train(
         typer.Option("--labels", help="Labels of `manyfill label`, a folder or shard; repeat it.", exists=True),
     ] = None,
     label_share: Annotated[
-        float, typer.Option("--label-share", min=0.0, max=1.0, help="Of the samples, how many are labels.")
+        float, typer.Option("--label-share", min=0.0, max=1.0, help="Share of the samples that are labels.")
     ] = 0.5,
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option("--device", help="Where to train.")] = "auto",
     dry_run: Annotated[

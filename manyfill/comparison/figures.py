@@ -132,7 +132,7 @@ def attention_of_photo(name_or_path: str | Path, photo: Any, mask: Any, query: Q
     if not isinstance(net, PICNet) or net.config.attention == "none":
         raise ManyfillError(f"model '{name_or_path}' has no attention to show. Take one of PICNet's kind: pluralistic.")
     source = photos.read(photo)
-    missing = masks.read_hole(mask, size=(source.height, source.width))[0, 0].numpy() > 0.5
+    missing = masks.read_hole(mask, size=(source.height, source.width))
     if not missing.any():
         raise ManyfillError("the mask marks no hole, so nothing is drawn and nothing is looked at. White = fill.")
     row, column = point_of(missing, query)

@@ -5,11 +5,13 @@ Known pixels are copied at source depth and never touched; what changes lives in
 the end.
 
 task        what to fill: photo, hole, seeds
-budget      memory, estimated beforehand; sizes above which work goes on in parts
+ceiling     the memory ceiling: estimated before a fill is begun
+portions    sizes above which work goes on in parts
 completion  a fill as patches: Draft, Completion
 fills       the fills of one photo, for notebooks and folders
 mending     what has one plain answer: thin holes, smooth ground
 joining     what was drawn, joined to the photo: seams
+looking     window by window, fill by fill: the round that every drawer makes
 drawing     who draws: Drawer, and one class for networks, one for fillers without weights
 foreign     and one for models from ONNX files
 texturing   the photo's own patches on top
@@ -29,13 +31,14 @@ from torch import nn
 from manyfill import engines, fetchables, forks, masks, ranking, weights, zoo
 from manyfill.boxes import Box
 from manyfill.completer import texturing
-from manyfill.completer.budget import check_memory, check_mending, read_photo
+from manyfill.completer.ceiling import check_memory, check_mending, read_photo
 from manyfill.completer.completion import Completion, Draft, Patch, spread, thumbnail, uncertainty
 from manyfill.completer.drawing import DRAWERS, Drawer, FillerDrawer, NetDrawer
 from manyfill.completer.fills import Fills
 from manyfill.completer.foreign import OnnxDrawer
 from manyfill.completer.joining import MARGIN
 from manyfill.completer.mending import mend
+from manyfill.completer.portions import Portions
 from manyfill.completer.task import Check, Noise, Preview, Progress, Task, as_float, go_on, is_neutral, see_through
 from manyfill.completer.texturing import Texturing
 from manyfill.errors import ManyfillError
@@ -61,12 +64,13 @@ SCORED = 4  # windows, those with most of the hole, that a fill's score is the m
 class Completer:
     """A drawer, and the way from photos to fills.
 
-    `search`: how the texture stage looks for patches, for trials; None is as chosen in docs/texture.md.
+    `search`: how the texture stage looks for patches; None is as chosen in docs/texture.md. `portions`: above which
+    sizes work goes on in parts. Both are for trials.
     """
 
-    def __init__(self, drawer: Drawer, *, search: Search | None = None) -> None:
+    def __init__(self, drawer: Drawer, *, search: Search | None = None, portions: Portions = Portions()) -> None:
         forks.survive()
-        self.drawer, self.search = drawer, search
+        self.drawer, self.search, self.portions = drawer, search, portions
 
     @classmethod
     def of_net(
@@ -217,9 +221,9 @@ class Completer:
             options = replace(options, n=1, seed=options.near, near=None)
         source = read_photo(photo, options.max_memory, strict=options.strict, keep_video=options.keep_video)
         size, said = (source.height, source.width), list[str]()
-        hole = masks.read_marked(mask, polarity=options.polarity, size=size, strict=options.strict, notes=said)
+        hole = masks.read_hole(mask, polarity=options.polarity, size=size, strict=options.strict, notes=said)
         notes = () if mask is photo else tuple(said)  # a photo that is its own mask says so itself
-        hole = masks.grow_marked(hole, options.grow) if options.grow else hole
+        hole = masks.grow(hole, options.grow) if options.grow else hole
         source, hole, blind = see_through(source, hole, fill_transparent=options.polarity == "alpha")
         if not hole.any():
             yield Completion(source, options.seed, None, hole, mask_notes=notes)
@@ -229,7 +233,7 @@ class Completer:
         seeds = [(options.seed + number) % (MOST_SEED + 1) for number in range(drawn)]
         noise = Noise(options.diversity, options.near, options.step)
         neutral = is_neutral(source.pixels, hole if blind is None else hole | blind, hole)
-        task = Task(source, hole, blind, options.band, noise, neutral, check)
+        task = Task(source, hole, blind, options.band, noise, neutral, check, self.portions)
         mended: list[Patch] = []
         check()
         if strength == 1 and not options.band:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from manyfill import photos, ranking
 from manyfill.boxes import Bools, Box, tight
-from manyfill.completer import budget
 from manyfill.completer.origins import Places
+from manyfill.completer.portions import Portions
 from manyfill.completer.task import Task, as_float
 from manyfill.errors import ManyfillError
 from manyfill.photos import Photo
@@ -56,7 +56,7 @@ class Completion:
 
     @property
     def photo(self) -> Photo:
-        """Same size, depth, format and metadata, known pixels bit-identical; pasted anew each time it is asked for."""
+        """Same size, depth, format and metadata, known pixels bit-identical; pasted again each time it is asked for."""
         if not self.patches:
             return self.source
         pixels = self.source.pixels.copy()
@@ -141,7 +141,7 @@ def uncertainty(completions: Sequence[Completion]) -> NDArray[np.float32]:
     hole = completions[0].hole
     found = np.zeros(hole.shape, np.float32)
     box = tight(hole, Box(0, 0, *hole.shape))
-    for tile in () if box is None else box.tiles(budget.TILE):
+    for tile in () if box is None else box.tiles(Portions.tile):
         found[tile.part] = spread(completions, tile)
     return found
 

@@ -15,6 +15,7 @@ from manyfill import engines
 from manyfill.boxes import Bools, Box
 from manyfill.completer.completion import Draft, Patch, unfinished
 from manyfill.completer.joining import finish, show_scales
+from manyfill.completer.looking import looks
 from manyfill.completer.task import Noise, Preview, Progress, Task, as_float, derive_seed
 from manyfill.errors import BadWeights, ManyfillError
 from manyfill.fillers import Filler
@@ -22,7 +23,7 @@ from manyfill.nets import CompletionNet, Prediction
 from manyfill.scaling import from_net, to_net
 from manyfill.seams import Floats
 from manyfill.views import MIRRORED, PLAIN, View, draw_through, view_of
-from manyfill.windows import Window, plan, squared, turns
+from manyfill.windows import Window, plan, squared
 
 FILLER_SIDE = 1024  # least side in pixels of the part of the photo that a filler without a network is shown
 
@@ -56,7 +57,7 @@ class Drawer(Protocol):
 
     @property
     def takes(self) -> int:
-        """Bytes that it has yet to take to run, and then keeps, above `budget.NETWORK`."""
+        """Bytes that it has yet to take to run, and then keeps, above `Portions.network`."""
 
     @property
     def default_texture(self) -> str:
@@ -127,40 +128,32 @@ class NetDrawer:
     ) -> list[Draft]:
         """Every fill, window by window; a window that no earlier one reaches into is encoded once for all fills."""
         drafts = [Draft(seed) for seed in seeds]
-        total = len(windows) * len(drafts)
-        for number, turn in enumerate(turns(windows, task.hole, task.blind)):
-            window = turn.window
-            shared = not drafts[0].touches(window.box)
-            encoded = None
-            for index, draft in enumerate(drafts):
-                if progress is not None:
-                    progress("fill", number * len(drafts) + index, total)
-                view = draft.look(task.photo.pixels, window.box)
-                noise = self._noise(window, draft.seed, number, task.noise)
-                asked = self._view(draft.seed, task.noise)
-                if index == 0 or not shared:
-                    image, hole = (x.to(self.device) for x in to_net(view, turn.missing, window))
-                    encoded = None
-                if asked == PLAIN:
-                    encoded = self.net.encode(image, hole) if encoded is None else encoded
-                    task.check()
-                    prediction = self.net.decode(encoded, noise)
-                    if self._viewed:
-                        mirrored = predict_through(MIRRORED, self.net, image, hole, noise)
-                        prediction = mean_of(prediction, mirrored)
-                else:
-                    prediction = predict_through(asked, self.net, image, hole, noise)
+        encoded = None
+        for look in looks(task, windows, drafts, progress):
+            turn, draft = look.turn, look.draft
+            noise = self._noise(turn.window, draft.seed, look.number, task.noise)
+            asked = self._view(draft.seed, task.noise)
+            if look.fresh:
+                image, hole = (x.to(self.device) for x in to_net(look.view, turn.missing, turn.window))
+                encoded = None
+            if asked == PLAIN:
+                encoded = self.net.encode(image, hole) if encoded is None else encoded
                 task.check()
-                if not torch.isfinite(prediction.image).all():
-                    raise BadWeights(f"model '{self.name}' drew values that are no numbers: its weights are damaged.")
-                if preview is not None and number == len(windows) - 1:
-                    show_scales(task, turn, draft, prediction, preview)
-                draft.patches.append(finish(task, turn, view, prediction))
-                if preview is not None and number == len(windows) - 1:
-                    steps = len(prediction.scales) + 1
-                    preview(unfinished(task, draft), steps, steps)
-        if progress is not None:
-            progress("fill", total, total)
+                prediction = self.net.decode(encoded, noise)
+                if self._viewed:
+                    mirrored = predict_through(MIRRORED, self.net, image, hole, noise)
+                    prediction = mean_of(prediction, mirrored)
+            else:
+                prediction = predict_through(asked, self.net, image, hole, noise)
+            task.check()
+            if not torch.isfinite(prediction.image).all():
+                raise BadWeights(f"model '{self.name}' drew values that are not numbers: its weights are damaged.")
+            if preview is not None and look.last:
+                show_scales(task, turn, draft, prediction, preview)
+            draft.patches.append(finish(task, turn, look.view, prediction))
+            if preview is not None and look.last:
+                steps = len(prediction.scales) + 1
+                preview(unfinished(task, draft), steps, steps)
         return drafts
 
     @property
@@ -268,22 +261,15 @@ class FillerDrawer:
         if task.band:
             raise ManyfillError(f"'{self.name}' does not blend into the photo around the hole. Leave --band at 0.")
         drafts = [Draft(seed) for seed in seeds]
-        for number, turn in enumerate(turns(windows, task.hole, task.blind)):
-            window = turn.window
-            part = turn.box.inside(window.box).part
-            whole = Box(0, 0, turn.box.height, turn.box.width)
-            for index, draft in enumerate(drafts):
-                if progress is not None:
-                    progress("fill", number * len(drafts) + index, len(windows) * len(drafts))
-                view = draft.look(task.photo.pixels, window.box)
-                seen = np.rint(as_float(view) * 255).astype(np.uint8)
-                seed = derive_seed(draft.seed, number) if task.noise.diversity > 0 else 0
-                fill = as_float(self.filler(seen, turn.missing, seed)[part])
-                if turn.again is not None:
-                    fill = turn.blend(fill, as_float(view[part]), whole)
-                draft.patches.append(Patch(turn.box, task.to_depth(fill), turn.painted))
-                if preview is not None and number == len(windows) - 1:
-                    preview(unfinished(task, draft), 1, 1)
-        if progress is not None:
-            progress("fill", len(windows) * len(drafts), len(windows) * len(drafts))
+        for look in looks(task, windows, drafts, progress):
+            turn, draft, view = look.turn, look.draft, look.view
+            part = turn.box.inside(turn.window.box).part
+            seen = np.rint(as_float(view) * 255).astype(np.uint8)
+            seed = derive_seed(draft.seed, look.number) if task.noise.diversity > 0 else 0
+            fill = as_float(self.filler(seen, turn.missing, seed)[part])
+            if turn.again is not None:
+                fill = turn.blend(fill, as_float(view[part]), Box(0, 0, turn.box.height, turn.box.width))
+            draft.patches.append(Patch(turn.box, task.to_depth(fill), turn.painted))
+            if preview is not None and look.last:
+                preview(unfinished(task, draft), 1, 1)
         return drafts

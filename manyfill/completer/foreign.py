@@ -9,13 +9,14 @@ import torch
 from manyfill.boxes import Bools
 from manyfill.completer.completion import Draft, unfinished
 from manyfill.completer.joining import finish
+from manyfill.completer.looking import looks
 from manyfill.completer.task import Preview, Progress, Task
 from manyfill.errors import ManyfillError
 from manyfill.nets import Prediction
 from manyfill.onnxmodel import OnnxModel
 from manyfill.scaling import to_net
 from manyfill.views import draw_through, view_of
-from manyfill.windows import Window, plan, squared, turns
+from manyfill.windows import Window, plan, squared
 
 SIZE_TAKES = 400 << 20  # bytes: onnxruntime 383 and 400 MiB, OpenVINO 343 and 262 MiB
 
@@ -69,19 +70,12 @@ class OnnxDrawer:
             raise ManyfillError(f"'{self.name}' does not blend into the photo around the hole. Leave --band at 0.")
         drafts = [Draft(seed) for seed in seeds]
         noise = task.noise
-        views = [view_of(seed, diversity=noise.diversity, near=noise.near, step=noise.step) for seed in seeds]
-        total = len(windows) * len(drafts)
-        for number, turn in enumerate(turns(windows, task.hole, task.blind)):
-            for index, (draft, view) in enumerate(zip(drafts, views, strict=True)):
-                if progress is not None:
-                    progress("fill", number * len(drafts) + index, total)
-                seen = draft.look(task.photo.pixels, turn.window.box)
-                image, hole = to_net(seen, turn.missing, turn.window)
-                drawn = draw_through(view, self.model.draw, image, hole)
-                raw = drawn if self.model.meaning.copies else None  # what is copied says nothing of how the rest fits
-                draft.patches.append(finish(task, turn, seen, Prediction(drawn, raw=raw)))
-                if preview is not None and number == len(windows) - 1:
-                    preview(unfinished(task, draft), 1, 1)
-        if progress is not None:
-            progress("fill", total, total)
+        for look in looks(task, windows, drafts, progress):
+            view = view_of(look.draft.seed, diversity=noise.diversity, near=noise.near, step=noise.step)
+            image, hole = to_net(look.view, look.turn.missing, look.turn.window)
+            drawn = draw_through(view, self.model.draw, image, hole)
+            raw = drawn if self.model.meaning.copies else None  # what is copied says nothing of how the rest fits
+            look.draft.patches.append(finish(task, look.turn, look.view, Prediction(drawn, raw=raw)))
+            if preview is not None and look.last:
+                preview(unfinished(task, look.draft), 1, 1)
         return drafts

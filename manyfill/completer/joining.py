@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from manyfill.boxes import Bools, Box
-from manyfill.completer import budget
 from manyfill.completer.completion import Draft, Patch, unfinished
 from manyfill.completer.task import Preview, Task, as_float
 from manyfill.nets import Prediction
@@ -65,7 +64,7 @@ def _joined(
     window, missing = turn.window, turn.missing
     region = box.grown(MARGIN, window.box)
     here = region.inside(window.box).part
-    factor = math.ceil((region.height * region.width / budget.SEAM_PIXELS) ** 0.5)
+    factor = math.ceil((region.height * region.width / task.portions.seam_pixels) ** 0.5)
     if factor == 1:
         seen, gap, fill = as_float(view[here]), missing[here], from_net(prediction.image, window, region)
     else:
@@ -98,7 +97,7 @@ def _joined(
             raw = from_net(prediction.raw, window, region)
             yield box, (fill + correction)[part], (raw + outward)[part]
             return
-    for tile in box.tiles(budget.TILE):
+    for tile in box.tiles(task.portions.tile):
         inside = tile.inside(region)
         fill = from_net(prediction.image, window, tile)
         beside = fill if prediction.raw is None else from_net(prediction.raw, window, tile)

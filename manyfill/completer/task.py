@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from manyfill.boxes import Bools, tight, whole
+from manyfill.completer.portions import Portions
 from manyfill.photos import Photo
 from manyfill.seams import Floats
 
@@ -64,6 +65,7 @@ class Task:
     noise: Noise
     neutral: bool = False  # the photo is grey around the hole, whatever it is stored as
     check: Check = go_on
+    portions: Portions = Portions()
 
     def to_depth(self, fill: NDArray[Any]) -> NDArray[Any]:
         """A fill at the photo's depth, rounded; grey where the photo is."""

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfill.boxes import Bools, Box
-from manyfill.completer import budget
-from manyfill.completer.budget import coarser
+from manyfill.completer.ceiling import coarser
 from manyfill.completer.completion import Draft
 from manyfill.completer.origins import noted
 from manyfill.completer.task import Progress, Task, as_float, derive_seed
@@ -68,7 +67,7 @@ class Texturing:
             gap = unfilled[part.box.part] if task.blind is None else (unfilled | task.blind)[part.box.part]
             gap = gap.copy()
             unfilled[part.core.part] = False
-            factor = coarser(part)
+            factor = coarser(part, task.portions)
             missing = shrink_hole(gap, factor) if factor > 1 else gap
             if missing.all():  # nothing to take patches from
                 continue
@@ -97,7 +96,7 @@ class Texturing:
             pixels = task.photo.pixels[part.box.part]
             if (task.hole[part.box.part] & ~gap).any():  # detail may come from there too
                 pixels = draft.look(task.photo.pixels, part.box)
-            for tile in core.tiles(budget.TILE):
+            for tile in core.tiles(task.portions.tile):
                 here = tile.inside(core).part
                 self._go_on()
                 if own[here].any():

@@ -34,7 +34,7 @@ class Bare:
     def __post_init__(self) -> None:
         drawer = self.completer.drawer
         if not isinstance(drawer, NetDrawer):
-            raise ManyfillError(f"the paper's composite is of a network, and {self.completer.name} is none.")
+            raise ManyfillError(f"the paper's composite is of a network, and {self.completer.name} is not one.")
         self.drawer = drawer
         self.label = self.label or f"{self.completer.name}, paper's composite"
         self.facts = {

@@ -17,7 +17,6 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -133,7 +132,7 @@ class Cases:
 
     def _soft(self, index: int, height: int, width: int) -> NDArray[np.float32]:
         """A mask file at the photo's size, grey at the rim."""
-        whole = _read_hole(self._files[self.names[index]]).astype(np.float32)
+        whole = masks.read_hole(self._files[self.names[index]]).astype(np.float32)
         return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
     def hole(self, index: int, height: int, width: int) -> Bools:
@@ -142,7 +141,7 @@ class Cases:
         if name in self._files and self.setup.grey_masks:
             return self._soft(index, height, width) > 0
         if name in self._files and self.setup.fit != "keep":
-            whole = _read_hole(self._files[name])
+            whole = masks.read_hole(self._files[name])
             if self.setup.fit == "crop":
                 whole = whole[_middle(*whole.shape)]
             small = cv2.resize(whole.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
@@ -160,7 +159,7 @@ class Cases:
 
     def set_hash(self, sizes: Sequence[tuple[int, int, int]]) -> str:
         """`masks.set_hash` of the holes of (index, height, width)."""
-        return masks.set_hash(torch.from_numpy(self.hole(*size))[None, None] for size in sizes)
+        return masks.set_hash(self.hole(*size) for size in sizes)
 
 
 def bin_of(ratio: float) -> int | None:
@@ -226,7 +225,7 @@ def _centre(length: int, multiple: int) -> slice:
 
 def _fit(path: Path, height: int, width: int, multiple: int) -> Bools:
     """A mask of the photo's size as measured, or of the larger one that it was before; nearest neighbour."""
-    hole = _read_hole(path)
+    hole = masks.read_hole(path)
     if hole.shape == (height, width):
         return hole
     scale = min(hole.shape[0] / height, hole.shape[1] / width)
@@ -241,10 +240,6 @@ def _fit(path: Path, height: int, width: int, multiple: int) -> Bools:
     small = cv2.resize(hole.astype(np.uint8), target[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     top, left = (small.shape[0] - height) // 2, (small.shape[1] - width) // 2
     return np.asarray(small[top : top + height, left : left + width] > 0)
-
-
-def _read_hole(path: Path) -> Bools:
-    return np.asarray(masks.read_hole(path)[0, 0].numpy() > 0.5)
 
 
 def _middle(height: int, width: int) -> tuple[slice, slice]:

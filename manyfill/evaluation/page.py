@@ -137,7 +137,7 @@ def _photo(report: Report, out: Path, row: Row) -> Iterator[str]:
     for label in report.sources:
         name = pictures.safe(label)
         fills = [(f"{name}_{k}", f"fill {k}") for k in range(1, pictures.STRIP + 1)]
-        maps = [(f"{name}_uncertainty", "where the fills disagree"), (f"{name}_alpha", "alpha: white is drawn anew")]
+        maps = [(f"{name}_uncertainty", "where the fills disagree"), (f"{name}_alpha", "alpha: white is newly drawn")]
         found = [(which, words) for which, words in [*fills, *maps] if pictures.find(out, row.photo, which)]
         if len(found) > 1:
             yield f"<div class='faint'>{_text(label)}</div>"

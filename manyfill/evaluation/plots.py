@@ -11,7 +11,7 @@ from manyfill.evaluation.report import Report, value_of
 from manyfill.metrics import Metric
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5c00", "#555555")  # Okabe and Ito's
-MARKERS = "osD^vPX*"  # so that lines can be told apart without colours
+MARKERS = "osD^vPX*"  # so that lines differ without colours
 WIDE = 4.3  # inches, one plot
 
 

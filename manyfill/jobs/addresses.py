@@ -175,7 +175,7 @@ def _put(errand: Errand, task: Task, done: Done, model_file: Path | None) -> Don
             continue
         if known is None:
             raise CannotWrite(
-                f"{errand.out.place(name)} is there already, and nothing says that manyfill wrote it. Say where else"
+                f"{errand.out.place(name)} already exists, and manyfill has no record of writing it. Say where else"
                 " to: -o ADDRESS; or replace it: --force."
             )
         kept = f"{Path(name).with_suffix('').as_posix()}_kept_{found.size}{Path(name).suffix}"

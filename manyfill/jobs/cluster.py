@@ -90,11 +90,14 @@ def complete_folder(
     workers: int | None = None,
     report: Callable[[Fate], None] | None = None,
     progress: Progress | None = None,
+    kind: type[Any] = Worker,
+    tries: int = TRIES,
 ) -> Summary:
     """What `folder.complete_folder` does, on a Ray cluster: the same files, and a manifest that either resumes.
 
     `address`: a cluster's, or "auto": the one in RAY_ADDRESS or of this machine, else Ray is started on this machine.
     `workers`: None takes one per core, or one per GPU where the device is not the CPU and the cluster has GPUs.
+    `kind` is the class that works on the photos; a photo may cost `tries` of them before it counts as failed.
     Raises MissingExtra without Ray, ManyfillError where the cluster cannot be reached or a worker cannot load the
     model, and as `folder.complete_folder` does.
     """
@@ -103,7 +106,7 @@ def complete_folder(
 
     def run(left: Iterator[Task]) -> Running:
         with _connected(address) as ray:
-            yield from _on_actors(ray, model, here, left, workers)
+            yield from _on_actors(ray, model, here, left, workers, kind, tries)
 
     return carry_out(here, model.sha256, run, report=report, progress=progress)
 
@@ -152,14 +155,20 @@ Each = TypeVar("Each", Task, Errand)
 
 
 def _on_actors(
-    ray: Any, model: Model, job: Job | Addresses, left: Iterator[Each], workers: int | None
+    ray: Any,
+    model: Model,
+    job: Job | Addresses,
+    left: Iterator[Each],
+    workers: int | None,
+    kind: type[Any] = Worker,
+    tries: int = TRIES,
 ) -> Generator[tuple[Each, Done | Failed], None, None]:
     """Each task with what came of it, in the order in which they finish."""
     found = ray.cluster_resources()
     on_gpus = model.device != "cpu" and found.get("GPU", 0) >= 1
     count = workers or max(1, int(found["GPU" if on_gpus else "CPU"]))
     share = {"num_cpus": 0, "num_gpus": 1} if on_gpus else {"num_cpus": 1}
-    hire = ray.remote(Worker).options(max_restarts=-1, max_task_retries=TRIES - 1, **share)
+    hire = ray.remote(kind).options(max_restarts=-1, max_task_retries=tries - 1, **share)
     actors: list[Any] = []
     running: dict[Any, tuple[Each, Any]] = {}
 
@@ -178,7 +187,7 @@ def _on_actors(
             except ray.exceptions.ActorDiedError as error:  # no model: other photos would fare no better
                 raise ManyfillError(f"a worker cannot start: {_last_line(error)}") from error
             except ray.exceptions.RayError as error:
-                fate = Failed(task.name, f"{TRIES} workers died of it. {_last_line(error)}")
+                fate = Failed(task.name, f"{tries} worker{'s' * (tries > 1)} died of it. {_last_line(error)}")
             yield task, fate
             for following in islice(left, 1):
                 hand(actor, following)

@@ -70,7 +70,7 @@ def complete_folder(
 
     `workers` photos are in work at once; files and their bytes do not depend on how many. Each photo's fate is handed
     to `report` when it is known; `progress` is called with ("photos", done, total). Raises ManyfillError where the job
-    as a whole makes no sense: no photos, outputs amid inputs; Busy where another process works on the same outputs.
+    as a whole makes no sense: no photos, outputs among inputs; Busy where another process works on the same outputs.
     """
 
     def work(task: Task) -> Done | Failed:
@@ -170,23 +170,24 @@ def preview(
         yield Skipped(task.name) if isinstance(task, Task) and manifest.has(task) else task
 
 
-def default_workers(max_memory: int | None = None) -> int:
+def default_workers(max_memory: int | None = None, *, root: Path = memory.ROOT, affinity: int | None = None) -> int:
     """Photos to work on at once on this machine: one per core and 2 GiB of free memory, at most MOST_WORKERS.
 
     A container's limits count. One where memory has a ceiling, which is a photo's; two where the system does not say
-    how much is free.
+    how much is free. `root` holds the kernel's files; `affinity`: cores that may be used, None: this process's.
     """
     if max_memory is not None:
         return 1
-    free = memory.available()
-    return max(1, min(cores(), MOST_WORKERS, 2 if free is None else free // WORKER_MEMORY))
+    free = memory.available(root)
+    return max(1, min(cores(root, affinity), MOST_WORKERS, 2 if free is None else free // WORKER_MEMORY))
 
 
-def cores() -> int:
+def cores(root: Path = memory.ROOT, affinity: int | None = None) -> int:
     """Cores that this process may keep busy: those of its affinity, in a container no more than its share of time."""
-    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    found = here if affinity is None else affinity
     try:
-        quota, period = (memory.GROUP / "cpu.max").read_text().split()
+        quota, period = (root / memory.GROUP / "cpu.max").read_text().split()
         return max(1, min(found, -(-int(quota) // int(period))))
     except (OSError, ValueError):  # no container, or no limit: "max"
         return found
@@ -222,7 +223,7 @@ def tasks(job: Job, *, note: Callable[[str], None] | None = None) -> Iterator[Ta
                 f"-o {job.out} is the folder of the {what}. Name another folder, so that nothing gets mixed up."
             )
     if masks == root:
-        raise ManyfillError(f"--mask {job.masks} is the folder of the photos. Keep the masks in a folder of their own.")
+        raise ManyfillError(f"--mask {job.masks} is the folder of the photos. Keep the masks in their own folder.")
     found = find_photos(job.photos, without=[path for path in (out, masks) if path is not None])
     if note is not None:
         for text in found.notes:

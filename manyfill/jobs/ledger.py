@@ -17,7 +17,7 @@ from manyfill.download import cache_folder
 from manyfill.errors import CannotWrite
 from manyfill.jobs.records import json_text
 
-MOST = 2000  # notes; beyond it, the older half is forgotten
+MOST = 2000  # notes
 
 
 def check(path: Path, *, force: bool = False) -> None:
@@ -50,14 +50,17 @@ def refusal(path: Path) -> CannotWrite:
     )
 
 
-def remember(path: Path, sha256: str) -> None:
-    """Note that we wrote a file. Where the cache cannot be written nothing is noted, and --force is needed later."""
+def remember(path: Path, sha256: str, *, most: int = MOST) -> None:
+    """Note that we wrote a file; beyond `most` notes the older half is forgotten.
+
+    Where the cache cannot be written, nothing is noted, and --force is needed later.
+    """
     note = _note(path)
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
         files.write_atomic(note, json_text({"file": str(path.absolute()), "sha256": sha256}).encode())
         notes = sorted(note.parent.glob("*.json"), key=lambda each: each.stat().st_mtime_ns)
-        for old in notes[: -MOST // 2] if len(notes) > MOST else ():
+        for old in notes[: -most // 2] if len(notes) > most else ():
             old.unlink(missing_ok=True)
     except (OSError, CannotWrite):
         return

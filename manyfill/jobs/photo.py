@@ -221,7 +221,7 @@ def _same(path: Path, record: FileRecord, what: Literal["photo", "mask"], kind: 
     try:
         content = files.read(path)
     except FileNotFoundError:
-        raise kind(f"the {what} {path} is not there any more. Say where it is now: --{what} PATH.") from None
+        raise kind(f"the {what} {path} is no longer there. Say where it is now: --{what} PATH.") from None
     except OSError as error:
         raise kind(f"the {what} {path} cannot be read: {error.strerror or error}.") from None
     if content.stamp.sha256 != record.sha256:

@@ -1,7 +1,7 @@
 """Distances between two sets of pictures by their features: Fréchet, kernel, and Inception's score.
 
 Features are (N,D), one row a picture, from any network. With Inception's (`inception`) the three are FID, KID and IS;
-with any other network they are other numbers and bear its name (`fd_eff`, `kd_eff`).
+with any other network they are other numbers and carry its name (`fd_eff`, `kd_eff`).
 """
 
 from __future__ import annotations

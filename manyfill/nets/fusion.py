@@ -26,7 +26,7 @@ class FusionBlock(nn.Module):
 
     `to_raw` maps features to three channels before the sigmoid: a 1x1 convolution in DFNet, PICNet's own output head in
     the flagship. As published, A sees the shrunken masked photo and the raw picture only; with `sees_hole` also the
-    shrunken hole, so that a black photo and a black hole can be told apart.
+    shrunken hole, so that a black photo and a black hole differ.
     """
 
     def __init__(self, to_raw: nn.Module, *, alpha_channels: int = 3, width: int = 32, sees_hole: bool = False) -> None:

@@ -198,7 +198,7 @@ def _segment(marker: int, content: bytes) -> bytes:
 def _jpeg_in_strips(photo: Photo, lay: Lay | None, options: dict[str, Any]) -> Iterator[bytes]:
     """A baseline JPEG, encoded strip by strip and joined by restart markers: the same pixels as encoded at once.
 
-    At a restart a decoder begins anew, as it does at the start of a strip that was encoded alone; blocks know nothing
+    At a restart a decoder starts again, as it does at the start of a strip that was encoded alone; blocks know nothing
     of those above them. The strips share their tables, which is checked.
     """
     wide, tall = {"L": (8, 8)}.get(photo.mode, {0: (8, 8), 1: (16, 8), 2: (16, 16)}[options["subsampling"]])

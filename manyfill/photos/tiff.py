@@ -184,7 +184,7 @@ def _tiff_parts(photo: Photo, lay: Lay | None, packed: IO[bytes]) -> Iterator[by
     offsets = [8, *(8 + int(end) for end in np.cumsum(counts[:-1]))]
     at = 8 + sum(counts) + sum(counts) % 2
     if at >= 1 << 32:
-        raise TooLarge("the photo is over the 4 GB that a TIFF can hold. Choose png.")
+        raise TooLarge("the photo is larger than the 4 GB that a TIFF can hold. Choose png.")
     entries: dict[int, Entry] = {}
     if photo.exif is not None:
         page = directory(photo.exif)

@@ -60,7 +60,7 @@ def encode_parts(
     side = max(photo.width, photo.height)
     if side > LONGEST_SIDE.get(name, side):
         raise BadImage(
-            f"{name.upper()} holds at most {LONGEST_SIDE[name]} pixels a side, not {side}. Choose png or tiff."
+            f"{name.upper()} allows at most {LONGEST_SIDE[name]} pixels a side, not {side}. Choose png or tiff."
         )
     return _encoded(name, photo, quality, lay)
 

@@ -29,7 +29,7 @@ SIDES = 0.7  # of the directions around the hole that the rim must show, else th
 GRAIN = 0.35 / 255  # noise below this is the rounding of eight bits
 GRAINS = 400  # squares of grain
 GRAIN_SIDE = 8  # of the squares that grain is copied in
-CELLS = 2_000_000  # pixels above which parts of the hole are told apart at a smaller scale
+CELLS = 2_000_000  # pixels above which parts of the hole are found at a smaller scale
 MOST = 1000  # parts that are looked at, the largest first
 GRID = 250_000  # cells at most in which what the polynomial misses is averaged
 AVERAGE = 3.0  # pixels: spread of those means
@@ -55,12 +55,15 @@ class Ground:
         return np.asarray(made.reshape(box.height, box.width, 3))
 
 
-def parts(hole: Bools) -> Iterator[tuple[Box, Bools]]:
-    """Connected parts of the hole (H,W): the box of each, and what of the hole in it is that part."""
+def parts(hole: Bools, *, cells: int = CELLS) -> Iterator[tuple[Box, Bools]]:
+    """Connected parts of the hole (H,W): the box of each, and what of the hole in it is that part.
+
+    Above `cells` pixels they are found at a smaller scale.
+    """
     box = tight(hole, whole(hole))
     if box is None:
         return
-    factor = int(np.ceil((box.height * box.width / CELLS) ** 0.5))
+    factor = int(np.ceil((box.height * box.width / cells) ** 0.5))
     view = hole[box.part]
     if factor > 1:
         rows, columns = np.arange(0, box.height, factor), np.arange(0, box.width, factor)
@@ -77,11 +80,11 @@ def parts(hole: Bools) -> Iterator[tuple[Box, Bools]]:
         yield at, hole[at.part] & own[: at.height, : at.width]
 
 
-def ground(pixels: NDArray[Any], unknown: Bools, box: Box, own: Bools) -> Ground | None:
+def ground(pixels: NDArray[Any], unknown: Bools, box: Box, own: Bools, *, grid: int = GRID) -> Ground | None:
     """What a part of the hole lies in; None where that is not smooth.
 
     `pixels` (H,W,3) and `unknown` (H,W) of the photo; the part is `own` (h,w) of `box`. Of the simplest polynomials
-    that miss little, one that misses hardly more than the best.
+    that miss little, one that misses hardly more than the best. What it misses is averaged in at most `grid` cells.
     """
     reach = int(min(MOST_RIM, max(RIM, RIM_SHARE * min(box.height, box.width))))
     rim = box.grown(reach, whole(unknown))
@@ -100,7 +103,7 @@ def ground(pixels: NDArray[Any], unknown: Bools, box: Box, own: Bools) -> Ground
     turned = np.arctan2(y - inner.top - box.height / 2, x - inner.left - box.width / 2)
     seen = np.unique((turned / (2 * np.pi) * 32).astype(int)).size / 33
     every = max(1, len(y) // SAMPLES)
-    cell = int(np.ceil((rim.height * rim.width / GRID) ** 0.5))
+    cell = int(np.ceil((rim.height * rim.width / grid) ** 0.5))
     found: list[tuple[float, Ground]] = []
     for count in (1, 3, 6) if seen >= SIDES else (1, 3):
         matrix = _terms(y + rim.top, x + rim.left, box, count)

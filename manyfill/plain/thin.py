@@ -31,10 +31,10 @@ SHARE = 1000  # places that a thread is worth
 TILE = 1024  # side in pixels of what is looked at at once
 
 
-def thin(hole: Bools, blind: Bools | None = None) -> Bools:
+def thin(hole: Bools, blind: Bools | None = None, *, tile: int = TILE) -> Bools:
     """(H,W): what of the hole is nowhere deeper than DEPTH, apart from the ragged edges of what is.
 
-    `blind` (H,W) is no more known than the hole is.
+    `blind` (H,W) is no more known than the hole is. Looked at in tiles of `tile` pixels a side, which changes nothing.
     """
     found = np.zeros_like(hole)
     box = tight(hole, whole(hole))
@@ -42,16 +42,16 @@ def thin(hole: Bools, blind: Bools | None = None) -> Bools:
         return found
     margin = TAIL + int(DEPTH) + 2
     disc = np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * TAIL + 1, 2 * TAIL + 1)), np.uint8)
-    for tile in box.tiles(TILE):
-        if not hole[tile.part].any():
+    for at in box.tiles(tile):
+        if not hole[at.part].any():
             continue
-        view = tile.grown(margin, whole(hole))
+        view = at.grown(margin, whole(hole))
         missing = hole[view.part] if blind is None else (hole | blind)[view.part]
         # Beyond the photo nothing is known.
         depth = cv2.distanceTransform(np.pad(missing, 1, mode="edge").astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
         bulk = cv2.dilate((depth > DEPTH).astype(np.uint8), disc).astype(bool)
-        inner = tile.inside(view)
-        found[tile.part] = hole[tile.part] & ~bulk[inner.part]
+        inner = at.inside(view)
+        found[at.part] = hole[at.part] & ~bulk[inner.part]
     return found
 
 

@@ -159,7 +159,7 @@ class Parts:
         found = [data for name in names for data in self.files.get(name, [])]
         if len(found) > 1:
             raise Refusal(
-                400, f"There are {len(found)} files under '{names[0]}'; send one. Each photo is a request of its own.",
+                400, f"There are {len(found)} files under '{names[0]}'; send one. Send each photo in its own request.",
                 code="invalid_value", param=names[0],
             )  # fmt: skip
         if not found and any(name in self.texts for name in names):
@@ -187,7 +187,7 @@ async def read_parts(request: Request, limit: int) -> Parts:
     try:
         form = await parser.parse()
     except (MultiPartException, KeyError, ValueError, LookupError) as error:
-        words = getattr(error, "message", None) or "its parts cannot be told apart"
+        words = getattr(error, "message", None) or "its parts cannot be separated"
         raise Refusal(400, f"The multipart form is broken: {words}", code="invalid_form") from None
     texts: dict[str, str] = {}
     files: dict[str, list[bytes]] = {}

@@ -68,7 +68,7 @@ def router(service: Service) -> APIRouter:
     def sent_or_kept(parts: Parts, result: str | None, *names: str, wanted: str) -> Source:
         if result is not None and parts.any(*names) is not None:
             raise Refusal(
-                400, f"There are both '{names[0]}' and '{names[0]}_result'; send one.",
+                400, f"Both '{names[0]}' and '{names[0]}_result' were sent; send one.",
                 code="invalid_value", param=f"{names[0]}_result",
             )  # fmt: skip
         if result is not None:

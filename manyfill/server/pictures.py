@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from manyfill import masks, photos, sheet
 from manyfill.completer import Completion, uncertainty
-from manyfill.completer.budget import WRITING
+from manyfill.completer.ceiling import WRITING
 from manyfill.errors import BadMask, TooLarge
 from manyfill.photos import Photo
 from manyfill.server.errors import Refusal
@@ -240,4 +240,4 @@ def heat_map(fills: Sequence[Completion]) -> Encoded:
 def region_of(mask: Photo, photo: Photo) -> NDArray[np.bool_]:
     """A lasso's picture (H,W): transparent or white = the region, as for masks."""
     marked, polarity = openai_mask(photo, mask)
-    return masks.read_marked(marked, polarity=polarity, size=(photo.height, photo.width))
+    return masks.read_hole(marked, polarity=polarity, size=(photo.height, photo.width))

@@ -24,7 +24,7 @@ from manyfill.server.spool import Spool
 from manyfill.server.work import Notice, Shown
 
 NOTES, NOTE = 10, 200  # how many in a header, and letters of each; the JSON has all of them
-HEARTBEAT_SECONDS = 10.0  # a stream that waits says so, lest a proxy take it for dead
+HEARTBEAT_SECONDS = 10.0  # a stream that waits says so, so that a proxy does not take it for dead
 TURN_SECONDS = 0.4  # how often the place in the queue is looked at, for who asked
 NO_TOKENS = {
     "input_tokens": 0,

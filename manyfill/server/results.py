@@ -88,7 +88,7 @@ class Results:
         """A result that is a fill. Raises Refusal 404, and 400 for a picture of another kind."""
         whole = self.get(name, param=param).whole
         if isinstance(whole, Encoded):
-            raise Refusal(400, "That result is no fill but a picture about fills.", code="invalid_value", param=param)
+            raise Refusal(400, "That result is a picture about fills, not a fill.", code="invalid_value", param=param)
         return whole.fill
 
     def expire(self) -> None:

@@ -1,4 +1,4 @@
-"""What a server is told before it starts."""
+"""A server's settings, as given before it starts."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def read(path: Path, device: torch.device) -> dict[str, Any]:
     except Exception as error:
         kind = str(error) if isinstance(error, BadWeights) else type(error).__name__
         raise BadWeights(
-            f"checkpoint {path} cannot be read ({kind}). Remove it to go on from the one before, or afresh."
+            f"checkpoint {path} cannot be read ({kind}). Remove it to go on from the one before, or to start again."
         ) from error
     return state
 

@@ -58,7 +58,7 @@ class Stats:
         return line
 
     def numbers(self, images_seen: int, numbers: Mapping[str, float]) -> None:
-        """A line of its own, of numbers that one process has taken."""
+        """A separate line, of numbers that one process has taken."""
         if not self.writes:
             return
         rounded = {name: round(value, 6) for name, value in numbers.items()}

@@ -139,7 +139,7 @@ def _check_here(recipe: Recipe, world: World) -> None:
     parts = world.size * recipe.accumulate
     if recipe.batch % parts:
         raise BadRecipe(
-            f"a batch of {recipe.batch} cannot be shared out to {world.size} processes with {recipe.accumulate} parts "
+            f"a batch of {recipe.batch} cannot be divided among {world.size} processes with {recipe.accumulate} parts "
             f"each. Set `batch` to a multiple of {parts} in a recipe of your own."
         )
     if recipe.precision == "fp16" and world.device.type == "cpu":

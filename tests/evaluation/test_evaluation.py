@@ -20,6 +20,8 @@ from manyfill.cli import run
 from manyfill.completer import Completer
 from manyfill.errors import BadImage, ManyfillError
 from manyfill.evaluation import Cases, Filling, Setup, evaluate, write_set, writing
+from manyfill.evaluation.cases import Case
+from manyfill.evaluation.sources import Answer
 from manyfill.nets.picnet import PICNet, PICNetConfig
 
 TINY = PICNetConfig(size=32, width=8, max_width=8, latent=4, levels=4, scales=2, infer_blocks=1, fusion_scales=2)
@@ -80,22 +82,34 @@ def test_the_numbers_are_those_of_the_fills(data: Path, tmp_path: Path) -> None:
     assert report.of("theirs")[0].fills[0]["l1_hole"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_an_interrupted_run_goes_on(data: Path, tiny: Filling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = evaluate([tiny, "telea"], data, n=2, metrics=QUICK)
-    answered: list[str] = []
-    answer = Filling.answer
+class Watched(Filling):
+    """Notes whom it asks in a list, and interrupts the run once the list has `stop` entries."""
 
-    def interrupted(self: Filling, case: object, **given: int) -> object:
-        if len(answered) == 5:
-            answered.append("stop")
+    answered: list[str]
+    stop: int | None = None
+
+    @classmethod
+    def over(cls, source: Filling, answered: list[str], stop: int | None = None) -> Watched:
+        made = cls(source.completer, texture=source.texture, label=source.label)
+        made.answered, made.stop = answered, stop
+        return made
+
+    def answer(self, case: Case, *, n: int, seed: int) -> Answer:
+        if len(self.answered) == self.stop:
+            self.answered.append("stop")
             raise KeyboardInterrupt
-        answered.append(self.label)
-        return answer(self, case, **given)  # type: ignore[arg-type]
+        self.answered.append(self.label)
+        return super().answer(case, n=n, seed=seed)
 
-    monkeypatch.setattr(Filling, "answer", interrupted)
+
+def test_an_interrupted_run_goes_on(data: Path, tiny: Filling, tmp_path: Path) -> None:
+    telea = Filling(Completer.from_pretrained("telea"))
+    whole = evaluate([tiny, telea], data, n=2, metrics=QUICK)
+    answered: list[str] = []
+    watched = [Watched.over(source, answered, stop=5) for source in (tiny, telea)]
     with pytest.raises(KeyboardInterrupt):
-        evaluate([tiny, "telea"], data, n=2, metrics=QUICK, out=tmp_path / "out")
-    again = evaluate([tiny, "telea"], data, n=2, metrics=QUICK, out=tmp_path / "out")
+        evaluate(watched, data, n=2, metrics=QUICK, out=tmp_path / "out")
+    again = evaluate(watched, data, n=2, metrics=QUICK, out=tmp_path / "out")
     assert len(answered) == 1 + 6 * 2  # the five done before were not done again
     assert [row.fills for row in again.rows] == [row.fills for row in whole.rows]
     assert again.mask_hash == whole.mask_hash
@@ -116,18 +130,12 @@ def test_results_of_other_code_are_not_taken_for_those_of_this_one(
     (package / "nets").mkdir(parents=True)
     monkeypatch.setattr(evaluation, "PACKAGE", package)
     answered: list[str] = []
-    answer = Filling.answer
-
-    def counted(self: Filling, case: object, **given: int) -> object:
-        answered.append(self.label)
-        return answer(self, case, **given)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Filling, "answer", counted)
+    telea = Watched.over(Filling(Completer.from_pretrained("telea")), answered)
     counts = []
     for changed, text in (("zoo.py", "a"), ("nets/picnet.py", "a"), ("nets/picnet.py", "b"), ("page.css", "a")):
         (package / changed).write_text(text)
         evaluation._code.cache_clear()
-        evaluate("telea", data, metrics=QUICK, out=out)
+        evaluate(telea, data, metrics=QUICK, out=out)
         counts.append(len(answered))
     assert counts == [6, 12, 18, 18]  # styles change no number
 

@@ -115,9 +115,7 @@ def test_a_worker_with_another_model_ends_the_job(model: cluster.Model, tmp_path
 
 
 @pytest.mark.usefixtures("_ray")
-def test_a_photo_that_kills_its_workers_fails_and_the_rest_is_done(
-    model: cluster.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_photo_that_kills_its_workers_fails_and_the_rest_is_done(model: cluster.Model, tmp_path: Path) -> None:
     class Frail:  # takes no time to start; in a function, so that Ray ships it by value
         def __init__(self, model: cluster.Model) -> None: ...
 
@@ -126,11 +124,9 @@ def test_a_photo_that_kills_its_workers_fails_and_the_rest_is_done(
                 os._exit(1)
             return Failed(task.name, "survived")
 
-    monkeypatch.setattr(cluster, "Worker", Frail)
-    monkeypatch.setattr(cluster, "TRIES", 2)
-    summary = cluster.complete_folder(model, small_job(tmp_path, 4), workers=1)
+    summary = cluster.complete_folder(model, small_job(tmp_path, 4), workers=1, kind=Frail, tries=1)
     assert [failed.name for failed in summary.failed] == ["00.png", "01.png", "02.png", "03.png"]
-    assert summary.failed[0].error.startswith("2 workers died of it")
+    assert summary.failed[0].error.startswith("1 worker died of it")
     assert [failed.error for failed in summary.failed[1:]] == ["survived"] * 3
 
 

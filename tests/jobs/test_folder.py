@@ -108,7 +108,7 @@ def test_photos_of_the_same_stem_are_kept_apart(completer: Completer, tmp_path: 
     [
         (lambda job: dataclasses.replace(job, out=job.photos), "folder of the photos"),
         (lambda job: dataclasses.replace(job, out=job.masks), "folder of the masks"),
-        (lambda job: dataclasses.replace(job, masks=job.photos), "a folder of their own"),
+        (lambda job: dataclasses.replace(job, masks=job.photos), "in their own folder"),
     ],
 )
 def test_a_job_that_would_mix_things_up_is_refused(
@@ -227,22 +227,25 @@ def test_what_is_no_regular_file_is_one_failed_line(completer: Completer, tmp_pa
     assert (job.out / "a_1.png").is_file()
 
 
-def test_by_default_workers_heed_a_containers_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
-    monkeypatch.setattr(memory, "SYSTEM", tmp_path / "meminfo")
-    monkeypatch.setattr(memory, "GROUP", tmp_path)
-    monkeypatch.setattr(memory, "OWN_GROUPS", tmp_path / "none")
-    (tmp_path / "meminfo").write_text(f"MemAvailable: {64 * 2**20} kB\n")
-    assert default_workers() == folder.MOST_WORKERS
-    (tmp_path / "memory.max").write_text(f"{5 * 2**30}\n")
-    (tmp_path / "memory.current").write_text("0\n")
-    assert default_workers() == 2
-    (tmp_path / "memory.max").write_text("max\n")
-    (tmp_path / "cpu.max").write_text("250000 100000\n")
-    assert default_workers() == 3
-    (tmp_path / "cpu.max").write_text("max 100000\n")
-    (tmp_path / "meminfo").write_text("")
-    assert default_workers() == 2
+def test_by_default_workers_heed_a_containers_limits(tmp_path: Path) -> None:
+    system, group = tmp_path / memory.SYSTEM, tmp_path / memory.GROUP
+    system.parent.mkdir()
+    group.mkdir(parents=True)
+
+    def workers() -> int:
+        return default_workers(root=tmp_path, affinity=16)
+
+    system.write_text(f"MemAvailable: {64 * 2**20} kB\n")
+    assert workers() == folder.MOST_WORKERS
+    (group / "memory.max").write_text(f"{5 * 2**30}\n")
+    (group / "memory.current").write_text("0\n")
+    assert workers() == 2
+    (group / "memory.max").write_text("max\n")
+    (group / "cpu.max").write_text("250000 100000\n")
+    assert workers() == 3
+    (group / "cpu.max").write_text("max 100000\n")
+    system.write_text("")
+    assert workers() == 2
 
 
 def test_a_strict_job_refuses_damaged_photos_and_masks_also_where_a_lenient_one_filled_them(

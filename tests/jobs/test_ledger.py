@@ -36,10 +36,9 @@ def test_a_damaged_note_or_a_cache_that_cannot_be_written_is_no_note(
     assert ledger.recall(tmp_path / "a.png") is None
 
 
-def test_the_oldest_notes_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "MOST", 6)
+def test_the_oldest_notes_are_forgotten(tmp_path: Path) -> None:
     for number in range(7):
-        ledger.remember(tmp_path / f"{number}.png", str(number))
+        ledger.remember(tmp_path / f"{number}.png", str(number), most=6)
         for age, note in enumerate(
             sorted((cache_folder() / "written").iterdir(), key=lambda each: each.stat().st_mtime)
         ):

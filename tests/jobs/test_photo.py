@@ -47,7 +47,7 @@ def test_replay_refuses_what_is_not_what_was_used(completer: Completer, tmp_path
     with pytest.raises(BadMask, match="has changed"):
         replay(completer, sidecar, again)
     (tmp_path / "photo.png").unlink()
-    with pytest.raises(BadImage, match="not there any more"):
+    with pytest.raises(BadImage, match="no longer there"):
         replay(completer, sidecar, again)
     assert not (tmp_path / "again").exists()
 

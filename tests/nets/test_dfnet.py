@@ -20,6 +20,7 @@ from torch.testing import assert_close
 from manyfill import weights
 from manyfill.nets import CompletionNet, Prediction
 from manyfill.nets.dfnet import DFNet, DFNetConfig, SameConv2d
+from manyfill.weights import released as names
 
 FIXTURE = "dfnet/parity_dfnet.npz"
 
@@ -147,7 +148,7 @@ def test_training_mode_is_equal_too() -> None:
     norms = [name for name in released.numbers(FIXTURE) if name.startswith("train.gradnorm.")]
     assert len(norms) == 8
     for name in norms:
-        parameter = ours[weights._rename(name.removeprefix("train.gradnorm."), weights._DFNET_NAMES)]
+        parameter = ours[names.rename(name.removeprefix("train.gradnorm."), names.DFNET_NAMES)]
         assert float(parameter.grad.norm()) == pytest.approx(float(expected(name)), rel=1e-3), name
 
 

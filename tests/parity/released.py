@@ -11,11 +11,11 @@ import torch
 from parity import dfnet_weights, picnet_weights
 from torch import Tensor, nn
 
-from manyfill import weights
 from manyfill.nets.dfnet import DFNet, DFNetConfig
 from manyfill.nets.discriminators import Critic
 from manyfill.nets.perceptual import Features
 from manyfill.nets.picnet import PICNet
+from manyfill.weights import released as names
 
 
 @cache
@@ -51,14 +51,14 @@ def picnet_files(folder: Path, *, data_parallel: bool = True) -> dict[str, Path]
 def spectral_picnet() -> tuple[PICNet, Critic]:
     """Network and critic as they are in training: released weights with their u and v, before any power iteration."""
     net, critic = PICNet(), Critic()
-    _fill(net.encoder, "E", weights._ENCODER_NAMES)
-    _fill(net.generator, "G", weights._GENERATOR_NAMES)
-    _fill(critic, "D", weights._CRITIC_NAMES)
+    _fill(net.encoder, "E", names.ENCODER_NAMES)
+    _fill(net.generator, "G", names.GENERATOR_NAMES)
+    _fill(critic, "D", names.CRITIC_NAMES)
     return net, critic
 
 
 def _fill(module: nn.Module, net: str, rules: Any) -> None:
-    state = {weights._rename(k, rules): v for k, v in tensors(picnet_weights.make_state(net)).items()}
+    state = {names.rename(k, rules): v for k, v in tensors(picnet_weights.make_state(net)).items()}
     state = {k: v for k, v in state.items() if net != "D" or not k.startswith(("attention.alpha", "attention.model."))}
     module.load_state_dict(state)
 
@@ -89,7 +89,7 @@ def dfnet(shapes: dict[str, tuple[int, ...]] | None = None, **config: Any) -> DF
     state = tensors(dfnet_weights.make_state(shapes or dfnet_weights.published_shapes()))
     with torch.device("meta"):
         net = DFNet(DFNetConfig(**config))
-    net.load_state_dict({weights._rename(k, weights._DFNET_NAMES): v for k, v in state.items()}, assign=True)
+    net.load_state_dict({names.rename(k, names.DFNET_NAMES): v for k, v in state.items()}, assign=True)
     return net.eval()
 
 

@@ -19,11 +19,11 @@ def box(height: int, width: int, top: int, left: int, bottom: int, right: int) -
     return hole
 
 
-def filled(pixels: NDArray[Any], hole: Bools) -> NDArray[np.float64] | None:
+def filled(pixels: NDArray[Any], hole: Bools, grid: int = smooth.GRID) -> NDArray[np.float64] | None:
     """At source depth, not rounded; None where a part is not smooth."""
     out = pixels.astype(np.float64)
     for at, own in smooth.parts(hole):
-        found = smooth.ground(pixels, hole, at, own)
+        found = smooth.ground(pixels, hole, at, own, grid=grid)
         if found is None:
             return None
         for tile, fill in smooth.fill(found, pixels, 64):
@@ -97,21 +97,19 @@ def test_a_rim_on_one_side_is_continued_by_a_plane_at_most() -> None:
     assert ground is not None and len(ground.terms) == 3
 
 
-def test_parts_are_told_apart_and_cover_the_hole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_are_told_apart_and_cover_the_hole() -> None:
     rng = np.random.default_rng(1)
     hole = cv2.dilate((rng.random((130, 170)) < 0.003).astype(np.uint8), np.ones((7, 5), np.uint8)) > 0
     for cells in (smooth.CELLS, 500):
-        monkeypatch.setattr(smooth, "CELLS", cells)
         seen = np.zeros(hole.shape, int)
-        for at, own in smooth.parts(hole):
+        for at, own in smooth.parts(hole, cells=cells):
             assert at.shared(whole(hole)) == at
             seen[at.part] += own
         assert (seen == hole).all()
 
 
-def test_a_large_ground_is_worked_on_in_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_ground_is_worked_on_in_cells() -> None:
     true = sky(300, 400)
     hole = box(300, 400, 60, 80, 240, 320)
-    monkeypatch.setattr(smooth, "GRID", 3000)
-    found = filled(np.rint(true).astype(np.uint8), hole)
+    found = filled(np.rint(true).astype(np.uint8), hole, grid=3000)
     assert found is not None and np.abs(found - true)[hole].max() < 1

@@ -43,13 +43,12 @@ def test_a_bulky_hole_is_not_thin_but_a_wire_that_leaves_it_is() -> None:
     assert found[60, 90:180].all()
 
 
-def test_thin_is_the_same_in_tiles_as_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thin_is_the_same_in_tiles_as_in_one_piece() -> None:
     rng = np.random.default_rng(0)
     hole = cv2.dilate((rng.random((150, 170)) < 0.004).astype(np.uint8), np.ones((9, 5), np.uint8)) > 0
     whole = thin(hole)
     assert whole.any() and (hole & ~whole).any()
-    monkeypatch.setattr("manyfill.plain.thin.TILE", 40)
-    assert (thin(hole) == whole).all()
+    assert (thin(hole, tile=40) == whole).all()
 
 
 def test_at_the_border_nothing_beyond_the_photo_is_known() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -27,21 +26,26 @@ RECIPE = replace(
     RECIPES["tiny"], net=replace(RECIPES["tiny"].net, fusion_scales=0), batch=4, images=16, checkpoint_every=8, keep=9
 )
 RUN = """
-import sys
+import os, shutil, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_processes import RECIPE
 from manyfill.training import train
-train(RECIPE, [Path(sys.argv[2])], Path(sys.argv[3]), images=int(sys.argv[4]), device="cpu", line_seconds=0.0)
+photos, run, kept = map(Path, sys.argv[2:])
+train(RECIPE, [photos], run, images=8, device="cpu", line_seconds=0.0)
+if os.environ["RANK"] == "0":
+    shutil.copytree(run, kept)
+train(RECIPE, [photos], run, images=16, device="cpu", line_seconds=0.0)
 """
 
 
-def launch(processes: int, photos: Path, run_dir: Path, images: int, script: Path) -> None:
+def launch(processes: int, photos: Path, run_dir: Path, at_8: Path, script: Path) -> None:
+    """A run of 8 images, a copy of which is kept, that goes on to 16."""
     script.write_text(RUN)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     here = str(Path(__file__).parent)
     done = subprocess.run(
-        [*command, str(script), here, str(photos), str(run_dir), str(images)],
+        [*command, str(script), here, str(photos), str(run_dir), str(at_8)],
         capture_output=True,
         text=True,
         timeout=240,
@@ -74,10 +78,8 @@ def test_two_processes_are_one_with_the_same_batch_and_a_run_may_change_their_nu
     nothing but rounding (a bias before an instance norm).
     """
     train(RECIPE, [photos], tmp_path / "one", device="cpu", line_seconds=0.0)
-    launch(2, photos, tmp_path / "two", 8, tmp_path / "run.py")
-    shutil.copytree(tmp_path / "two", tmp_path / "two-two")
+    launch(2, photos, tmp_path / "two-two", tmp_path / "two", tmp_path / "run.py")
     train(RECIPE, [photos], tmp_path / "two", device="cpu", line_seconds=0.0)
-    launch(2, photos, tmp_path / "two-two", 16, tmp_path / "run.py")
     for run, name in itertools.product(("two", "two-two"), ("000000000008.pt", "000000000016.pt")):
         for one, two in zip(terms(tmp_path / "one"), terms(tmp_path / run), strict=True):
             assert two == pytest.approx(one, rel=1e-3, abs=1e-4)

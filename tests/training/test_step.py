@@ -21,7 +21,6 @@ from parity import released
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from manyfill import weights
 from manyfill.nets.dfnet import DFNetConfig
 from manyfill.nets.discriminators import CriticConfig
 from manyfill.nets.perceptual import Chosen, Features
@@ -30,6 +29,7 @@ from manyfill.objectives import CVAE, Deterministic, DualPath, DualPathOutputs, 
 from manyfill.recipes import RECIPES, Recipe
 from manyfill.training.processes import World
 from manyfill.training.step import BadRecipe, Diverged, Step, build, check, learning_rate, narrow_posterior
+from manyfill.weights import released as names
 
 CPU = torch.device("cpu")
 TINY = RECIPES["tiny"]
@@ -84,13 +84,13 @@ def test_one_step_is_the_published_one() -> None:
     ):
         assert factors[ours] * terms[ours] == pytest.approx(want["losses"][theirs], rel=tolerance), ours
 
-    parts = {"E": (net.encoder, weights._ENCODER_NAMES), "G": (net.generator, weights._GENERATOR_NAMES)}
-    parts |= {"D": (nets.critics["gen"], weights._CRITIC_NAMES), "D_rec": (nets.critics["rec"], weights._CRITIC_NAMES)}
+    parts = {"E": (net.encoder, names.ENCODER_NAMES), "G": (net.generator, names.GENERATOR_NAMES)}
+    parts |= {"D": (nets.critics["gen"], names.CRITIC_NAMES), "D_rec": (nets.critics["rec"], names.CRITIC_NAMES)}
     for part, (module, rules) in parts.items():
         gradients = {name: p.grad.norm().item() for name, p in module.named_parameters() if p.grad is not None}
         compared = set()
         for theirs, norm in want["grad_norms"][part].items():
-            ours = weights._rename(theirs, rules)
+            ours = names.rename(theirs, rules)
             if norm is None:  # parameters of the release without any use
                 assert ours not in gradients
             elif not ("decoders." in ours and ours.endswith("conv1.bias")):  # no effect before an instance norm

@@ -1,4 +1,4 @@
-"""What a fill costs in memory, estimated before it is begun, and the sizes above which work goes on in parts."""
+"""The memory ceiling: what a fill costs, estimated before it is begun, against --max-memory or what is free."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
 from manyfill import memory, photos
 from manyfill.boxes import Box
+from manyfill.completer.portions import Portions
 from manyfill.completer.task import Task
 from manyfill.errors import TooLarge
 from manyfill.photos import Photo
@@ -22,10 +21,6 @@ SEAM_BYTES, TEXTURE_BYTES = 160, 215  # a pixel of what these stages work on, me
 WRITING = {"jpeg": 0.0, "png": 0.0, "tiff": 0.0, "bmp": 10.0, "webp": 18.0, "heic": 14.0, "avif": 14.0}
 """Bytes a pixel and byte of depth to write a fill in a format; JPEG, PNG and TIFF go to the disk in strips."""
 PROGRESSIVE = 14.0  # for a progressive JPEG, which does not
-NETWORK = 150 << 20  # bytes of what does not go with sizes: a network at work, tables, threads; they are kept after it
-TEXTURE_PIXELS = 5_200_000  # larger parts get their texture at a smaller scale and the photo's detail on top
-SEAM_PIXELS = 2_000_000  # seams of larger parts are closed at a smaller scale
-TILE = 512  # side in pixels of the tiles in which large parts are worked on at the photo's own pixels
 
 
 def read_photo(source: Any, max_memory: int | None = None, *, strict: bool = False, keep_video: bool = False) -> Photo:
@@ -35,8 +30,8 @@ def read_photo(source: Any, max_memory: int | None = None, *, strict: bool = Fal
         return photos.read(source, strict=strict, keep_video=keep_video)
     if ceiling <= held:
         raise TooLarge(
-            f"program and model hold {_mib(held)} MiB of memory before anything is done; allowed are"
-            f" {_mib(ceiling)} MiB. Allow more: --max-memory {_mib(held) + 512}M or above."
+            f"program and model hold {_mib(held)} MiB of memory before anything is done; the limit is"
+            f" {_mib(ceiling)} MiB. Raise it: --max-memory {_mib(held) + 512}M or more."
         )
     each = photos.reading_cost(source)
     room = (ceiling - held) // each
@@ -46,8 +41,8 @@ def read_photo(source: Any, max_memory: int | None = None, *, strict: bool = Fal
         if room >= photos.MAX_PIXELS:
             raise
         raise TooLarge(
-            f"{str(error).rsplit(';', 1)[0]}: to read it takes {each} bytes of memory for each, beside the"
-            f" {_mib(held)} MiB of program and model; allowed are {_mib(ceiling)} MiB. Allow more: --max-memory."
+            f"{str(error).rsplit(';', 1)[0]}: reading it takes {each} bytes of memory for each, beside the"
+            f" {_mib(held)} MiB of program and model; the limit is {_mib(ceiling)} MiB. Raise it: --max-memory."
         ) from None
 
 
@@ -59,6 +54,10 @@ def _ceiling(max_memory: int | None) -> int | None:
     return None if free is None else memory.resident() + free // 2
 
 
+def _limit(max_memory: int | None) -> str:
+    return "the limit" if max_memory is not None else "the limit, half of the free memory,"
+
+
 def check_mending(task: Task, max_memory: int | None) -> None:
     """Raises TooLarge where plain answers alone would take more than allowed."""
     ceiling = _ceiling(max_memory)
@@ -67,7 +66,7 @@ def check_mending(task: Task, max_memory: int | None) -> None:
     if ceiling is not None and needed > ceiling:
         raise TooLarge(
             f"a fill of a photo of {task.photo.width}x{task.photo.height} would take {_mib(needed)} MiB of memory;"
-            f" {'allowed' if max_memory is not None else 'half of what is free'} are {_mib(ceiling)} MiB. Allow more"
+            f" {_limit(max_memory)} is {_mib(ceiling)} MiB. Raise it"
             f" (--max-memory {_mib(needed * 1.05)}M), or make the photo smaller."
         )
 
@@ -83,7 +82,11 @@ def check_memory(
     model: int = 0,
 ) -> int:
     """How many fills may get their texture at once. Raises TooLarge where even one would take more than allowed."""
-    most = min(count, torch.get_num_threads(), TEXTURE_PIXELS // max(map(_scaled, texture))) if texture else 1
+    portions, most = task.portions, 1
+    if texture:
+        most = min(
+            count, portions.at_once(), portions.texture_pixels // max(_scaled(part, portions) for part in texture)
+        )
     ceiling = _ceiling(max_memory)
     if ceiling is None:
         return most
@@ -94,8 +97,8 @@ def check_memory(
     fills = "A fill" if count == 1 else f"{count} fills"
     raise TooLarge(
         f"{fills} of a photo of {task.photo.width}x{task.photo.height} with this hole would take {_mib(needed)} MiB"
-        f" of memory; {'allowed' if max_memory is not None else 'half of what is free'} are {_mib(ceiling)} MiB."
-        f" Allow more (--max-memory {_mib(needed * 1.05)}M), ask for fewer fills, or make the photo smaller."
+        f" of memory; {_limit(max_memory)} is {_mib(ceiling)} MiB."
+        f" Raise it (--max-memory {_mib(needed * 1.05)}M), ask for fewer fills, or make the photo smaller."
     )
 
 
@@ -116,7 +119,7 @@ def estimate(
     docs/large_photos.md, by tools/bench_memory.py.
     """
     pixels, depth = task.hole.size, task.photo.pixels.itemsize
-    network = NETWORK + model
+    network = task.portions.network + model
     whole = Box(0, 0, *task.hole.shape)
     cores = [window.core.grown(task.band + window.overlap * (len(windows) > 1), whole) for window in windows]
     area = sum(core.height * core.width for core in cores)
@@ -125,10 +128,11 @@ def estimate(
     widest = max(window.box.height * window.box.width for window in windows)
     core = max(core.height * core.width for core in cores)
     part = max((part.box.height * part.box.width for part in texture), default=0)
-    small = max(map(_scaled, texture), default=0)
-    drawing = drawn * fill + pixels + (3 * depth + 1) * widest + SEAM_BYTES * min(core, SEAM_PIXELS) + network
+    small = max((_scaled(part, task.portions) for part in texture), default=0)
+    seam = SEAM_BYTES * min(core, task.portions.seam_pixels)
+    drawing = drawn * fill + pixels + (3 * depth + 1) * widest + seam + network
     textured = pixels + part + TEXTURE_BYTES * small
-    if len(texture) > 1 and part > TEXTURE_PIXELS:  # a copy with what other parts made
+    if len(texture) > 1 and part > task.portions.texture_pixels:  # a copy with what other parts made
         textured += 3 * depth * part
     texturing = filled + max(at_once * textured, PLANNING * pixels) + network
     progressive = task.photo.jpeg is not None and task.photo.jpeg.progressive
@@ -137,14 +141,14 @@ def estimate(
     return memory.resident() + max(drawing, texturing if texture else 0, writing)
 
 
-def coarser(part: Window) -> int:
+def coarser(part: Window, portions: Portions) -> int:
     """How many pixels of a part of the photo, each way, are one where it gets its texture."""
-    return math.ceil(math.sqrt(part.box.height * part.box.width / TEXTURE_PIXELS))
+    return math.ceil(math.sqrt(part.box.height * part.box.width / portions.texture_pixels))
 
 
-def _scaled(part: Window) -> int:
+def _scaled(part: Window, portions: Portions) -> int:
     """Pixels of a part of the photo at the scale at which it gets its texture."""
-    return int(part.box.height * part.box.width // coarser(part) ** 2)
+    return int(part.box.height * part.box.width // coarser(part, portions) ** 2)
 
 
 def _mib(size: float) -> int:
