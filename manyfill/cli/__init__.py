@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("export", "Write a model as one ONNX file, for any runtime or browser."),
     "train": ("train", "Train a model, or go on with a training run."),
     "label": ("label", "Ask a teacher for many truths per hole, to train on."),
-    "evaluate": ("evaluate", "Measure models, fillers and other programs' results side by side."),
+    "evaluate": ("evaluate", "Measure models and other programs' results side by side."),
     "compare": ("compare", "Train what the papers compare, on an equal budget, side by side."),
 }
 
