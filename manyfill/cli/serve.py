@@ -17,7 +17,6 @@ from manyfill.errors import ManyfillError
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "fastapi_offline")
-ANYWHERE = ("0.0.0.0", "::")
 
 
 @app.command()
@@ -89,11 +88,12 @@ def serve(
         ),
     ] = None,
     timeout: Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds for one request.")] = 300.0,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser once it answers.")] = False,
     keep: Annotated[float, typer.Option("--keep", min=0.001, help="Minutes that results by URL are kept.")] = 60.0,
 ) -> int:
     """Serve the web page, and an HTTP interface that programs for OpenAI and IOPaint can use.
 
-    Stop it with Ctrl-C or SIGTERM: what is being worked on is finished first.
+    Prints its address on stdout. Stop it with Ctrl-C or SIGTERM: what is being worked on is finished first.
     """
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
@@ -102,8 +102,8 @@ def serve(
         raise ManyfillError("the token is empty. Leave out --token and MANYFILL_TOKEN to serve without one.")
 
     with console.status("starting"):
-        from manyfill.server.running import run
-        from manyfill.server.settings import LOOPBACK, Limits, Settings
+        from manyfill.server.running import Address, run
+        from manyfill.server.settings import ANYWHERE, LOOPBACK, Limits, Settings
 
         local = host in LOOPBACK
         hosts = (*(allow_host or ()), *LOOPBACK, socket.gethostname() if host in ANYWHERE else host)
@@ -125,12 +125,24 @@ def serve(
             ),
         )
 
-    def announce(address: str) -> None:
-        console.out(address)
+    def announce(address: Address) -> None:
+        console.out(address.here)
+        models = " and ".join(settings.models)
+        console.say(f"Serving the page and the API ({address.here}/docs) with {models}. Stop with Ctrl-C.")
+        if address.elsewhere is not None:
+            console.say(f"For other devices in this network: {address.elsewhere}")
         if not local and token is None:
             console.say(
                 "note: everybody who reaches this machine may use the server. To keep others out, start it with a "
                 f"token, such as this one: MANYFILL_TOKEN={secrets.token_urlsafe(18)}"
             )
 
-    return run(settings, host=host, port=port, trust_proxy=trust_proxy, announce=announce)
+    def started(address: Address) -> None:
+        if not open_page:
+            return
+        import webbrowser
+
+        if not webbrowser.open(address.here):
+            console.say(f"note: no browser could be started here. Open {address.here} yourself.")
+
+    return run(settings, host=host, port=port, trust_proxy=trust_proxy, announce=announce, started=started)

@@ -23,6 +23,8 @@ Work = Callable[[Tool, "Ticket[Any]"], Iterator[Item]]
 
 log = logging.getLogger(__name__)
 
+WORKER = "worker-"  # and a number: names of the threads that do the work
+
 _END = object()
 
 
@@ -87,8 +89,9 @@ class WorkQueue(Generic[Tool]):
         self._seconds = 5.0  # what a request takes, a running mean; a guess before the first
         self.running = 0
         self.tool: Tool | None = None  # any worker's: for what only needs to be looked at
+        self._loaded: set[threading.Thread] = set()
         self._threads = [
-            threading.Thread(target=self._run, args=(loader,), name=f"worker-{number}", daemon=True)
+            threading.Thread(target=self._run, args=(loader,), name=f"{WORKER}{number}", daemon=True)
             for number, loader in enumerate(loaders)
         ]
 
@@ -98,14 +101,14 @@ class WorkQueue(Generic[Tool]):
             thread.start()
 
     async def close(self) -> None:
-        """End the workers after what they are doing; what still waits is refused."""
+        """End the workers after what they are doing; what still waits is refused, and what still loads left alone."""
         with self._condition:
             self._closed = True
             for ticket in self._drain():
                 ticket.put(Refusal(503, "The server is shutting down. Try again in a moment.", retry_after=5))
             self._condition.notify_all()
         for thread in self._threads:
-            if thread.is_alive():
+            if thread in self._loaded and thread.is_alive():
                 await asyncio.to_thread(thread.join, 10)
 
     @property
@@ -197,6 +200,7 @@ class WorkQueue(Generic[Tool]):
             return
         with self._condition:
             self._loading -= 1
+            self._loaded.add(threading.current_thread())
             self.tool = self.tool or tool
         while (ticket := self._next()) is not None:
             began = time.monotonic()

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
+import sys
+import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import uvicorn
 from fastapi import FastAPI
@@ -16,17 +21,37 @@ from manyfill.server.app import create_app, health_of
 from manyfill.server.connections import connections
 from manyfill.server.door import POSSIBLE, Door, Server
 from manyfill.server.limits import headers_of
+from manyfill.server.queue import WORKER
 from manyfill.server.service import Service
-from manyfill.server.settings import Settings
+from manyfill.server.settings import ANYWHERE, LOOPBACK, Settings
 
 BACKLOG = 256
 FILES = 8192
+LOOK_SECONDS = 0.05  # between looks whether the server has started
+ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}  # kept for examples: nobody is there
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server can be called."""
+
+    here: str  # URL on this machine
+    elsewhere: str | None  # URL for other devices in the network; None where they cannot call it
 
 
 def run(
-    settings: Settings, *, host: str, port: int, trust_proxy: str | None = None, announce: Callable[[str], None]
+    settings: Settings,
+    *,
+    host: str,
+    port: int,
+    trust_proxy: str | None = None,
+    announce: Callable[[Address], None],
+    started: Callable[[Address], None] | None = None,
 ) -> int:
-    """Serve until SIGTERM or Ctrl-C, then drain; `announce` is told the address once it can be called."""
+    """Serve until SIGTERM or Ctrl-C, then drain.
+
+    `announce` is given the address once it can be called, `started`, in a thread of its own, once it answers.
+    """
     _allow_files()
     listener = _listen(host, port)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
@@ -40,10 +65,52 @@ def run(
 
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn has its own while it runs, and raises them again after
         signal.signal(number, stop)
-    name = f"[{host}]" if ":" in host else host
-    announce(f"http://{name}:{listener.getsockname()[1]}")
+    address = _address(host, listener)
+    announce(address)
+    if started is not None:
+        threading.Thread(target=_once_started, args=(server, started, address), daemon=True).start()
     server.run(sockets=[listener])
+    if any(thread.name.startswith(WORKER) for thread in threading.enumerate()):
+        _leave()
     return 0
+
+
+def _leave() -> None:
+    """End at once where a model is still being loaded: Python would tear down what its thread stands on."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)
+
+
+def _once_started(server: uvicorn.Server, started: Callable[[Address], None], address: Address) -> None:
+    while not server.started:
+        if server.should_exit:
+            return
+        time.sleep(LOOK_SECONDS)
+    started(address)
+
+
+def _address(host: str, listener: socket.socket) -> Address:
+    """An address that listens everywhere, such as 0.0.0.0, is none that a browser can open everywhere."""
+    port = listener.getsockname()[1]
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    elsewhere = None if host in LOOPBACK else _own_address(listener.family) if host in ANYWHERE else host
+    return Address(_url(here, port), None if elsewhere is None else _url(elsewhere, port))
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _own_address(family: socket.AddressFamily) -> str | None:
+    """By which other devices reach this machine; None where it is in no network. Nothing is sent."""
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((ELSEWHERE[family], 9))
+            return str(probe.getsockname()[0])
+        except OSError:
+            return None
 
 
 def _door(listener: socket.socket, app: FastAPI, settings: Settings, trust_proxy: str | None) -> Door:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from manyfill.zoo import DEFAULT
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+ANYWHERE = ("0.0.0.0", "::")  # to listen at: every address of this machine
 MOST_FILLS = 10  # OpenAI's bound on n
 
 

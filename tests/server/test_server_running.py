@@ -80,6 +80,62 @@ def test_it_ends_when_it_is_told_to_in_the_first_moment(model: Path, number: sig
         assert started.returncode == 0 and "Traceback" not in errors, errors
 
 
+STUCK = """
+import atexit, sys, time
+from manyfill.server import app, running, settings
+app.load_models = lambda *_: time.sleep(600)
+atexit.register(print, "torn down")  # which aborts a thread of C++
+sys.exit(running.run(settings.Settings(), host="127.0.0.1", port=0, announce=lambda at: print(at.here, flush=True)))
+"""
+
+
+def test_it_ends_at_once_while_a_model_is_loading() -> None:
+    started = subprocess.Popen([sys.executable, "-c", STUCK], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert started.stdout is not None
+    url = started.stdout.readline().strip()
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            assert httpx.get(f"{url}/healthz").status_code == 503
+            break
+        except httpx.TransportError:
+            time.sleep(0.1)
+    started.terminate()
+    out, errors = started.communicate(timeout=100)
+    assert "torn down" not in out
+    assert started.returncode == 0 and "terminate" not in errors and "Traceback" not in errors, errors
+
+
+def test_it_says_what_it_serves_where_and_how_to_stop_it(model: Path) -> None:
+    with process("--model", str(model)) as (started, url):
+        started.terminate()
+        _, errors = started.communicate(timeout=180)
+        assert errors.splitlines()[0] == f"Serving the page and the API ({url}/docs) with {model}. Stop with Ctrl-C."
+        assert "other devices" not in errors and "note:" not in errors
+
+
+def test_with_open_the_browser_opens_once_the_address_answers(model: Path, tmp_path: Path) -> None:
+    browser, seen = tmp_path / "browser.py", tmp_path / "seen"
+    browser.write_text(
+        "import sys, urllib.request as r\n"
+        f"open({str(seen)!r}, 'w').write(sys.argv[1] + ' ' + str(r.urlopen(sys.argv[1]).status))\n"
+    )
+    with process("--model", str(model), "--open", BROWSER=f"{sys.executable} {browser} %s") as (_, url):
+        until = time.monotonic() + 100
+        while not (seen.exists() and seen.read_text()):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert seen.read_text() == f"{url} 200"
+
+
+def test_where_there_is_no_browser_open_says_so(model: Path) -> None:
+    with process("--model", str(model), "--open", BROWSER="false %s", PATH="", DISPLAY="") as (started, url):
+        wait_until_ready(url)
+        started.terminate()
+        _, errors = started.communicate(timeout=180)
+        assert f"note: no browser could be started here. Open {url} yourself." in errors
+
+
 def children(pid: int) -> list[int]:
     return [int(each) for file in Path(f"/proc/{pid}/task").glob("*/children") for each in file.read_text().split()]
 
@@ -110,6 +166,7 @@ def is_running(pid: int) -> bool:
 def test_it_suggests_a_token_to_who_serves_others(model: Path) -> None:
     with process("--model", str(model), "--host", "0.0.0.0") as (started, url):
         port = url.rpartition(":")[2]
+        assert url == f"http://127.0.0.1:{port}"  # no browser opens http://0.0.0.0 everywhere
         answers = {
             host: httpx.get(f"http://127.0.0.1:{port}/healthz", headers={"host": host}).status_code != 421
             for host in ("localhost", "192.0.2.7", socket.gethostname(), "evil.example")
@@ -118,6 +175,9 @@ def test_it_suggests_a_token_to_who_serves_others(model: Path) -> None:
         started.terminate()
         _, errors = started.communicate(timeout=180)
         assert re.search(r"MANYFILL_TOKEN=[\w-]{24}", errors)
+        elsewhere = re.search(r"For other devices in this network: http://([\d.]+):(\d+)", errors)
+        if elsewhere is not None:  # a machine may be in no network
+            assert elsewhere[2] == port and not elsewhere[1].startswith(("0.", "127."))
 
 
 def test_what_keeps_it_from_starting_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
