@@ -455,6 +455,14 @@ def test_strict_refuses_what_is_else_filled_with_a_note(here: Path, fill: Callab
     assert f"note: photo.jpg: {whose} ends too early" in filled.err or f"note: {whose} ends" in filled.err
 
 
+def test_a_name_that_grows_too_long_is_said_with_what_to_do(here: Path, fill: Callable[..., Outcome]) -> None:
+    long = "x" * 250 + ".png"
+    Path("photo.png").rename(long)
+    done = fill(long, "--mask", "hole.png")
+    assert done.code == 2 and "is too long for this disk. Name the output yourself: -o FILE." in done.err
+    assert fill(long, "--mask", "hole.png", "-o", "short.png").code == 0
+
+
 # ── the others ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

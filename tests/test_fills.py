@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import manyfill
+from manyfill import photos
 from manyfill.completer import Completer, Completion, FillerDrawer, Fills
 from manyfill.completer.drawing import DRAWERS
 from manyfill.fillers import FILLERS
@@ -57,6 +58,11 @@ def test_fills_are_a_sequence_best_first(fills: Fills) -> None:
     assert fills.notes == fills[0].notes
 
 
+def test_a_photo_prints_its_size_and_not_its_pixels(tmp_path: Path) -> None:
+    photos.write(photos.read(np.zeros((32, 40), np.uint16)), tmp_path / "a.png")
+    assert repr(photos.read(tmp_path / "a.png")) == "<photo 40x32, 16 bits, L, png, a.png>"
+
+
 def test_what_is_printed_is_short(fills: Fills) -> None:
     assert re.fullmatch(r"<fill 90x60, seed \d, score -?\d\.\d{3}>", repr(fills[0]))
     assert repr(fills) == f"Fills({', '.join(repr(fill) for fill in fills)})" and len(repr(fills)) < 200
@@ -94,6 +100,12 @@ def test_tensor_array_and_image_hold_the_same(fills: Fills) -> None:
     assert fill.tensor.shape == (1, 3, 60, 90) and fill.tensor.dtype == torch.float32
     assert (np.rint(fill.tensor[0].permute(1, 2, 0).numpy() * 255) == fill.array).all()
     assert (np.asarray(fill.image) == fill.array).all()
+
+
+def test_a_mask_that_marks_nothing_is_noted(completer: Completer) -> None:
+    photo = np.zeros((32, 40, 3), np.uint8)
+    (fill,) = completer.complete(photo, np.zeros((32, 40), bool))
+    assert fill.notes == ("The mask marks nothing to fill; the photo comes back as it was.",)
 
 
 def test_a_sheet_shows_photo_hole_and_fills(fills: Fills) -> None:

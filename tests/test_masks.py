@@ -476,3 +476,30 @@ def test_of_a_damaged_mask_the_missing_rows_are_not_marked_and_that_is_noted(pol
     assert (masks.read_hole(photo, polarity=polarity) == hole).all()
     with pytest.raises(BadMask, match="cut off"):  # as the server hands it on
         masks.read_hole(photo, polarity=polarity, strict=True)
+
+
+@pytest.mark.parametrize("white", [255, 65_535])
+@pytest.mark.parametrize("form", ["array", "pil I", "pil I;16", "png"])
+@pytest.mark.parametrize("polarity", ["white", "black"])
+def test_sixteen_bits_that_hold_eight_are_read_as_such(white: int, form: str, polarity: str) -> None:
+    marked = np.zeros((12, 16), bool)
+    marked[3:7, 4:9] = True
+    array = ((marked if polarity == "white" else ~marked) * white).astype(np.uint16)
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "PNG")
+    source = {
+        "array": array,
+        "pil I": Image.fromarray(array.astype(np.int32)),
+        "pil I;16": Image.fromarray(array),
+        "png": file.getvalue(),
+    }[form]
+    assert (masks.read_hole(source, polarity=polarity) == marked).all()
+
+
+def test_pil_images_of_floats_are_read_as_arrays_of_floats_are() -> None:
+    marked = np.zeros((12, 16), np.float32)
+    marked[3:7, 4:9] = 1
+    assert (masks.read_hole(Image.fromarray(marked)) == (marked == 1)).all()
+    assert (photos.read(Image.fromarray(marked)).pixels[..., 0] == 255 * marked).all()
+    with pytest.raises(BadMask, match="255"):
+        masks.read_hole(Image.fromarray(255 * marked))

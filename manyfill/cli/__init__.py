@@ -6,12 +6,14 @@ Exit codes are promises: 0 done; 1 some files of a batch failed (listed, the res
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -153,6 +155,9 @@ def _one_line(error: Exception) -> str:
         text = f"{str(usage()).rstrip('.')}. See: {where} --help"
     elif isinstance(error, ManyfillError):
         text = str(error)
+    elif isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        name = Path(error.filename or "").name
+        text = f"the name {name} is too long for this disk. Name the output yourself: -o FILE."
     elif isinstance(error, OSError) and error.strerror:
         text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     else:

@@ -53,9 +53,7 @@ class Reporter:
             self._once(note)
         for note in sidecar.notes:  # what is true of every photo in that format is said once
             self._once(note if note in general else f"{done.name}: {note}")
-        if sidecar.hole_ratio == 0:
-            self._once(f"{done.name}: the mask marks nothing to fill; the photo comes back as it was.")
-        elif len(sidecar.fills) < self.options.n:
+        if sidecar.hole_ratio > 0 and len(sidecar.fills) < self.options.n:
             made = console.count(len(sidecar.fills), "fill")
             self._once(f"{self.options.n} fills were asked for and {made} made: {self._why_fewer(sidecar.model.name)}.")
 

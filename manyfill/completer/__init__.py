@@ -32,7 +32,7 @@ from manyfill import engines, fetchables, forks, masks, ranking, weights, zoo
 from manyfill.boxes import Box
 from manyfill.completer import texturing
 from manyfill.completer.ceiling import check_memory, check_mending, read_photo
-from manyfill.completer.completion import Completion, Draft, Patch, spread, thumbnail, uncertainty
+from manyfill.completer.completion import NOTHING, Completion, Draft, Patch, spread, thumbnail, uncertainty
 from manyfill.completer.drawing import DRAWERS, Drawer, FillerDrawer, NetDrawer
 from manyfill.completer.fills import Fills
 from manyfill.completer.foreign import OnnxDrawer
@@ -226,7 +226,7 @@ class Completer:
         hole = masks.grow(hole, options.grow) if options.grow else hole
         source, hole, blind = see_through(source, hole, fill_transparent=options.polarity == "alpha")
         if not hole.any():
-            yield Completion(source, options.seed, None, hole, mask_notes=notes)
+            yield Completion(source, options.seed, None, hole, mask_notes=(*notes, NOTHING))
             return
         count = options.n if options.diversity > 0 and self.varied else 1
         drawn = count + max(2, count // 2) if count > 1 else 1

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
+NOTHING = "The mask marks nothing to fill; the photo comes back as it was."
 ALMOST_ALL = 0.8  # share of a photo painted over from which a fill is a guess
 
 

@@ -14,6 +14,8 @@ from manyfill import photos
 from manyfill.errors import ManyfillError
 from manyfill.jobs.records import Failed
 
+MASK_ENDINGS = ("_mask", "-mask")  # that other programs put behind the photo's name
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -43,7 +45,8 @@ def pairs(names: Sequence[Path], masks: Sequence[Path] | None, folder: str) -> I
     """Each photo with its mask among `masks` (paths inside `folder`), where these are looked at; else without.
 
     Names that look alike belong together: whether they are spelled the same, or only once é is one letter rather than
-    e and an accent (Macs write the latter), or only in the same case. The nearest spelling counts.
+    e and an accent (Macs write the latter), or only in the same case. The nearest spelling counts; where none has the
+    photo's own name, `a_mask` and `a-mask` are for `a`.
     """
     stems = output_stems(names)
     spelled = [_by_stem(masks or (), spelling) for spelling in _SPELLINGS]
@@ -54,7 +57,7 @@ def pairs(names: Sequence[Path], masks: Sequence[Path] | None, folder: str) -> I
             continue
         shown = ", ".join(str(Path(folder) / mask) for mask in fitting if mask)
         why = f"{len(fitting)} masks fit: {shown}" if fitting else f"no mask {name.with_suffix('.*')} in {folder}"
-        yield Failed(name.as_posix(), f"{why}. Masks pair by their path without suffix.")
+        yield Failed(name.as_posix(), f"{why}. Masks pair by their path without suffix, or with _mask behind it.")
 
 
 def _composed(path: Path) -> str:
@@ -73,12 +76,17 @@ def _by_stem(masks: Iterable[Path], spelling: Callable[[Path], str]) -> Spelled:
 
 
 def _fitting(spelled: Sequence[Spelled], name: Path) -> Sequence[Path]:
-    """Masks for photo `a.jpg`: `a.jpg.png` first, else those of its stem, the one of its very name before others."""
-    for spelling, masks in zip(_SPELLINGS, spelled, strict=True):
-        found = masks.get(spelling(name)) or masks.get(spelling(name.with_suffix(""))) or ()
-        same = [mask for mask in found if spelling(mask) == spelling(name)]
-        if found:
-            return same if len(same) == 1 else found
+    """Masks for photo `a.jpg`: `a.jpg.png` first, else those of its stem, the one of its very name before others.
+
+    Without any, `a_mask.png` and the like.
+    """
+    for ending in ("", *MASK_ENDINGS):
+        for spelling, masks in zip(_SPELLINGS, spelled, strict=True):
+            names = (name.with_name(name.name + ending), name.with_name(name.stem + ending))
+            found = masks.get(spelling(names[0])) or masks.get(spelling(names[1])) or ()
+            same = [mask for mask in found if spelling(mask) == spelling(name)]
+            if found:
+                return same if len(same) == 1 else found
     return ()
 
 

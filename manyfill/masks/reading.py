@@ -104,7 +104,7 @@ def _planes(source: Any, name: str, polarity: str, *, strict: bool, notes: list[
         photo = photos.read(source, strict=strict)
     except BadImage as error:
         raise BadMask(f"{name} cannot be read: {error}") from error
-    top = int(np.iinfo(photo.pixels.dtype).max)
+    top = _top(photo.pixels) if photo.alpha is None else int(np.iinfo(photo.pixels.dtype).max)
     if polarity != "alpha" and photo.pixels.max() == 1:
         raise BadMask(
             f"{name} holds only the values 0 and 1 of {top}, so it is black all over. "
@@ -117,6 +117,11 @@ def _planes(source: Any, name: str, polarity: str, *, strict: bool, notes: list[
             colours = colours.copy()
             colours[-lost:] = top if polarity == "black" else 0
     return colours, photo.alpha, top
+
+
+def _top(array: NDArray[Any]) -> int:
+    """The value that stands for 1; 255 in 16 bits that hold nothing above: such a mask would else mark nothing."""
+    return 255 if array.dtype == np.uint8 or 1 < array.max() <= 255 else 65_535
 
 
 def _planes_of_array(array: NDArray[Any], *, channels_first: bool) -> _Planes:
@@ -142,7 +147,7 @@ def _planes_of_array(array: NDArray[Any], *, channels_first: bool) -> _Planes:
                 f"mask is a float array with values {low:g} to {high:g}; expected [0, 1]. Divide it by its maximum."
             )
     elif np.issubdtype(array.dtype, np.integer):
-        top = 1 if high <= 1 else 65535 if array.dtype == np.uint16 else 255
+        top = 1 if high <= 1 else _top(array) if array.dtype == np.uint16 else 255
         if low < 0 or high > top:
             raise BadMask(f"mask has values {low} to {high}; expected 0 to {top}.")
     else:

@@ -14,10 +14,16 @@ from typing import Literal, NamedTuple, TypeAlias
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 Order: TypeAlias = Literal["<", ">"]  # little or big end first, as struct and numpy write it
-Value: TypeAlias = "bytes | memoryview | Mapping[int, Entry]"
+Value: TypeAlias = "bytes | memoryview | Mapping[int, Entry] | Placed"
 MAX_TAGS = 65_535  # in a directory, and in all that are looked at in a chain
 MAX_NUMBERS = 1 << 20  # under one tag: strips, tiles
 SHARED = 1 << 16  # bytes by which a directory's values may be longer together than the file: some writers share values
+
+
+class Placed(NamedTuple):
+    """A value that was put into the file already: where."""
+
+    place: int
 
 
 class Entry(NamedTuple):
@@ -55,7 +61,7 @@ class Directory(NamedTuple):
     def ratio(self, tag: int) -> float | None:
         """The first fraction under a tag; None where it is absent or over zero."""
         entry = self.entries.get(tag)
-        if entry is None or entry.kind != 5 or entry.length < 1 or isinstance(entry.value, Mapping):
+        if entry is None or entry.kind != 5 or entry.length < 1 or not isinstance(entry.value, (bytes, memoryview)):
             return None
         above, below = struct.unpack(self.order + "II", entry.value[:8])
         return above / below if below else None
@@ -63,7 +69,7 @@ class Directory(NamedTuple):
     def raw(self, tag: int) -> bytes | None:
         """The bytes under a tag (ICC, XMP)."""
         entry = self.entries.get(tag)
-        return None if entry is None or isinstance(entry.value, Mapping) else bytes(entry.value)
+        return bytes(entry.value) if entry is not None and isinstance(entry.value, (bytes, memoryview)) else None
 
 
 def _header(data: bytes | bytearray) -> tuple[Order, bool, int]:
@@ -144,6 +150,8 @@ def pack_directory(order: Order, entries: Mapping[int, Entry], at: int) -> bytes
             value = struct.pack(order + "I", place)
             tail.append(inner)
             place += len(inner)
+        elif isinstance(value, Placed):
+            value = struct.pack(order + "I", value.place)
         elif len(value) > 4:
             padded = len(value) + len(value) % 2
             tail += [value, b"\0" * (len(value) % 2)]

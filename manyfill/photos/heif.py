@@ -13,6 +13,7 @@ from manyfill.errors import BadImage
 from manyfill.photos.colour import icc_for_rgb, meaningful
 from manyfill.photos.decoded import Decoded, check_size, refuse_several
 from manyfill.photos.laying import Writer
+from manyfill.photos.motion import WHAT
 from manyfill.photos.photo import QUALITY, Lay, Photo
 from manyfill.photos.pillow import decoded_of_pil, save_with_pillow
 from manyfill.photos.thumbnail import exif_with_thumbnail
@@ -42,13 +43,17 @@ def reader(format: str) -> Callable[[bytes, str, int], Decoded]:
         factory = plugin(format)
         if factory is None:
             raise BadImage(f"{name} is {format.upper()}, which needs one more package: pip install pillow-heif.")
-        about = _about(_meta(data))
+        meta = _meta(data)
+        about = _about(meta)
         image = factory(io.BytesIO(data))
         check_size(name, image.width, image.height, max_pixels)
         if format == "avif":  # a HEIC's further pictures are bursts and depth; its primary one is what is shown
             refuse_several(name, getattr(image, "n_frames", 1))
         further = getattr(image, "n_frames", 1) > 1
         decoded = decoded_of_pil(image, name, format, lossy=True)
+        turn = int(image.info.get("original_orientation") or 1)  # of EXIF, which the plug-in has reset to 1
+        if 1 < turn <= 8 and b"irot" not in meta and b"imir" not in meta:
+            decoded.orientation = turn  # some phones turn in no other way
         nclx = image.info.get("nclx_profile")
         if nclx:
             about["cicp"] = (int(nclx["color_primaries"]), int(nclx["transfer_characteristics"]))
@@ -56,7 +61,7 @@ def reader(format: str) -> Callable[[bytes, str, int], Decoded]:
             decoded.cicp = meaningful(*about["cicp"])
         if (bits := max(int(image.info.get("bit_depth", 8)), about.get("bits", 8))) > 8:
             decoded.notes.append(f"Its {bits} bits were read as 8.")
-        decoded.beside = [*about.get("beside", ())]
+        decoded.beside = [*about.get("beside", ()), *([WHAT] if _has_box(data, b"mpvd") else ())]
         decoded.beside += ["depth map"] * bool(image.info.get("depth_images"))
         decoded.beside += ["HDR gain map" for kind in image.info.get("aux") or () if "gainmap" in str(kind).lower()]
         decoded.beside += ["further pictures"] * further
@@ -67,15 +72,25 @@ def reader(format: str) -> Callable[[bytes, str, int], Decoded]:
 
 def _meta(data: bytes) -> bytes:
     """The box that tells of the pictures in a HEIF file, which HEIC and AVIF are; nothing where it has none."""
+    found = next(((at, size) for kind, at, size in _boxes(data) if kind == b"meta"), (0, 0))
+    return data[found[0] : found[0] + min(found[1], MAX_META)]
+
+
+def _has_box(data: bytes, kind: bytes) -> bool:
+    return any(found == kind for found, _, _ in _boxes(data))
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(kind, where it begins, size) of the first MAX_BOXES at the top of the file."""
     at = 0
     for _ in range(MAX_BOXES):
         size, kind = struct.unpack_from(">I4s", data, at) if at + 8 <= len(data) else (0, b"")
-        if kind == b"meta":
-            return data[at : at + min(size, MAX_META)]
-        if size < 8:  # the last, or of 64 bits: those are pixels
-            break
+        if size == 1 and at + 16 <= len(data):
+            (size,) = struct.unpack_from(">Q", data, at + 8)
+        if size < 8:  # the last, which goes on to the end
+            return
+        yield kind, at, size
         at += size
-    return b""
 
 
 def _about(meta: bytes) -> dict[str, Any]:

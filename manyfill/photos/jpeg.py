@@ -177,7 +177,7 @@ def write_jpeg(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[b
     if xmp is not None and len(xmp) <= LONGEST_XMP:
         options["xmp"] = xmp
     elif xmp is not None and (two := parted(xmp)) is not None:
-        options["xmp"] = two[0]
+        long += _segment(APP1, XMP + two[0])  # its extension has to follow at once
         long += b"".join(_segment(APP1, EXTENDED_XMP + part) for part in parts_of(two[1]))
     if coding is not None:
         options |= {"progressive": coding.progressive, "extra": coding.segments}

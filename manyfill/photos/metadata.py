@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from manyfill.photos import tags
 from manyfill.photos.directories import (
@@ -12,6 +12,7 @@ from manyfill.photos.directories import (
     Directory,
     Entry,
     Order,
+    Placed,
     directory,
     pack_directory,
     pack_header,
@@ -19,6 +20,7 @@ from manyfill.photos.directories import (
 )
 
 PHOTOSHOP = b"Photoshop 3.0\0"
+MAX_PLACE = 1 << 15  # of a maker's note whose place is kept: in front of it there is nothing
 MAX_DPI = 1e6  # no more is believed
 
 
@@ -41,7 +43,7 @@ def descriptive_entries(data: bytes, page: Directory) -> dict[int, Entry]:
 
 def _copied(entry: Entry) -> Entry:
     """The entry with its own bytes, so that it does not hold on to the file's."""
-    return entry if isinstance(entry.value, Mapping) else entry._replace(value=bytes(entry.value))
+    return entry._replace(value=bytes(entry.value)) if isinstance(entry.value, memoryview) else entry
 
 
 def _nested(data: bytes, at: int, depth: int) -> dict[int, Entry]:
@@ -59,7 +61,25 @@ def exif_of_tiff(data: bytes, page: Directory) -> bytes | None:
     if not entries:
         return None
     entries[tags.ORIENTATION] = shorts(page.order, 1)
-    return pack_header(page.order, 8) + pack_directory(page.order, entries, 8)
+    before = keep_place(entries)
+    at = 8 + len(before)
+    return pack_header(page.order, at) + before + pack_directory(page.order, entries, at)
+
+
+def keep_place(entries: dict[int, Entry]) -> bytes:
+    """What goes right behind a file's header so that the maker's note lies again where it lay: it points into itself.
+
+    Its entry is changed to say that it is there. Empty where there is none, or it lay far away.
+    """
+    inner = entries.get(tags.EXIF_DIRECTORY)
+    if inner is None or not isinstance(inner.value, dict):
+        return b""
+    note = inner.value.get(tags.MAKER_NOTE)
+    if note is None or not isinstance(note.value, bytes) or not 8 <= note.place <= MAX_PLACE or len(note.value) <= 4:
+        return b""
+    inner.value[tags.MAKER_NOTE] = note._replace(value=Placed(note.place))
+    end = note.place + len(note.value)
+    return bytes(note.place - 8) + note.value + bytes(end % 2)
 
 
 def upright_exif(exif: bytes, *, turned: bool) -> bytes | None:
@@ -84,7 +104,7 @@ def upright_exif(exif: bytes, *, turned: bool) -> bytes | None:
             inner = directory(exif, page.number(tags.EXIF_DIRECTORY, 0)).entries
             width, height = inner.get(tags.EXIF_WIDTH), inner.get(tags.EXIF_HEIGHT)
             if width and height and width.kind == height.kind:
-                assert not isinstance(width.value, Mapping) and not isinstance(height.value, Mapping)
+                assert isinstance(width.value, memoryview) and isinstance(height.value, memoryview)
                 out[width.place : width.place + len(height.value)] = height.value
                 out[height.place : height.place + len(width.value)] = width.value
         for start, end in _thumbnail(exif, page):

@@ -50,7 +50,7 @@ class JpegCoding:
     segments: bytes = b""  # IPTC captions and the comment, as they lie in the file
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Photo:
     """A decoded photo, upright, with all that is needed to write it back as it was.
 
@@ -84,6 +84,10 @@ class Photo:
         assert self.mode.endswith("A") == (self.alpha is not None), f"mode {self.mode} and alpha disagree"
         if self.alpha is not None:
             assert self.alpha.shape == self.pixels.shape[:2] and self.alpha.dtype == self.pixels.dtype
+
+    def __repr__(self) -> str:
+        where = "" if self.path is None else f", {self.path.name}"
+        return f"<photo {self.width}x{self.height}, {self.depth} bits, {self.mode}, {self.format}{where}>"
 
     @property
     def height(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +33,7 @@ from manyfill.photos.webp import read_webp
 
 READING_IN_STRIPS, READING_AT_ONCE = 8, 14  # bytes a pixel of photo and mask, and of what decoding them takes
 HEAD, PROGRESSIVE = 1 << 18, b"\xff\xc2"  # a progressive JPEG's coefficients are all held at once
+_ADDRESS = re.compile(r"(?i:https?://|s3://|data:image/)[^,]{0,60}")
 MAX_FILE = 8 << 30  # bytes: twice what the largest photo takes without compression
 _READERS: Mapping[str, Callable[[bytes, str, int], Decoded]] = {
     "jpeg": read_jpeg,
@@ -70,6 +72,8 @@ def read(source: Any, *, max_pixels: int = MAX_PIXELS, strict: bool = False, kee
         with _in_words("the photo", _damaged(source.format)):
             _check_whole(source.missing, wish)
         return source
+    if isinstance(source, str) and (found := _ADDRESS.match(source)) is not None:
+        raise BadImage(f"{found[0]}... is an address, not a file. Download it, and give the file or its bytes.")
     if isinstance(source, (str, os.PathLike)):
         source = load(Path(os.fspath(source)))
     if isinstance(source, Content):
@@ -219,6 +223,8 @@ def _from_pil(image: Image.Image, wish: _Wish) -> Photo:
         image.fp.seek(place)
         return _decode(data, "the photo", None, wish)
     with _in_words("the photo", "damaged or cut off"):
+        if image.mode == "F":  # in [0,1], as arrays of floats are
+            return from_array(np.asarray(image), wish.max_pixels)
         decoded = decoded_of_pil(image, "the photo", format if format in FORMATS else "png", lossy=format in QUALITY)
         decoded.orientation, decoded.exif = _orientation(image), decoded.exif or _text_exif(image)
         if isinstance(image, JpegImagePlugin.JpegImageFile):

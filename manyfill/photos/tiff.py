@@ -27,12 +27,20 @@ from manyfill.photos.directories import (
     shorts,
 )
 from manyfill.photos.laying import laid_strips, rows_of_strip
-from manyfill.photos.metadata import descriptive_entries, exif_of_tiff, exif_order, further_tags, resolution_of
+from manyfill.photos.metadata import (
+    descriptive_entries,
+    exif_of_tiff,
+    exif_order,
+    further_tags,
+    keep_place,
+    resolution_of,
+)
 from manyfill.photos.photo import Lay, Photo, Pixels
 from manyfill.photos.pieces import Layout
 from manyfill.photos.pillow import array_of_pil, as_bytes
 
-TIFF_LEVEL = 4
+TIFF_LEVEL, YCBCR = 4, 6
+READ = (1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32946, 34676, 34677, 34925, 50000)  # compressions of Pillow's libtiff
 TIFF_DECODED = (  # tags that say how pixels are stored
     tags.IMAGE_WIDTH,
     tags.BITS_PER_SAMPLE,
@@ -78,6 +86,8 @@ def read_tiff(data: bytes, name: str, max_pixels: int) -> Decoded:
     notes: list[str] = []
     if bits[0] == 16 and (not layout.readable or layout.photometric == 5):
         raise BadImage(f"{name} is a 16-bit TIFF of a rare kind. Save it as 16-bit grey or RGB, uncompressed.")
+    if layout.photometric == YCBCR and layout.planes > 1:
+        raise BadImage(f"{name} is a TIFF of YCbCr in separate planes. Save it as RGB.")
     icc = page.raw(tags.ICC)
     extra = page.number(tags.EXTRA_SAMPLES, 0)
     colours = {5: 4, 2: 3}.get(layout.photometric, 1)
@@ -99,6 +109,11 @@ def read_tiff(data: bytes, name: str, max_pixels: int) -> Decoded:
     elif bits[0] == 16:
         raise BadImage(f"{name} is a 16-bit TIFF of {layout.samples} samples a pixel. Save it as 16-bit grey or RGB.")
     else:
+        if layout.compression not in READ:
+            raise BadImage(
+                f"{name} is a TIFF compressed in a way that is not read here (number {layout.compression}). "
+                "Save it with LZW, Deflate or none."
+            )
         image = _Tiff(io.BytesIO(_told_only_pixels(data, page)))
         image.load()
         image.info["icc_profile"] = icc
@@ -181,16 +196,18 @@ def _tiff_parts(photo: Photo, lay: Lay | None, packed: IO[bytes]) -> Iterator[by
         difference[:, 1:] -= strip[:, :-1]  # wraps round, as the format wants
         raw = difference.astype(strip.dtype.newbyteorder(order)).tobytes()
         counts.append(packed.write(zlib.compress(raw, TIFF_LEVEL)))
-    offsets = [8, *(8 + int(end) for end in np.cumsum(counts[:-1]))]
-    at = 8 + sum(counts) + sum(counts) % 2
-    if at >= 1 << 32:
-        raise TooLarge("the photo is larger than the 4 GB that a TIFF can hold. Choose png.")
     entries: dict[int, Entry] = {}
     if photo.exif is not None:
         page = directory(photo.exif)
         further, _ = further_tags(page, upright=True)
         entries |= {} if further is None else directory(further).entries
         entries |= descriptive_entries(photo.exif, page)
+    before = keep_place(entries)
+    start = 8 + len(before)
+    offsets = [start, *(start + int(end) for end in np.cumsum(counts[:-1]))]
+    at = start + sum(counts) + sum(counts) % 2
+    if at >= 1 << 32:
+        raise TooLarge("the photo is larger than the 4 GB that a TIFF can hold. Choose png.")
     if photo.tiff_extras is not None and exif_order(photo.tiff_extras) == order:
         entries |= directory(photo.tiff_extras).entries
     entries |= {
@@ -217,7 +234,7 @@ def _tiff_parts(photo: Photo, lay: Lay | None, packed: IO[bytes]) -> Iterator[by
     for tag, kind, value in ((tags.XMP, 1, photo.xmp), (tags.ICC, 7, profile(photo))):
         if value is not None:
             entries[tag] = Entry(kind, len(value), value)
-    yield pack_header(order, at)
+    yield pack_header(order, at) + before
     packed.seek(0)
     while part := packed.read(strips.STRIP_BYTES):
         yield part

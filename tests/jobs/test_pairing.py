@@ -143,3 +143,22 @@ def test_linked_folders_are_completed_and_what_is_passed_over_is_told(completer:
     summary = complete_folder(completer, job)
     assert summary.done == 2 and (job.out / "linked/r_1.png").is_file() and not (job.out / "twice").exists()
     assert len(summary.notes) == 1 and "twice is a link to" in summary.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("masks", "mate"),
+    [
+        (["a_mask.png"], "a_mask.png"),
+        (["A-mask.PNG"], "A-mask.PNG"),
+        (["a.jpg_mask.png"], "a.jpg_mask.png"),
+        (["a_mask.png", "a.png"], "a.png"),  # its very own name counts more
+        (["a_mask.png", "a-mask.png"], "a_mask.png"),
+        (["b_mask.png", "mask_a.png", "a_mask_2.png"], None),
+    ],
+)
+def test_masks_may_have_mask_behind_their_photos_name(masks: list[str], mate: str | None) -> None:
+    (found,) = pairs([Path("sub/a.jpg")], [Path("sub") / mask for mask in masks], "masks")
+    if mate is None:
+        assert isinstance(found, Failed) and "or with _mask behind it" in found.error
+    else:
+        assert isinstance(found, Pair) and found.mask == Path("sub") / mate

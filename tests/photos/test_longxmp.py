@@ -75,6 +75,8 @@ def test_a_long_packet_is_written_in_several_segments_and_read_as_one(progressiv
     photo = replace(photos.read(file.getvalue()), xmp=BOTH)
     data = photos.encode(photo)
     assert len(segments(data, XMP)) == 1 and len(segments(data, EXTENDED_XMP)) == 4
+    kinds = [content.partition(b"\0")[0] + b"\0" for marker, content in taken_apart(data).told if marker == APP1]
+    assert kinds == [XMP, *[EXTENDED_XMP] * 4]  # in this order: some readers look right behind the first
     main = properties(segments(data, XMP)[0])
     assert main[f"{{{DC}}}title"] == "t" and main[f"{{{MINE}}}short"] == "s" and f"{{{MINE}}}long" not in main
     again = photos.read(data)

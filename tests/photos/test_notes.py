@@ -15,7 +15,7 @@ from PIL import Image, PngImagePlugin
 
 from manyfill import photos
 from manyfill.errors import BadImage
-from manyfill.photos.directories import Entry, directory, longs, pack_directory, pack_header
+from manyfill.photos.directories import Entry, Order, directory, longs, pack_directory, pack_header
 from manyfill.photos.png import png_file
 
 RNG = np.random.default_rng(3)
@@ -297,6 +297,57 @@ def test_every_tag_of_a_jpegs_exif_is_found_again_in_a_tiff() -> None:
         assert bytes(after[tag].value) == entry.value, tag
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("place", [96, 97, 5000])
+def test_a_makers_note_stays_where_it_points_to_itself(order: Order, place: int) -> None:
+    note = b"MAKER" + struct.pack(order + "I", place + 9) + b"pointed at"  # as Canon's and Sony's do
+    inner = {37500: Entry(7, len(note), note)}
+    block = bytearray(
+        pack_header(order, 8) + pack_directory(order, {271: Entry(2, 4, b"Cam\0"), 34665: Entry(4, 1, inner)}, 8)
+    )
+    at = block.index(note)
+    where = block.index(struct.pack(order + "I", at))
+    block[where : where + 4] = struct.pack(order + "I", place)
+    block = block.ljust(place, b"\0") + note
+    photo = photos.read(jpeg(segment(0xE1, b"Exif\0\0" + bytes(block))))
+
+    def found(data: bytes) -> bytes:
+        entry = directory(data, directory(data).number(34665, 0)).entries[37500]
+        (target,) = struct.unpack_from(order + "I", entry.value, 5)
+        return data[target : target + 10]
+
+    tiff = photos.encode(photo, format="tiff")
+    assert found(tiff) == b"pointed at" and (photos.read(tiff).pixels == photo.pixels).all()
+    back = photos.read(tiff)
+    assert back.exif is not None and found(back.exif) == b"pointed at"
+    again = photos.read(photos.encode(back, format="jpeg")).exif
+    assert again is not None and found(again) == b"pointed at"
+    assert found(photos.encode(back)) == b"pointed at"
+
+
+@pytest.mark.parametrize("compression", ["jpeg2000", "webp"])
+def test_a_tiff_of_a_rare_compression_is_not_called_damaged(compression: str) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    file = io.BytesIO()
+    tifffile.imwrite(file, smooth(), photometric="rgb", compression=compression)
+    with pytest.raises(BadImage, match="compressed in a way that is not read here"):
+        photos.read(file.getvalue())
+
+
+@pytest.mark.parametrize("address", ["https://example.com/a.jpg", "HTTP://x/y", "data:image/png;base64,iV", "s3://b/a"])
+def test_an_address_is_not_called_a_missing_file(address: str) -> None:
+    with pytest.raises(BadImage, match="is an address, not a file"):
+        photos.read(address)
+
+
+def test_ycbcr_in_planes_is_refused_in_one_clear_line() -> None:
+    tifffile = pytest.importorskip("tifffile")
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.zeros((3, 48, 64), np.uint8), photometric="ycbcr", planarconfig="separate")
+    with pytest.raises(BadImage, match="is a TIFF of YCbCr in separate planes"):
+        photos.read(file.getvalue())
+
+
 def test_what_says_where_pixels_lie_goes_when_they_are_turned() -> None:
     photo = photos.read(geotiff(orientation=6))
     assert not set(GEO) & set(directory(photos.encode(photo)).entries)
@@ -310,3 +361,45 @@ def test_layers_and_previews_of_photoshop_go_and_captions_stay() -> None:
     written = photos.encode(photo)
     assert b"CAPTION" in written and b"OLD!" not in written and b"Document Data" not in written
     assert "Photoshop layers" in photo.notes[0]
+
+
+# ------------------------------------------------------------------------------------------------- HEIC
+
+
+def heic(orientation: int) -> bytes:
+    """As some phones write it: EXIF alone says how it is turned, no box of the format's own."""
+    heif = pytest.importorskip("pillow_heif")
+    exif = Image.Exif()
+    exif[271], exif[274] = "Cam", 1
+    file = io.BytesIO()
+    heif.from_pillow(Image.fromarray(smooth())).save(file, exif=exif.tobytes(), quality=-1, chroma=444)
+    data, before = file.getvalue(), exif.tobytes().removeprefix(b"Exif\0\0")
+    exif[274] = orientation
+    assert b"irot" not in data and data.count(before) == 1
+    return data.replace(before, exif.tobytes().removeprefix(b"Exif\0\0"))
+
+
+@pytest.mark.parametrize(("orientation", "turned"), [(1, 0), (3, 2), (6, 3), (8, 1)])
+def test_a_heic_that_only_its_exif_turns_is_turned_once(orientation: int, turned: int) -> None:
+    photo = photos.read(heic(orientation))
+    expected = np.rot90(smooth(), turned)
+    assert photo.pixels.shape == expected.shape and np.abs(photo.pixels.astype(int) - expected).mean() < 3
+    for format in ("jpeg", "png"):
+        again = photos.read(photos.encode(photo, format=format))
+        assert again.pixels.shape == expected.shape
+
+
+def test_a_heic_that_its_own_boxes_turn_is_not_turned_again() -> None:
+    heif = pytest.importorskip("pillow_heif")
+    exif = Image.Exif()
+    exif[274] = 6
+    file = io.BytesIO()
+    heif.from_pillow(Image.fromarray(smooth())).save(file, exif=exif.tobytes())
+    assert b"irot" in file.getvalue()
+    assert photos.read(file.getvalue()).pixels.shape == (128, 96, 3)
+
+
+def test_a_heics_video_is_missed() -> None:
+    data = heic(1) + struct.pack(">I4s", 8 + len(VIDEO), b"mpvd") + VIDEO
+    assert any("motion-photo video" in note for note in photos.read(data).notes)
+    assert photos.read(heic(1)).notes == ()

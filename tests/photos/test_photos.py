@@ -847,7 +847,8 @@ def test_missing_files_folders_and_unknown_things_are_named(tmp_path: Path) -> N
         (torch.zeros(2, 3, 4, 4), "batch of 2"),
         (torch.zeros(20, 20, 3), "CxHxW"),
         (torch.zeros(3, 4, 4, dtype=torch.int64), "int64"),
-        (Image.fromarray(np.zeros((4, 4), np.float32)), "'F'"),
+        (Image.fromarray(np.full((4, 4), 255.0, np.float32)), "0 to 1"),
+        (Image.new("LAB", (4, 4)), "'LAB'"),
         (Image.new("RGB", (0, 5)), "no pixels"),
     ],
 )
