@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import errno
 import json
+import pickle
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,36 @@ class Fellows:
     count: int
     folder: Path
     meet: Callable[[], None]
+
+
+T = TypeVar("T")
+
+
+def one_of_us(fellows: Fellows | None, find: Callable[[], T]) -> T:
+    """What `find` gives, found by the first process alone and handed to the others; what it raises, all raise."""
+    if fellows is None:
+        return find()
+    path = fellows.folder / "found"
+    found: T | None = None
+    error: Exception | None = None
+    if fellows.number == 0:
+        try:
+            found = find()
+        except Exception as raised:  # the others wait for it
+            error = raised
+        fellows.folder.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(pickle.dumps((found, error)))
+    fellows.meet()
+    if fellows.number != 0:
+        found, error = pickle.loads(path.read_bytes())  # written by our own fellow a moment ago
+    fellows.meet()
+    if fellows.number == 0:
+        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            fellows.folder.rmdir()
+    if error is not None:
+        raise error
+    return cast(T, found)
 
 
 class Writer:

@@ -14,7 +14,7 @@ from PIL import Image
 from manyfill import data
 from manyfill.data import PhotoSet, open_photos
 from manyfill.errors import BadImage
-from manyfill.pool import Fellows
+from manyfill.pool import Fellows, one_of_us
 
 
 @pytest.fixture
@@ -123,3 +123,28 @@ def test_a_full_disk_ends_the_cache_and_not_the_run(
     for photos in together(folder, tmp_path):
         assert photos.cached == 4
         assert photos[8].shape == (28, 30, 3)
+
+
+def test_what_one_finds_all_have_and_what_it_raises_all_raise(tmp_path: Path) -> None:
+    barrier = threading.Barrier(3, timeout=60)
+    asked: list[int] = []
+
+    def one(number: int, mistake: bool) -> Any:
+        fellows = Fellows(number, 3, tmp_path / "shared", lambda: barrier.wait() and None)
+
+        def find() -> dict[str, int]:
+            asked.append(number)
+            if mistake:
+                raise BadImage("no photos")
+            return {"found by": number}
+
+        try:
+            return one_of_us(fellows, find)
+        except BadImage as error:
+            return str(error)
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(one, range(3), [False] * 3)) == [{"found by": 0}] * 3
+        assert list(pool.map(one, range(3), [True] * 3)) == ["no photos"] * 3
+    assert asked == [0, 0] and not (tmp_path / "shared").exists()
+    assert one_of_us(None, lambda: 5) == 5

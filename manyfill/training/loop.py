@@ -28,7 +28,7 @@ from manyfill.labels import LabelSamples, LabelSet
 from manyfill.nets.discriminators import Critic
 from manyfill.nets.picnet import PICNet
 from manyfill.objectives import Nets
-from manyfill.pool import Fellows
+from manyfill.pool import Fellows, one_of_us
 from manyfill.recipes import Recipe
 from manyfill.training import checkpoint, processes, report, validation
 from manyfill.training.step import BadRecipe, Diverged, Step, build, check, narrow_posterior
@@ -124,11 +124,12 @@ def train(
             )
         return images_seen
 
-    photos = open_photos(list(data), short_side=recipe.cache_side, cache_bytes=int(recipe.cache_gib * 2**30))
+    fellows = world.fellows()
+    room = int(recipe.cache_gib * 2**30)
+    photos = one_of_us(fellows, lambda: open_photos(list(data), short_side=recipe.cache_side, cache_bytes=room))
     mix = _mixed(recipe, photos, tell=world.main)
-    fellows = world.fellows() if mix is None else None
-    if fellows is None:  # each of this machine's processes keeps what it meets
-        photos.room //= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if fellows is not None and mix is not None:  # each of this machine's processes keeps what it meets
+        photos.room //= fellows.count
     plain = Samples(
         photos,
         size=recipe.size,

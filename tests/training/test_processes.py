@@ -26,30 +26,45 @@ RECIPE = replace(
     RECIPES["tiny"], net=replace(RECIPES["tiny"].net, fusion_scales=0), batch=4, images=16, checkpoint_every=8, keep=9
 )
 RUN = """
-import os, shutil, sys
+import os, shutil, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_processes import RECIPE
 from manyfill.training import train
+from manyfill.training.step import Step
+
+killed, usual = os.environ.get("KILLED"), Step.__call__
+
+def step(self, image, hole, noise, images_seen):
+    if killed and os.environ["RANK"] == "1" and images_seen == 12 and not os.path.exists(killed):
+        Path(killed).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return usual(self, image, hole, noise, images_seen)
+
+Step.__call__ = step
 photos, run, kept = map(Path, sys.argv[2:])
 train(RECIPE, [photos], run, images=8, device="cpu", line_seconds=0.0)
 if os.environ["RANK"] == "0":
-    shutil.copytree(run, kept)
+    shutil.copytree(run, kept, dirs_exist_ok=True)
 train(RECIPE, [photos], run, images=16, device="cpu", line_seconds=0.0)
 """
 
 
-def launch(processes: int, photos: Path, run_dir: Path, at_8: Path, script: Path) -> None:
-    """A run of 8 images, a copy of which is kept, that goes on to 16."""
+def launch(processes: int, photos: Path, run_dir: Path, at_8: Path, script: Path, killed: Path | None = None) -> None:
+    """A run of 8 images, a copy of which is kept, that goes on to 16.
+
+    With `killed`, a file that is not there yet, process 1 dies in its fourth step, and torchrun starts both again.
+    """
     script.write_text(RUN)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command += ["--max-restarts=1"] if killed else []
     here = str(Path(__file__).parent)
     done = subprocess.run(
         [*command, str(script), here, str(photos), str(run_dir), str(at_8)],
         capture_output=True,
         text=True,
-        timeout=240,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        timeout=600,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "KILLED": str(killed or "")},
     )
     assert done.returncode == 0, done.stderr
 
@@ -69,10 +84,12 @@ def terms(run: Path) -> list[dict[str, float]]:
     return [{name: value for name, value in line.items() if name != "images_per_second"} for line in lines]
 
 
-def test_two_processes_are_one_with_the_same_batch_and_a_run_may_change_their_number(
+def test_two_processes_are_one_with_the_same_batch_may_change_in_number_and_are_restarted_where_one_dies(
     photos: Path, tmp_path: Path
 ) -> None:
-    """Losses to 1e-3, weights to a thousandth of a unit but for one in a hundred.
+    """Of a run of two processes that stops at a checkpoint, or loses one between two, every bit is the same.
+
+    Against one process: losses to 1e-3, weights to a thousandth of a unit but for one in a hundred.
 
     Gradients are summed in another order, and Adam's first steps go by a gradient's sign alone, also where it is
     nothing but rounding (a bias before an instance norm).
@@ -89,6 +106,14 @@ def test_two_processes_are_one_with_the_same_batch_and_a_run_may_change_their_nu
         )
         apart = (ours - theirs).abs()
         assert (apart > 1e-3).float().mean() < 0.01 and apart.max() < 4 * 4 * RECIPE.lr, name
+
+    launch(2, photos, tmp_path / "killed", tmp_path / "at-8", tmp_path / "run.py", tmp_path / "was-killed")
+    assert (tmp_path / "was-killed").exists()
+    stopped, killed = (
+        torch.load(tmp_path / run / "checkpoints/000000000016.pt", weights_only=True)["step"]["nets"]["net"]
+        for run in ("two-two", "killed")
+    )
+    assert all(torch.equal(stopped[name], killed[name]) for name in stopped)
 
 
 def test_alone_we_are_the_main_process_and_sharing_changes_nothing() -> None:
