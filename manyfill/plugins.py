@@ -13,8 +13,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, MutableMapping
-from importlib.metadata import entry_points
+from collections.abc import Callable, Iterable, MutableMapping
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,9 @@ def load(path: Path | str) -> None:
     os.environ[FILES] = os.pathsep.join(dict.fromkeys([*told, str(file)]))
 
 
-def load_installed() -> list[str]:
-    """Import what installed packages name in the entry-point group; their names. Raises ManyfillError."""
-    found = entry_points(group=GROUP)
+def load_installed(found: Iterable[EntryPoint] | None = None) -> list[str]:
+    """Import what installed packages name in the entry-point group (or `found`); their names. Raises ManyfillError."""
+    found = list(entry_points(group=GROUP) if found is None else found)
     for entry in found:
         try:
             entry.load()

@@ -169,10 +169,6 @@ def test_what_installed_packages_name_is_loaded(tmp_path: Path, monkeypatch: pyt
     )
     monkeypatch.syspath_prepend(tmp_path)
     found = EntryPoints([EntryPoint("theirs", "their_package", plugins.GROUP)])
-    monkeypatch.setattr(plugins, "entry_points", lambda group: found.select(group=group))
-    assert plugins.load_installed() == ["theirs"] and "theirs" in masks.KINDS
-    monkeypatch.setattr(
-        plugins, "entry_points", lambda group: EntryPoints([EntryPoint("gone", "no_such_package", group)])
-    )
+    assert plugins.load_installed(found) == ["theirs"] and "theirs" in masks.KINDS
     with pytest.raises(ManyfillError, match=r"plug-in 'gone' of an .* cannot be loaded \(ModuleNotFound"):
-        plugins.load_installed()
+        plugins.load_installed([EntryPoint("gone", "no_such_package", plugins.GROUP)])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,5 +90,5 @@ def test_auto_is_the_first_preferred_model_that_is_installed(monkeypatch: pytest
     for path in fetchables.find("migan").paths:
         path.write_bytes(b"")
     assert zoo.default() == find("auto").name == best.name
-    monkeypatch.setattr(zoo, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "onnx", None)
     assert zoo.default() == DEFAULT  # what reads its trunk is not installed
