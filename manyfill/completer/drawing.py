@@ -224,26 +224,7 @@ class FillerDrawer:
 
     def __init__(self, filler: Filler) -> None:
         self.filler = filler
-
-    @property
-    def name(self) -> str:
-        """The filler's."""
-        return self.filler.name
-
-    @property
-    def sha256(self) -> str:
-        """Of its program and version."""
-        return self.filler.sha256
-
-    @property
-    def engine(self) -> str:
-        """Its own program."""
-        return self.filler.package
-
-    @property
-    def varied(self) -> bool:
-        """Whether the filler draws by its seed."""
-        return self.filler.seeded
+        self.name, self.sha256, self.engine, self.varied = filler.name, filler.sha256, filler.package, filler.seeded
 
     def plan(self, hole: Bools) -> list[Window]:
         """The hole's surroundings, at the photo's own pixels: what a fill costs follows the hole, not the photo."""

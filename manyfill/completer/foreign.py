@@ -31,21 +31,7 @@ class OnnxDrawer:
 
     def __init__(self, model: OnnxModel) -> None:
         self.model = model
-
-    @property
-    def name(self) -> str:
-        """The file's, without its suffix."""
-        return self.model.name
-
-    @property
-    def sha256(self) -> str:
-        """The file's."""
-        return self.model.sha256
-
-    @property
-    def engine(self) -> str:
-        """One of `onnxmodel.ENGINES`."""
-        return self.model.engine
+        self.name, self.sha256, self.engine = model.name, model.sha256, model.engine
 
     @property
     def takes(self) -> int:
