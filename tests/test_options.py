@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from manyfill.errors import BadMask, ManyfillError, TooLarge
-from manyfill.options import MOST_FILLS, MOST_SEED, FillOptions
+from manyfill.options import MOST_FILLS, MOST_SEED, FillOptions, margins
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,12 @@ from manyfill.options import MOST_FILLS, MOST_SEED, FillOptions
         ({"polarity": "grey"}, BadMask, "mask polarity is 'grey'"),
         ({"polarity": "#12345"}, BadMask, "'#12345' is not a colour"),
         ({"polarity": None}, BadMask, "mask polarity is None"),
+        ({"extend": "1,2,3"}, ManyfillError, "expected top,right,bottom,left"),
+        ({"extend": "-1,0,0,0"}, ManyfillError, "expected top,right,bottom,left"),
+        ({"extend": (1, 2.5, 3, 4)}, ManyfillError, "expected top,right,bottom,left"),
+        ({"extend": None, "extend_to": "wide"}, ManyfillError, "such as 16:9"),
+        ({"extend_to": "16:0"}, ManyfillError, "such as 16:9"),
+        ({"extend": 5, "extend_to": "16:9"}, ManyfillError, "Give one"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(given: dict[str, Any], kind: type[Exception], message: str) -> None:
@@ -57,6 +63,26 @@ def test_numbers_of_numpy_can_be_written_as_json() -> None:
     again = json.loads(json.dumps(asdict(options)))
     assert (again["n"], again["seed"], again["diversity"], again["texture"]) == (2, 2**32 - 1, 0.5, 0.25)
     assert FillOptions(**again) == options
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"extend": "0,25%,10px, 5"}, (0, 50, 10, 5)),
+        ({"extend": 7}, (7, 7, 7, 7)),
+        ({"extend": (1, "50%", np.int64(3), "4")}, (1, 100, 3, 4)),
+        ({"extend": "10%"}, (10, 20, 10, 20)),
+        ({"extend_to": "4:1"}, (0, 100, 0, 100)),
+        ({"extend_to": "1:1"}, (50, 0, 50, 0)),
+        ({"extend_to": "2.0:1"}, (0, 0, 0, 0)),
+        ({"extend_to": "201:100"}, (0, 1, 0, 0)),
+        ({}, (0, 0, 0, 0)),
+    ],
+)
+def test_canvases_are_as_large_as_was_said(given: dict[str, Any], expected: tuple[int, ...]) -> None:
+    options = FillOptions(**given)
+    assert margins(options, 100, 200) == expected and options.extends == bool(given)
+    assert FillOptions(**json.loads(json.dumps(asdict(options)))) == options
 
 
 def test_auto_texture_is_what_the_model_says() -> None:

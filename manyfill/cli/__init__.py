@@ -25,6 +25,7 @@ from ..errors import ManyfillError
 # name -> (module of this package, one-line help)
 COMMANDS: dict[str, tuple[str, str]] = {
     "complete": ("complete", "Fill the hole in a photo, or in every photo of a folder."),
+    "select": ("select", "Make a mask: by a click, a box, text, dust or a colour."),
     "models": ("models", "List the installed models: size, licence, results, path."),
     "fetch": ("fetch", "Fetch weights that others publish, such as MI-GAN's, once."),
     "import": ("import_", "Turn the authors' PICNet or DFNet checkpoints into a model file."),

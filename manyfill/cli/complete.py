@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from manyfill import zoo
-from manyfill.cli import targets
+from manyfill.cli import selecting, targets
 from manyfill.cli.options import check_model, is_deterministic, load, model_names, parse_size, parse_texture
 from manyfill.cli.reporter import Reporter
 from manyfill.errors import ManyfillError
@@ -70,7 +70,35 @@ def complete(
             "of --polarity; --grow covers the paint's soft rim.",
         ),
     ] = None,
-    grow: Annotated[int, typer.Option("--grow", min=0, metavar="PX", help="Enlarge the hole by this.")] = 0,
+    click: selecting.Clicks = None,
+    keep: selecting.Keeps = None,
+    scribble: selecting.Scribbles = None,
+    box: selecting.BoxOption = None,
+    text: selecting.Text = False,
+    dust: selecting.Dust = False,
+    colour: selecting.Colour = None,
+    grow: Annotated[
+        int | None,
+        typer.Option(
+            "--grow",
+            metavar="PX",
+            help="Enlarge the hole by this. Default: 0; for what is selected enough for rims and shadows.",
+            show_default=False,
+        ),
+    ] = None,
+    extend: Annotated[
+        str | None,
+        typer.Option(
+            "--extend",
+            metavar="TOP,RIGHT,BOTTOM,LEFT",
+            help="A larger canvas, whose border is filled: pixels or per cent of the photo, such as 0,25%,0,25%; one "
+            "for all sides.",
+        ),
+    ] = None,
+    extend_to: Annotated[
+        str | None,
+        typer.Option("--extend-to", metavar="W:H", help="A canvas just so much larger that it has this shape: 16:9."),
+    ] = None,
     band: Annotated[
         int,
         typer.Option(
@@ -195,7 +223,13 @@ def complete(
     resumed where an earlier run was interrupted. Photos and masks are never overwritten, nor is any other file that
     manyfill did not write, unless you say --force.
     """
-    _check_together(mask, polarity, mask_colour, uncertainty=uncertainty, fills=fills)
+    selection = selecting.wanted(
+        clicks=click, keep=keep, scribbles=scribble, box=box, text=text, dust=dust, colour=colour, grow=grow
+    )
+    if selection is None and grow is not None and grow < 0:
+        raise ManyfillError(f"--grow is {grow}; only a selection can be shrunk. Give 0 or more pixels.")
+    marked = "selection" if selection is not None else "border" if extend is not None or extend_to is not None else None
+    _check_together(mask, polarity, mask_colour, otherwise=marked, uncertainty=uncertainty, fills=fills)
     check_model(model)
     ceiling = None if max_memory is None else parse_size(max_memory)
     detail = parse_texture(texture)
@@ -208,7 +242,7 @@ def complete(
         n=fills,
         seed=seed,
         polarity=mask_colour or polarity,
-        grow=grow,
+        grow=0 if selection is not None else grow or 0,
         band=band,
         diversity=diversity,
         texture=detail,
@@ -220,6 +254,9 @@ def complete(
         explain=explain,
         strict=strict,
         keep_video=keep_video,
+        selection=selection,
+        extend=extend,
+        extend_to=extend_to,
     )
     completer, model_file = load(model, device=device, engine=engine)
     show = Reporter(json_lines=json_lines, options=options, deterministic=is_deterministic(completer))
@@ -238,16 +275,23 @@ def complete(
     return filling.folder(loaded, job, show, workers=workers)
 
 
-def _check_together(mask: str | None, polarity: str, mask_colour: str | None, *, uncertainty: bool, fills: int) -> None:
+def _check_together(
+    mask: str | None, polarity: str, mask_colour: str | None, *, otherwise: str | None, uncertainty: bool, fills: int
+) -> None:
     """Raise ManyfillError where options contradict each other, or where nothing says what the hole is."""
     if uncertainty and fills < 2:
         raise ManyfillError("--uncertainty shows where fills disagree, so it needs at least -n 2.")
     if mask_colour is not None and polarity != "white":
         raise ManyfillError(f"--mask-colour and --polarity {polarity} both say what the hole looks like. Give one.")
-    if mask is None and polarity != "alpha" and mask_colour is None:
+    if otherwise == "selection":
+        for option, given in {"--mask": mask, "--polarity": polarity != "white", "--mask-colour": mask_colour}.items():
+            if given:
+                raise ManyfillError(f"{option} and a selection both say where the hole is. Give one of them.")
+    elif otherwise is None and mask is None and polarity != "alpha" and mask_colour is None:
         raise ManyfillError(
             "nothing says where the hole is. Give --mask hole.png (white = fill), or --polarity alpha where the photo's"
-            " own transparency is the hole, or --mask-colour '#ff00ff' where it was painted over."
+            " own transparency is the hole, or --mask-colour '#ff00ff' where it was painted over, or --click X,Y on"
+            " what is to go."
         )
     if mask_colour is not None:
         from manyfill.options import parse_colour

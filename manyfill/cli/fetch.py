@@ -57,6 +57,8 @@ def _describe(one: Fetchable, *, of_plan: bool = False) -> None:
     rows = {"what": one.what, "for": one.use, "from": f"{one.package}, {one.size / 1e6:.0f} MB"}
     for key, value in {**rows, "licence": one.licence, "sha256": one.sha256}.items():
         console.out(f"  {key:<9}{value}")
+    for _, sha256 in one.further:
+        console.out(f"  {'':<9}{sha256}")
 
 
 def _entry(one: Fetchable) -> dict[str, object]:

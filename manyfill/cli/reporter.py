@@ -69,7 +69,8 @@ class Reporter:
         from manyfill.jobs.records import Task
 
         if isinstance(task, Task):
-            photo, mask = str(task.photo), str(task.mask or task.photo)
+            selected = "selected in it" if self.options.selection is not None else str(task.photo)
+            photo, mask = str(task.photo), selected if task.mask is None else str(task.mask)
             fills = f"{task.target.folder / task.target.stem}_*"
         else:
             photo = task.photos.place(task.name)

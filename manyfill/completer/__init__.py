@@ -31,6 +31,7 @@ from torch import nn
 from manyfill import engines, fetchables, forks, masks, ranking, weights, zoo
 from manyfill.boxes import Box
 from manyfill.completer import texturing
+from manyfill.completer.canvas import extended
 from manyfill.completer.ceiling import check_memory, check_mending, read_photo
 from manyfill.completer.completion import NOTHING, Completion, Draft, Patch, spread, thumbnail, uncertainty
 from manyfill.completer.drawing import DRAWERS, Drawer, FillerDrawer, NetDrawer
@@ -41,12 +42,12 @@ from manyfill.completer.mending import mend
 from manyfill.completer.portions import Portions
 from manyfill.completer.task import Check, Noise, Preview, Progress, Task, as_float, go_on, is_neutral, see_through
 from manyfill.completer.texturing import Texturing
-from manyfill.errors import ManyfillError
+from manyfill.errors import BadMask, ManyfillError
 from manyfill.fetchables import FETCHABLES
 from manyfill.fillers import FILLERS
 from manyfill.nets import CompletionNet
 from manyfill.onnxmodel import OnnxModel
-from manyfill.options import MOST_SEED, FillOptions
+from manyfill.options import MOST_SEED, FillOptions, margins
 from manyfill.scaling import to_net
 from manyfill.windows import Window, plan
 
@@ -139,7 +140,7 @@ class Completer:
     def complete(
         self,
         photo: Any,
-        mask: Any,
+        mask: Any = None,
         *,
         n: int = FillOptions.n,
         seed: int = FillOptions.seed,
@@ -153,6 +154,8 @@ class Completer:
         max_memory: int | None = FillOptions.max_memory,
         strict: bool = FillOptions.strict,
         keep_video: bool = FillOptions.keep_video,
+        extend: Any = FillOptions.extend,
+        extend_to: str | None = FillOptions.extend_to,
         progress: Progress | None = None,
     ) -> Fills:
         """Fill the hole that the mask marks, n times, best first.
@@ -171,10 +174,12 @@ class Completer:
         half of what is free beside what it holds; raises TooLarge beforehand where filling and writing would take more;
         it changes no picture. `strict`: a JPEG that lacks a little at its end, as photo or as mask, raises BadImage or
         BadMask rather than being filled with a note. `keep_video`: a motion photo's video is written behind its JPEG
-        fills; it still shows what was removed. `progress(stage, done, total)` is called with the stages "fill",
-        "rank" and "texture", one call at a time, the last ones from the threads in which several fills get their
-        texture at once. What it raises stops the work within one step of a stage and comes out here; the completer can
-        be used again.
+        fills; it still shows what was removed. `extend`: a larger canvas, "top,right,bottom,left" in pixels or per cent
+        of the photo's side (also four numbers, or one for all sides), whose border is filled beside what the mask marks
+        in the photo; `mask` may be None then. `extend_to`: as much as makes this shape, "16:9".
+        `progress(stage, done, total)` is called with the stages "fill", "rank" and "texture", one call at a time, the
+        last ones from the threads in which several fills get their texture at once. What it raises stops the work
+        within one step of a stage and comes out here; the completer can be used again.
 
         A completer may be used from several threads at once, each with its own photo: the fills are the same as one
         after another.
@@ -195,6 +200,8 @@ class Completer:
             max_memory=max_memory,
             strict=strict,
             keep_video=keep_video,
+            extend=extend,
+            extend_to=extend_to,
         )
         return Fills(self.stream(photo, mask, options, progress=progress))
 
@@ -221,9 +228,16 @@ class Completer:
             options = replace(options, n=1, seed=options.near, near=None)
         source = read_photo(photo, options.max_memory, strict=options.strict, keep_video=options.keep_video)
         size, said = (source.height, source.width), list[str]()
-        hole = masks.read_hole(mask, polarity=options.polarity, size=size, strict=options.strict, notes=said)
+        if mask is None and not options.extends:
+            raise BadMask("there is no mask. Hand one in, or extend the canvas.")
+        if mask is None:
+            hole = np.zeros(size, bool)
+        else:
+            hole = masks.read_hole(mask, polarity=options.polarity, size=size, strict=options.strict, notes=said)
         notes = () if mask is photo else tuple(said)  # a photo that is its own mask says so itself
         hole = masks.grow(hole, options.grow) if options.grow else hole
+        if options.extends:
+            source, hole = extended(source, hole, margins(options, *size), options.max_memory)
         source, hole, blind = see_through(source, hole, fill_transparent=options.polarity == "alpha")
         if not hole.any():
             yield Completion(source, options.seed, None, hole, mask_notes=(*notes, NOTHING))

@@ -58,6 +58,19 @@ def _limit(max_memory: int | None) -> str:
     return "the limit" if max_memory is not None else "the limit, half of the free memory,"
 
 
+def check_canvas(photo: Photo, height: int, width: int, max_memory: int | None) -> None:
+    """Raises TooLarge where a canvas of that size would take more than allowed, before it is laid out."""
+    ceiling = _ceiling(max_memory)
+    planes = 1 if photo.pixels.strides[2] == 0 else 3
+    each = photo.pixels.itemsize * (planes + (photo.alpha is not None)) + 2
+    needed = memory.resident() + height * width * each
+    if ceiling is not None and needed > ceiling:
+        raise TooLarge(
+            f"a canvas of {width}x{height} would take {_mib(needed)} MiB of memory; {_limit(max_memory)} is"
+            f" {_mib(ceiling)} MiB. Extend it less, or allow more (--max-memory {_mib(needed * 1.05)}M)."
+        )
+
+
 def check_mending(task: Task, max_memory: int | None) -> None:
     """Raises TooLarge where plain answers alone would take more than allowed."""
     ceiling = _ceiling(max_memory)

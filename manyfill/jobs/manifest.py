@@ -29,6 +29,9 @@ def fingerprint(options: Options, model_sha256: str) -> str:
         del named["strict"]
     if not options.keep_video:
         del named["keep_video"]
+    for name in ("selection", "extend", "extend_to"):
+        if getattr(options, name) is None:
+            del named[name]
     text = json.dumps({**named, "model": model_sha256}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from manyfill import __version__, files, photos
+from manyfill import __version__, files, photos, selection
 from manyfill.completer import Completer, Completion, read_photo
 from manyfill.errors import BadImage, BadMask, ManyfillError
 from manyfill.files import Content, Stamp
@@ -29,6 +29,7 @@ from manyfill.jobs.records import (
     Target,
     Task,
 )
+from manyfill.selection.selector import Selected
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,10 @@ def complete_photo(
     mask = None if task.mask is None else _load_mask(task.mask)
     outputs = Outputs(task)
     outputs.check(_expected(task.target, options, photo))
-    completions = list(completer.stream(photo, photo if mask is None else mask, options, progress=progress))
+    selected = None if options.selection is None else selection.find(photo, options.selection)
+    marked = selected.hole if selected is not None else _marked(photo, mask, options)
+    completions = list(completer.stream(photo, marked, options, progress=progress))
+    photo = completions[0].source if options.extends else photo
     seconds = round(time.perf_counter() - start, 3)
     folder = task.target.folder
     sidecar = Sidecar(
@@ -70,7 +74,9 @@ def complete_photo(
         seconds=seconds,
         fills=(),
     )
-    return _write(outputs, photo, completions, sidecar, photo_is, None if mask is None else mask.stamp)
+    return _write(
+        outputs, photo, completions, sidecar, photo_is, None if mask is None else mask.stamp, selected=selected
+    )
 
 
 def replay(
@@ -102,8 +108,9 @@ def replay(
         if progress is not None:
             progress("fill", index, len(sidecar.fills))
         options = replace(sidecar.options, n=1, seed=fill.seed)
-        (completion,) = completer.stream(photo, photo if mask is None else mask, options)
+        (completion,) = completer.stream(photo, _marked(photo, mask, options), options)
         completions.append(replace(completion, score=fill.score))
+    photo = completions[0].source if sidecar.options.extends else photo
     folder = task.target.folder
     again = replace(
         sidecar,
@@ -143,6 +150,13 @@ def attempt(completer: Completer, task: Task, options: Options, *, model_file: P
         return Failed(task.name, f"{type(error).__name__}: {' '.join(str(error).split())}")
 
 
+def _marked(photo: photos.Photo, mask: Content | None, options: Options) -> photos.Photo | Content | None:
+    """What says where the hole is: a mask, or the photo itself; None where only the canvas is enlarged."""
+    if mask is not None:
+        return mask
+    return None if options.extends and options.polarity in ("white", "black") else photo
+
+
 def _load_mask(path: Path) -> Content:
     try:
         return photos.load(path)
@@ -161,6 +175,7 @@ def _expected(target: Target, options: Options, photo: photos.Photo) -> list[Pat
     return [
         *(target.fill(rank, _suffix(options, photo)) for rank in fills),
         *(target.extra(name) for name, wanted in extras.items() if wanted),
+        *([target.hole] if target.numbered and options.selection is not None else []),
         *([target.sidecar] if target.numbered else []),
     ]
 
@@ -172,8 +187,14 @@ def _write(
     sidecar: Sidecar,
     photo_is: Stamp,
     mask_is: Stamp | None,
+    *,
+    selected: Selected | None = None,
 ) -> Done:
-    """Write fills, pictures and, last, the sidecar, and put them in place together."""
+    """Write fills, pictures and, last, the sidecar, and put them in place together.
+
+    What was `selected` is written as a mask that the sidecar names: a replay fills the same hole, however well another
+    version selects.
+    """
     options, target = sidecar.options, outputs.task.target
     target.folder.mkdir(parents=True, exist_ok=True)
     fills: list[FillRecord] = []
@@ -195,6 +216,12 @@ def _write(
         if options.uncertainty:
             sidecar = replace(sidecar, uncertainty=draw("uncertainty", gallery.heat_map(photo, completions)))
         sidecar = replace(sidecar, fills=tuple(fills))
+        if selected is not None:
+            sidecar = replace(sidecar, notes=(*sidecar.notes, *selected.notes))
+        if selected is not None and target.numbered:
+            sha256 = outputs.add(target.hole, selection.as_mask(selected.hole))
+            pictures[target.hole.name] = sha256
+            sidecar = replace(sidecar, mask=FileRecord(target.hole.name, sha256))
         if options.explain:
             sidecar = replace(sidecar, explain=draw("explain", [gallery.explanation(photo, completions)]))
         if options.sheet:

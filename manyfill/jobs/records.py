@@ -13,6 +13,7 @@ from manyfill import files
 from manyfill.errors import ManyfillError
 from manyfill.files import Stamp
 from manyfill.options import MOST_FILLS, FillOptions
+from manyfill.selection.asked import Selection
 from manyfill.typed import of_json
 
 FORMATS = {"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tiff"}  # what --format offers, beside "same"
@@ -28,6 +29,7 @@ class Options(FillOptions):
     sheet: bool = True
     uncertainty: bool = False
     explain: bool = False
+    selection: Selection | None = None  # what to fill, where no mask says it
 
     def __post_init__(self) -> None:
         """Check each value, those of the fill too. Raises ManyfillError."""
@@ -56,6 +58,11 @@ class Target:
         return self.folder / f"{self.stem}_{name}.png"
 
     @property
+    def hole(self) -> Path:
+        """Path of the mask of what was selected."""
+        return self.extra("hole")
+
+    @property
     def sidecar(self) -> Path:
         """Path of the JSON sidecar."""
         return self.folder / f"{self.stem}.json"
@@ -63,7 +70,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Task:
-    """One photo to do. `mask` None: the photo's own transparency is the hole."""
+    """One photo to do. `mask` None: the options say what is selected, or the photo's own transparency is the hole."""
 
     name: str  # how the job calls it: its path inside the folder
     photo: Path

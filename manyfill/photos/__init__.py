@@ -11,6 +11,7 @@ cannot be kept is a note (`Photo.notes`, `notes`).
 
 from manyfill.files import sweep, write_atomic
 from manyfill.photos.arrays import paste, to_array, to_image, to_pil
+from manyfill.photos.canvas import extended
 from manyfill.photos.decoded import grey_rows
 from manyfill.photos.notes import notes, reencodes
 from manyfill.photos.photo import (
@@ -40,6 +41,7 @@ __all__ = [
     "Pixels",
     "encode",
     "encode_parts",
+    "extended",
     "grey_rows",
     "is_lossless",
     "load",

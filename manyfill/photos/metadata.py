@@ -116,6 +116,32 @@ def upright_exif(exif: bytes, *, turned: bool) -> bytes | None:
     return bytes(out)
 
 
+def moved_exif(exif: bytes, *, height: int, width: int, right: int, down: int) -> bytes:
+    """The EXIF block for a photo that lies so far from the upper left corner of a canvas of that size.
+
+    Patched in place, as `upright_exif` does; numbers that their type cannot hold stay as they were.
+    """
+    out = bytearray(exif)
+    try:
+        page = directory(exif)
+        if tags.EXIF_DIRECTORY not in page.entries:
+            return exif
+        inner = directory(exif, page.number(tags.EXIF_DIRECTORY, 0))
+        for tag, change in (
+            (tags.EXIF_WIDTH, lambda _: (width,)),
+            (tags.EXIF_HEIGHT, lambda _: (height,)),
+            (tags.SUBJECT_AREA, lambda old: (old[0] + right, old[1] + down)),
+            (tags.SUBJECT_LOCATION, lambda old: (old[0] + right, old[1] + down)),
+        ):
+            entry, old = inner.entries.get(tag), inner.numbers(tag)
+            if entry is not None and old and (tag in (tags.EXIF_WIDTH, tags.EXIF_HEIGHT) or len(old) >= 2):
+                new = (*change(old), *old[len(change(old)) :])
+                struct.pack_into(f"{page.order}{len(new)}{INTEGERS[entry.kind]}", out, entry.place, *new)
+    except (ValueError, struct.error):
+        pass  # a damaged inner directory, or a number that does not fit
+    return bytes(out)
+
+
 def further_tags(page: Directory, *, upright: bool) -> tuple[bytes | None, list[str]]:
     """A TIFF's other tags in a block like EXIF's (GeoTIFF, private ones), and in words what of it is not kept.
 

@@ -12,6 +12,7 @@ XMP, ICC, DNG_VERSION = 700, 34675, 50706
 EXIF_DIRECTORY, GPS_DIRECTORY, INTEROP_DIRECTORY = 34665, 34853, 40965
 EXIF_WIDTH, EXIF_HEIGHT = 40962, 40963
 MAKER_NOTE = 37500
+SUBJECT_AREA, SUBJECT_LOCATION = 37396, 41492  # begin with x and y in pixels
 THUMBNAIL_OFFSET, THUMBNAIL_SIZE = 513, 514
 # What a TIFF's main directory tells about the photo rather than about how its pixels are stored: title, camera,
 # software, date, artist, host, rating, copyright, IPTC, Windows' XP fields.

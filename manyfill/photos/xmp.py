@@ -47,13 +47,34 @@ def upright_xmp(xmp: bytes) -> bytes:
     return _without(xmp, _THUMBNAILS)
 
 
+_REGIONS = (
+    _Mark(b"http://www.metadataworkinggroup.com/schemas/regions/", (b"mwg-rs",), rb"Regions", "face regions"),
+    _Mark(b"http://ns.microsoft.com/photo/1.2/", (b"MP",), rb"RegionInfo", "face regions"),
+)
+
+
+def moved_xmp(xmp: bytes, *, height: int, width: int) -> tuple[bytes, tuple[str, ...]]:
+    """The packet for a larger canvas of that size, without regions, whose places would be wrong; what those are."""
+    for names, value in (
+        (rb"tiff:ImageWidth|exif:PixelXDimension", width),
+        (rb"tiff:ImageLength|exif:PixelYDimension", height),
+    ):
+        xmp = re.sub(rb"((?:" + names + rb")\s*(?:=\s*[\"']|>)\s*)\d{1,9}", rb"\g<1>%d" % value, xmp)
+    return _removed(xmp, _REGIONS)
+
+
 def without_stale(xmp: bytes) -> tuple[bytes, tuple[str, ...]]:
     """The packet without marks of what lies beside the picture in its file (video, gain map, depth); what those are.
 
     What they point to is not written: it shows the old photo, or belongs to its pixels.
     """
+    return _removed(xmp, _STALE)
+
+
+def _removed(xmp: bytes, marks: tuple[_Mark, ...]) -> tuple[bytes, tuple[str, ...]]:
+    """The packet without what the marks name, and what of it people would miss."""
     gone: dict[str, None] = {}
-    for mark in _STALE:
+    for mark in marks:
         changed = _without(xmp, mark)
         if changed != xmp and mark.what:
             gone[mark.what] = None

@@ -1,0 +1,129 @@
+"""Dust, hairs and scratches of a scan, without a network: what is thin, flat, sharp, and not like what is around.
+
+A top-hat (what an opening by a disc takes away) finds whatever is thinner than the disc: specks, hairs and scratches,
+pale on scans of negatives, dark on scans of prints; but leaves and wires as well. Dust lies on the film, so its edges
+are as sharp as the scanner is, sharper than the lens drew the picture; it is opaque, so its middle is as bright as its
+edge; and it stands out of what the same filter finds around it. A row of numbers weighs these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from manyfill.boxes import Bools, whole
+from manyfill.selection.shapes import Floats
+
+TILE = 1024
+FEATURES = (
+    "contrast", "flatness", "standing out", "against the opposite", "edge", "sharpness", "tint", "inner contrast",
+    "area", "length to width",
+)  # fmt: skip
+Rows = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Search:
+    """Constants of the detector. `weights` and `bias` are fitted on synthetic dust by tools/measure_dust.py --fit."""
+
+    disc: int = 13  # pixels across: what is thinner is found; times the photo's scale
+    surroundings: int = 41  # pixels across, likewise
+    scale: float = 3000.0  # longer side of a photo, in pixels, up to which the sizes above hold as they are
+    strong: float = 0.08  # contrast, of 1, of what is looked at
+    apart: float = 1.0  # and how far it stands out of what the filter leaves around, as a logarithm
+    weak: float = 0.4  # share of the contrast near by down to which it reaches
+    weights: tuple[float, ...] = (9.583, 6.723, 0.956, 0.205, 2.546, 0.766, -3.096, -18.147, -0.916, 1.322)
+    bias: float = -6.197
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """What may be dust in a picture."""
+
+    labels: NDArray[np.int32]  # (H,W), 0: nothing
+    features: Rows  # (n, len(FEATURES)), of labels 1 .. n
+    areas: Rows  # (n,), pixels
+
+
+def find_dust(pixels: NDArray[Any], search: Search | None = None) -> Bools:
+    """Where there is dust on a photo (H,W,3): (H,W). Works tile by tile: memory does not go with the photo."""
+    search = search or Search()
+    height, width = pixels.shape[:2]
+    times = max(1.0, max(height, width) / search.scale)
+    found = np.zeros((height, width), bool)
+    margin = round(times * 2 * search.surroundings)
+    for tile in whole(found).tiles(TILE):
+        seen = tile.grown(margin, whole(found))
+        for bright in (True, False):
+            there = candidates(pixels[seen.part], search, bright=bright, times=times)
+            kept = np.concatenate([[False], there.features @ np.array(search.weights) + search.bias > 0])
+            found[tile.part] |= kept[there.labels][tile.inside(seen).part]
+    return found
+
+
+def candidates(pixels: NDArray[Any], search: Search, *, bright: bool, times: float = 1.0) -> Candidates:
+    """What is thin and brighter than its surroundings, or darker; with what tells dust from other things."""
+    colours = pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+    colours = colours if bright else 1 - colours
+    level = np.ascontiguousarray(colours.min(2))  # of the weakest colour: what is bright in one alone is no dust
+    tint = colours.max(2) - level
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_odd(search.disc * times),) * 2)
+    hat = _filtered(level, cv2.MORPH_TOPHAT, disc)
+    side = _odd(search.surroundings * times)
+    usual = _mean(np.minimum(hat, 2 * _mean(hat, side)), side)
+    opposite = _mean(_filtered(level, cv2.MORPH_BLACKHAT, disc), side)
+    fine = level - cv2.GaussianBlur(level, (0, 0), 1.5)
+    smooth = cv2.GaussianBlur(level, (0, 0), 0.7)
+    slope = np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
+    standing = np.log((hat + 0.01) / (usual + 0.01))
+
+    strong = (hat > search.strong) & (standing > search.apart)
+    near = cv2.dilate(hat * strong, np.ones((5, 5), np.uint8))
+    weak = (hat > search.weak * near) & (near > 0)
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(weak.astype(np.uint8), connectivity=8)
+    flat = labels.ravel()
+    areas = np.maximum(np.bincount(flat, minlength=count), 1).astype(np.float64)
+
+    def mean(values: Floats) -> Rows:
+        return np.asarray(np.bincount(flat, values.ravel(), count) / areas)
+
+    def most(values: Any) -> Rows:
+        found: Rows = np.zeros(count)
+        np.maximum.at(found, np.asarray(labels[weak], np.int64), values[weak])
+        return found
+
+    length = np.hypot(boxes[:, cv2.CC_STAT_WIDTH], boxes[:, cv2.CC_STAT_HEIGHT]) / times
+    extent = areas / times**2
+    contrast = mean(hat)
+    features = np.stack(
+        [
+            contrast,
+            np.log((contrast + 0.01) / (most(hat) + 0.01)),
+            mean(standing),
+            np.log((most(hat) + 0.01) / (mean(opposite) + 0.01)),
+            np.log((most(slope) + 0.01) / (mean(_mean(slope, side)) + 0.01)),
+            np.log((most(fine) + 0.01) / (mean(_mean(np.abs(fine), side)) + 0.01)),
+            mean(tint),
+            most(level) - mean(level),
+            np.log(extent + 1),
+            np.log(length**2 / extent),
+        ],
+        axis=1,
+    )
+    return Candidates(np.asarray(labels, np.int32), features[1:], areas[1:])
+
+
+def _filtered(level: Floats, way: int, disc: NDArray[Any]) -> Floats:
+    return np.asarray(cv2.morphologyEx(level, way, disc, borderType=cv2.BORDER_REFLECT), np.float32)
+
+
+def _mean(values: Any, side: int) -> Floats:
+    return np.asarray(cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
+
+
+def _odd(pixels: float) -> int:
+    return 2 * round((pixels - 1) / 2) + 1
