@@ -652,3 +652,14 @@ def test_the_list_of_commands_has_a_file_and_a_one_line_help_for_each(manyfill: 
         assert manyfill(name, "--help").out.startswith(f"Usage: manyfill {name} ")
     assert manyfill().out == text
     assert manyfill("--version").out.startswith("manyfill 0.")
+
+
+def test_a_wrong_command_is_asked_about_in_one_sentence(manyfill: Callable[..., Outcome]) -> None:
+    done = manyfill("compleet")
+    assert done.code == 2 and "Did you mean 'complete', 'compare'? See: manyfill --help" in done.err
+
+
+def test_a_mask_that_is_no_picture_is_called_the_mask(here: Path, manyfill: Callable[..., Outcome]) -> None:
+    Path("notes.txt").write_text("no picture")
+    done = manyfill("complete", "photo.png", "--mask", "notes.txt")
+    assert done.code == 2 and "mask notes.txt is not a photo of a known format" in done.err

@@ -153,7 +153,8 @@ def _one_line(error: Exception) -> str:
     usage = getattr(error, "format_message", None)  # typer's own errors: a wrong option, a missing argument
     if usage is not None:
         where = getattr(getattr(error, "ctx", None), "command_path", "manyfill")
-        text = f"{str(usage()).rstrip('.')}. See: {where} --help"
+        said = str(usage()).rstrip(".")
+        text = f"{said}{'' if said.endswith('?') else '.'} See: {where} --help"
     elif isinstance(error, ManyfillError):
         text = str(error)
     elif isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:

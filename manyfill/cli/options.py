@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from manyfill import fetchables, zoo
 from manyfill.cli import console
-from manyfill.errors import BadWeights, ManyfillError, TooLarge
+from manyfill.errors import BadImage, BadMask, BadWeights, ManyfillError, TooLarge
 from manyfill.fillers import FILLERS
 
 if TYPE_CHECKING:
@@ -44,7 +44,10 @@ def check_pictures(photo: Path, mask: Path | None) -> None:
     for path in (photo, mask):
         if path is None:
             return
-        size = _size(path)
+        try:
+            size = _size(path)
+        except BadImage as error:
+            raise error if path is photo else BadMask(f"mask {error}") from None
         if size is None:
             return
         sizes.append(size)

@@ -18,6 +18,7 @@ from manyfill.photos.photo import QUALITY, Lay, Photo
 from manyfill.photos.pillow import decoded_of_pil, save_with_pillow
 from manyfill.photos.thumbnail import exif_with_thumbnail
 
+KNOWN = (b"ftyp", b"meta", b"mdat", b"free", b"skip", b"mpvd", b"moov", b"styp")  # at the top of the file
 MAX_BOXES, MAX_META = 100, 16 << 20  # at the top of the file; bytes
 
 
@@ -62,6 +63,9 @@ def reader(format: str) -> Callable[[bytes, str, int], Decoded]:
         if (bits := max(int(image.info.get("bit_depth", 8)), about.get("bits", 8))) > 8:
             decoded.notes.append(f"Its {bits} bits were read as 8.")
         decoded.beside = [*about.get("beside", ()), *([WHAT] if _has_box(data, b"mpvd") else ())]
+        private = dict.fromkeys(kind.decode("latin-1") for kind, _, _ in _boxes(data) if kind not in KNOWN)
+        if private:
+            decoded.beside.append(f"private boxes ({', '.join(private)})")
         decoded.beside += ["depth map"] * bool(image.info.get("depth_images"))
         decoded.beside += ["HDR gain map" for kind in image.info.get("aux") or () if "gainmap" in str(kind).lower()]
         decoded.beside += ["further pictures"] * further

@@ -58,19 +58,37 @@ def read_jpeg(data: bytes, name: str, max_pixels: int) -> Decoded:
     # JpegImageFile, not Image.open: phones append gain maps and depth, which Pillow would take for frames (MPO)
     image = JpegImagePlugin.JpegImageFile(io.BytesIO(found.picture))
     exif, further = _exif(found)
-    profile = b"".join(part[2:] for part in sorted(found.contents(APP2, ICC)))  # each begins with its number
-    image.info["icc_profile"] = profile or None
+    profile, whole = _profile(found)
+    image.info["icc_profile"] = profile
     decoded = decoded_of_pil(image, name, "jpeg", lossy=True, jpeg=coding_of_pil(image, found.told))
     decoded.exif = exif
-    decoded.xmp, whole = joined(next(found.contents(APP1, XMP), None), found.contents(APP1, EXTENDED_XMP))
+    decoded.xmp, all_xmp = joined(next(found.contents(APP1, XMP), None), found.contents(APP1, EXTENDED_XMP))
     decoded.dpi = _density(next(found.contents(APP0, JFIF), b"")) or (resolution(exif) if exif else None)
+    if not whole:
+        decoded.notes.append("Its colour profile is damaged and was not kept.")
     if further:
         decoded.notes.append("Its further EXIF blocks were not kept, only the first.")
     decoded.video = video_behind(found.behind, decoded.xmp)
-    decoded.beside = [*_beside(found, video=decoded.video is not None), *([] if whole else ["extended XMP"])]
+    decoded.beside = [*_beside(found, video=decoded.video is not None), *([] if all_xmp else ["extended XMP"])]
     if not found.ended:
         decoded.missing = _missing(found, decoded.array)
     return decoded
+
+
+def _profile(found: Jpeg) -> tuple[bytes | None, bool]:
+    """The colour profile of all its parts, each with its number and their count; and whether none lacks.
+
+    A part that comes twice counts once: some programs write the profile before and after the frame.
+    """
+    parts: dict[int, bytes] = {}
+    for part in found.contents(APP2, ICC):
+        parts.setdefault(part[0] if part else 0, part)
+    if not parts:
+        return None, True
+    count = max((part[1] for part in parts.values() if len(part) > 1), default=0) or 1
+    if sorted(parts) != list(range(1, count + 1)) and len(parts) != count:
+        return None, False
+    return b"".join(parts[number][2:] for number in sorted(parts)) or None, True
 
 
 def _exif(found: Jpeg) -> tuple[bytes | None, bool]:
@@ -135,9 +153,10 @@ def coding_of_pil(
     """
     if image.layers not in (1, 3) or (image.layers == 3 and image.info.get("adobe_transform") == 0):
         return None
-    tables = tuple(tuple(image.quantization[key]) for key in sorted(image.quantization))
+    tables = tuple(tuple(image.quantization.get(layer[3], ())) for layer in image.layer)  # one for each component
     if not tables or any(len(table) != 64 for table in tables):
         return None
+    tables = tables[:2] if tables[1:2] == tables[2:] else tables  # the encoder gives the last to all that follow
     if told is None:
         markers = {"APP13": APP13, "COM": COMMENT}
         told = [(markers[name], content) for name, content in image.applist if name in markers]

@@ -10,6 +10,7 @@ from manyfill.photos.colour import HDR, meaningful, profile
 from manyfill.photos.longxmp import parted
 from manyfill.photos.motion import KEPT, WHAT
 from manyfill.photos.photo import Photo, format_named, is_lossless
+from manyfill.photos.png import KNOWN
 from manyfill.photos.segments import LONGEST_XMP
 
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
@@ -56,6 +57,7 @@ def _unheld(photo: Photo, name: str) -> list[str]:
     if photo.dpi is not None and name in ("webp", "heic", "avif"):
         gone.append("resolution in dots per inch")
     if name != "png":
+        gone += ["private chunks of the PNG"] * any(chunk not in KNOWN for chunk, _ in photo.png_extras)
         gone += ["texts of the PNG"] * any(chunk in TEXTS for chunk, _ in photo.png_extras)
         gone += ["brightness of the display it was made for"] * any(chunk in LIGHT for chunk, _ in photo.png_extras)
     if name != "tiff" and photo.tiff_extras is not None:

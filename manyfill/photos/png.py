@@ -29,6 +29,9 @@ XMP_TEXT, RAW_TEXTS = b"XML:com.adobe.xmp\0", (b"zTXt", b"tEXt")
 EXIF_TEXTS = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
 PNG_PROFILES = (XMP_TEXT, b"Raw profile type ")  # texts that hold XMP, EXIF or ICC: fields of their own
 PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+# What has a field of its own, or says nothing that is true of changed pixels; told by PNG's third edition.
+OWN = (b"iCCP", b"eXIf", b"pHYs", b"acTL", b"fcTL", b"fdAT", b"tIME", b"sBIT", b"bKGD", b"hIST", b"sPLT")
+KNOWN = {*PIXELS, *PNG_KEPT, *OWN}
 PLAIN = {*PIXELS, b"pHYs", b"gAMA", b"cHRM", b"sRGB", b"tIME", b"sBIT"}  # and what is as short as these
 MAX_CHUNKS, BYTES_A_CHUNK = 10_000, 256  # more than so many, and of fewer bytes each: no encoder writes such a file
 MAX_INFLATED = 16 << 20  # bytes of a colour profile, of XMP, of EXIF
@@ -54,7 +57,15 @@ def read_png(data: bytes, name: str, max_pixels: int) -> Decoded:
     if bits == 1 and kind == 0:
         decoded.notes.append(ONE_BIT)
     _tell(decoded, around)
+    gone = dict.fromkeys(chunk.decode("latin-1") for chunk, _ in around if _private(chunk) and chunk[3:].isupper())
+    if gone:
+        decoded.beside.append(f"private chunks ({', '.join(gone)})")
     return decoded
+
+
+def _private(chunk: bytes) -> bool:
+    """Whether a chunk's meaning is unknown here. Its last letter says whether editors may keep it: small, yes."""
+    return chunk not in KNOWN
 
 
 def _pixels_alone(data: bytes) -> bytes:
@@ -67,7 +78,9 @@ def _tell(decoded: Decoded, around: Sequence[tuple[bytes, bytes]]) -> None:
     """Puts what the chunks around the pixels say into the photo's fields; what cannot be read is noted."""
     first = {chunk: content for chunk, content in reversed(around)}
     decoded.png_extras = tuple(
-        (chunk, content) for chunk, content in around if chunk in PNG_KEPT and not content.startswith(PNG_PROFILES)
+        (chunk, content)
+        for chunk, content in around
+        if (chunk in PNG_KEPT and not content.startswith(PNG_PROFILES)) or (_private(chunk) and chunk[3:].islower())
     )
     said = first.get(b"cICP", b"")
     if len(said) == 4 and said[2:] == b"\0\1":  # whole range, RGB: what we write; any other stays as it is

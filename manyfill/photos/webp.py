@@ -16,6 +16,7 @@ from manyfill.photos.pillow import decoded_of_pil, save_with_pillow
 from manyfill.photos.thumbnail import exif_with_thumbnail
 
 MAX_CHUNKS = 1000
+KNOWN = (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"EXIF", b"XMP ", b"ANIM", b"ANMF")
 
 
 def read_webp(data: bytes, name: str, max_pixels: int) -> Decoded:
@@ -23,7 +24,11 @@ def read_webp(data: bytes, name: str, max_pixels: int) -> Decoded:
     check_size(name, *webp_size(data), max_pixels)  # Pillow makes room for all of it on opening
     image = WebPImagePlugin.WebPImageFile(io.BytesIO(data))
     refuse_several(name, image.n_frames)
-    return decoded_of_pil(image, name, "webp", lossy=not webp_is_lossless(data))
+    decoded = decoded_of_pil(image, name, "webp", lossy=not webp_is_lossless(data))
+    private = dict.fromkeys(found.decode("latin-1").strip() for found, _ in _webp_chunks(data) if found not in KNOWN)
+    if private:
+        decoded.beside.append(f"private chunks ({', '.join(private)})")
+    return decoded
 
 
 def write_webp(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[bytes | memoryview]:

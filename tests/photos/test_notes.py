@@ -16,7 +16,7 @@ from PIL import Image, PngImagePlugin
 from manyfill import photos
 from manyfill.errors import BadImage
 from manyfill.photos.directories import Entry, Order, directory, longs, pack_directory, pack_header
-from manyfill.photos.png import png_file
+from manyfill.photos.png import png_chunks, png_file
 
 RNG = np.random.default_rng(3)
 
@@ -403,3 +403,60 @@ def test_a_heics_video_is_missed() -> None:
     data = heic(1) + struct.pack(">I4s", 8 + len(VIDEO), b"mpvd") + VIDEO
     assert any("motion-photo video" in note for note in photos.read(data).notes)
     assert photos.read(heic(1)).notes == ()
+
+
+# ------------------------------------------------------------------------------------ private parts of every format
+
+
+def test_private_chunks_of_a_png_are_kept_where_the_format_says_they_may_be_and_else_noted() -> None:
+    raw = b"".join(b"\0" + row.tobytes() for row in smooth())
+    header = (b"IHDR", struct.pack(">IIBBBBB", 128, 96, 8, 2, 0, 0, 0))
+    quiet = [(b"sBIT", b"\5\6\5"), (b"bKGD", bytes(6)), (b"tIME", b"\7\xe0\1\1\1\1\1")]
+    may, may_not = [(b"vpAg", b"page"), (b"zzZz", b"mine")], [(b"caBX", b"credentials"), (b"prVT", b"x")]
+    data = png_file([header, *quiet, *may, *may_not, (b"IDAT", zlib.compress(raw)), (b"IEND", b"")])
+    photo = photos.read(data)
+    written = dict(png_chunks(photos.encode(photo)))
+    assert all(written[name] == content for name, content in may)
+    assert not {name for name, _ in (*quiet, *may_not)} & set(written)
+    assert photo.notes == ("Not kept, because it belongs to the photo as it was: its private chunks (caBX, prVT).",)
+    assert "private chunks of the PNG" in photos.notes(photo, format="tiff")[-1]
+    assert photos.read(png_file([header, *quiet, (b"IDAT", zlib.compress(raw)), (b"IEND", b"")])).notes == ()
+
+
+def test_private_chunks_of_webp_and_boxes_of_heif_are_noted() -> None:
+    data = saved("WEBP", lossless=True)
+    more = b"C2PA" + struct.pack("<I", 4) + b"abcd"
+    photo = photos.read(data[:4] + struct.pack("<I", len(data) - 8 + len(more)) + data[8:] + more)
+    assert "private chunks (C2PA)" in photo.notes[0] and photos.read(data).notes == ()
+    for format in ("AVIF", "HEIF"):
+        if format == "HEIF":
+            pytest.importorskip("pillow_heif").register_heif_opener()
+        data = saved(format)
+        assert photos.read(data).notes == ()
+        assert "private boxes (uuid)" in photos.read(data + struct.pack(">I4s", 24, b"uuid") + bytes(16)).notes[0]
+
+
+def test_a_profile_of_a_jpeg_that_lacks_a_part_is_noted_and_not_written() -> None:
+    profile = bytes(range(256)) * 600
+    parts = [segment(0xE2, b"ICC_PROFILE\0" + bytes([k + 1, 3]) + profile[k * 51_200 :][:51_200]) for k in range(3)]
+    for whole in (parts, parts[::-1], [*parts, parts[2]], parts * 2):
+        photo = photos.read(jpeg(*whole))
+        assert photo.icc == profile and photo.notes == ()
+    for some in (parts[:2], parts[1:], [parts[0], parts[2]], parts[:1]):
+        photo = photos.read(jpeg(*some))
+        assert photo.icc is None and photo.notes == ("Its colour profile is damaged and was not kept.",)
+
+
+@pytest.mark.parametrize("numbers", [(0, 1, 1), (1, 0, 0), (0, 1, 2), (2, 0, 1)])
+def test_each_component_of_a_jpeg_keeps_its_own_table(numbers: tuple[int, int, int]) -> None:
+    tables = [[2] * 64, [5] * 64, [9] * 64]
+    data = bytearray(saved("JPEG", qtables=tables, subsampling=0))
+    frame = data.index(b"\xff\xc0")
+    for place, number in zip((12, 15, 18), numbers, strict=True):
+        data[frame + place] = number
+    photo = photos.read(bytes(data))
+    with Image.open(io.BytesIO(photos.encode(photo))) as again:
+        again.load()
+        used = [again.quantization[layer[3]][0] for layer in again.layer]  # type: ignore[attr-defined]
+    assert used == [tables[number][0] for number in numbers]
+    assert np.abs(photos.read(photos.encode(photo)).pixels.astype(int) - photo.pixels).max() <= 10
