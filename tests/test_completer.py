@@ -542,11 +542,13 @@ def test_windows_of_a_long_stroke_leave_no_seam_at_their_borders(
 
 
 def test_the_texture_of_a_long_stroke_goes_on_across_the_borders_of_its_parts() -> None:
-    pixels = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (260, 1500, 3)).astype(np.uint8), (0, 0), 2.0)
-    hole = box(260, 1500, (slice(110, 150), slice(0, 1500)))
-    (fill,) = sketch().complete(pixels, hole, texture="photo")
-    at, aside = seam_between_windows(fill, texturing.SIDE)
-    assert 0 < at <= 1.2 * aside
+    hole, found = box(260, 1500, (slice(110, 150), slice(0, 1500))), []
+    for seed in range(4):  # of one alone, chance makes up to a quarter
+        noise = np.random.default_rng(seed).integers(0, 256, (260, 1500, 3)).astype(np.uint8)
+        (fill,) = sketch().complete(cv2.GaussianBlur(noise, (0, 0), 2.0), hole, texture="photo")
+        found.append(seam_between_windows(fill, texturing.SIDE))
+    at, aside = np.sum(found, 0)
+    assert 0 < at <= 1.15 * aside
 
 
 # ── large photos: the same in tiles ───────────────────────────────────────────────────────────────────────────────

@@ -12,12 +12,14 @@ from manyfill.completer.portions import Portions
 from manyfill.completer.task import Task
 from manyfill.errors import TooLarge
 from manyfill.photos import Photo
+from manyfill.plain import repeating
 from manyfill.windows import Window
 
 MENDING = 12  # bytes a pixel of the photo to find and fill what has a plain answer, beside its pixels
 MENDING_TABLES = 48 << 20  # and bytes that do not go with its size: tiles, machine code
+REPEATING = 80  # bytes a pixel, of those that are looked at at once, to find what repeats itself
 PLANNING = 3  # bytes a pixel of the photo to find windows for its hole
-SEAM_BYTES, TEXTURE_BYTES = 160, 215  # a pixel of what these stages work on, measured
+SEAM_BYTES, TEXTURE_BYTES = 160, 245  # a pixel of what these stages work on, measured
 WRITING = {"jpeg": 0.0, "png": 0.0, "tiff": 0.0, "bmp": 10.0, "webp": 18.0, "heic": 14.0, "avif": 14.0}
 """Bytes a pixel and byte of depth to write a fill in a format; JPEG, PNG and TIFF go to the disk in strips."""
 PROGRESSIVE = 14.0  # for a progressive JPEG, which does not
@@ -71,11 +73,15 @@ def check_canvas(photo: Photo, height: int, width: int, max_memory: int | None) 
         )
 
 
+def mending(pixels: int, depth: int) -> int:
+    """Bytes to find and fill what has a plain answer in a photo of so many pixels (tools/bench_mending.py)."""
+    return pixels * (MENDING + 3 * depth) + MENDING_TABLES + REPEATING * min(pixels, repeating.MOST)
+
+
 def check_mending(task: Task, max_memory: int | None) -> None:
     """Raises TooLarge where plain answers alone would take more than allowed."""
     ceiling = _ceiling(max_memory)
-    pixels = task.hole.size
-    needed = memory.resident() + pixels * (MENDING + 3 * task.photo.pixels.itemsize) + MENDING_TABLES
+    needed = memory.resident() + mending(task.hole.size, task.photo.pixels.itemsize)
     if ceiling is not None and needed > ceiling:
         raise TooLarge(
             f"a fill of a photo of {task.photo.width}x{task.photo.height} would take {_mib(needed)} MiB of memory;"

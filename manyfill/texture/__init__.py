@@ -20,6 +20,7 @@ from manyfill.boxes import whole as whole_of
 from manyfill.texture.field import Field, Matching, Sources, inherit, peel
 from manyfill.texture.guide import Hint, close, compose, enlarge, hints_of, trust_of
 from manyfill.texture.kernels import RADIUS
+from manyfill.texture.lines import Line, carry, lines_through
 from manyfill.texture.scales import Ints, Mask, Pixels, double, levels_of, surroundings
 from manyfill.texture.search import Search
 
@@ -48,13 +49,14 @@ class Prepared:
     near: Box  # what is looked at
     scales: list[Sources]  # fine to coarse; empty where no patch of the photo is known
     working: int  # the scale up to which the field is searched; at finer ones it is refined
+    lines: list[Line]  # of the working scale
 
 
 def prepare(image: Pixels, hole: Mask, search: Search | None = None, *, check: Check = _go_on) -> Prepared:
     """What the fills of one photo (H, W, 3) and hole (H, W) share, for `synthesize`."""
     search = search or Search()
     if not hole.any():
-        return Prepared(search, hole, whole_of(hole), [], 0)
+        return Prepared(search, hole, whole_of(hole), [], 0, [])
     near = surroundings(hole)
     levels = levels_of(image[near.part], hole[near.part], search)
     last = len(levels) - 1
@@ -64,7 +66,8 @@ def prepare(image: Pixels, hole: Mask, search: Search | None = None, *, check: C
     for number, level in enumerate(levels):
         check()
         scales.append(Sources(level, search if number <= working else coarse))
-    return Prepared(search, hole, near, scales, working)
+    lines = lines_through(levels[working].image, levels[working].hole) if levels and search.lines else []
+    return Prepared(search, hole, near, scales, working, lines)
 
 
 def synthesize(
@@ -108,6 +111,7 @@ def synthesize(
     if guide is not None:
         check()
         whole = compose(guide, hole.shape, near, levels[working], working)
+        whole, carried = carry(whole, levels[working].image, levels[working].hole, made.lines)
         hints[working:] = hints_of(whole, levels[working:], search)
     first = len(levels) - 1
     field = peel(scales[first], hints[first], rng, check)
@@ -128,6 +132,8 @@ def synthesize(
         if number == working and whole is not None:
             check()
             trust = trust_of(matching.vote(field, scale.few), whole, scale.level, scale.crop, search)
+            if made.lines:  # there the guide that stands beneath is another one
+                trust = np.maximum(trust, carried)
     if whole is None:
         trust = np.ones(levels[0].hole.shape, np.float32)
     elif working:

@@ -38,6 +38,7 @@ class Search:
     last_focus: float = 0.3  # and in the last vote: its middle alone, so that nothing blurs
     max_seam: float = 0.1  # colours may change by so much more where a seam is closed
     # the guide
+    lines: bool = True  # straight edges that meet the hole on two sides are carried across it
     guide: float = 0.7  # weight of the guide's colours beside the photo's
     luma: float = 1.0  # weight of the guide's lightness
     chroma: float = 2.0  # and of its colour, which light does not change

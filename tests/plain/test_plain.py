@@ -109,3 +109,20 @@ def test_dust_all_over_a_scan_is_cheap(shape: tuple[int, int]) -> None:
     seconds, grown = map(float, done.stdout.split())
     assert seconds < 20  # some 1.5 on a quiet core
     assert grown < 100  # MiB
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+def test_looking_for_repeats_stays_within_its_estimate() -> None:
+    """A lively hole of 1 MP: the shifts of all of it are tried at once."""
+    program = (
+        "import numpy as np; from manyfill import memory, plain; from manyfill.completer import ceiling;"
+        "pixels = np.random.default_rng(0).integers(60, 140, (1200, 1250, 3)).astype(np.uint8);"
+        "hole = np.zeros((1200, 1250), bool); hole[300:900, 300:900] = True;"
+        "assert not list(plain.mend(pixels[:200, :200], hole[250:450, 250:450]));"
+        "before = memory.resident(); open('/proc/self/clear_refs', 'w').write('5');"
+        "assert not list(plain.mend(pixels, hole));"
+        "peak = int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) * 1024;"
+        "print((peak - before) / ceiling.mending(hole.size, 1))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert 0.1 < float(done.stdout) < 1
