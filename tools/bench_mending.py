@@ -1,4 +1,4 @@
-"""Peak memory of finding plain answers (manyfill/plain) beside what `budget.check_mending` allows for it. Markdown.
+"""Peak memory of finding plain answers (manyfill/plain) beside what `ceiling.check_mending` allows for it. Markdown.
 
     python tools/bench_mending.py
 
