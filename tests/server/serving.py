@@ -72,6 +72,7 @@ class Running:
         net: Sketch | None = None,
         load: Callable[[str], Any] | None = None,
         decoders: Decoders | None = None,
+        port: int | None = None,
     ) -> None:
         self.net = net
         if net is not None:
@@ -79,7 +80,8 @@ class Running:
             load = lambda device: {"sketch": completer}  # noqa: E731
         self.app = create_app(settings, load=load, decoders=decoders)
         self.listener = socket.socket()
-        self.listener.bind(("127.0.0.1", 0))
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind(("127.0.0.1", port or 0))
         self.listener.listen(64)
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         self.headers = {} if settings.token is None else {"Authorization": f"Bearer {settings.token}"}

@@ -1,17 +1,21 @@
 // Photos and masks arrive: chosen in a dialog, dropped, pasted, or one of the samples.
 
+import { openAll } from "./album.js";
 import { $, element } from "./dom.js";
 import { open, openMask, openSample } from "./opening.js";
 import { SAMPLES } from "./samples.js";
+import { state } from "./state.js";
 
-/** @param {File | undefined} file */
-function take(file) {
-  if (file) open(file, file.name || "photo.png");
+/** @param {Iterable<File> | null | undefined} given one photo, or several to go through one after the other */
+function take(given) {
+  const files = [...(given ?? [])];
+  if (files.length > 1 || (files.length && state.album.length)) openAll(files);
+  else if (files.length) open(files[0], files[0].name || "photo.png");
 }
 
-$("#photoFile").addEventListener("change", (/** @type {any} */ event) => take(event.target.files[0]));
+$("#photoFile").addEventListener("change", (/** @type {any} */ event) => take(event.target.files));
 $("#maskFile").addEventListener("change", (/** @type {any} */ event) => event.target.files[0] && openMask(event.target.files[0]));
-document.addEventListener("paste", (event) => take([...(event.clipboardData?.files ?? [])][0]));
+document.addEventListener("paste", (event) => take(event.clipboardData?.files));
 
 let dragDepth = 0;
 
@@ -27,7 +31,7 @@ document.addEventListener("dragover", (event) => event.preventDefault());
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   showDropping(-dragDepth);
-  take(event.dataTransfer?.files[0]);
+  take(event.dataTransfer?.files);
 });
 
 $("#samples").append(...SAMPLES.map(({ name }) => {

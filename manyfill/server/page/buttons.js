@@ -1,5 +1,6 @@
 // What buttons, sliders and menus do; the toolbar's own buttons come from the tools that there are.
 
+import { closeAlbum, downloadAll, fillAll } from "./album.js";
 import { toggleCompare } from "./compare.js";
 import { $, element, icon } from "./dom.js";
 import { fill, LIKE, UNLIKE, vary } from "./filling.js";
@@ -74,6 +75,9 @@ const CLICKS = {
   zoomIn: () => zoom(1.25),
   zoomOut: () => zoom(0.8),
   dropRegion: clear,
+  fillAll,
+  downloadAll,
+  closeAlbum,
   dismiss: () => set({ problem: null }),
   retry: () => {
     const retry = state.problem?.retry;

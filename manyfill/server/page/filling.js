@@ -20,6 +20,14 @@ export function newKey() {
   return keys;
 }
 
+/**
+ * Keys up to this one are taken, by what a reload has brought back.
+ * @param {number} key
+ */
+export function skipKeys(key) {
+  keys = Math.max(keys, key);
+}
+
 /** Whether asking again would add to the fills that are there. */
 export function adds() {
   const { run, hole } = state.doc;
@@ -60,10 +68,11 @@ function anchorOf({ seed, near, step: own = 0 }) {
  * @param {Base} base
  * @param {Strokes} hole
  * @param {{near?: number, step?: number}} extra
+ * @param {Run | null} known the run, where it is not of the photo that is open
  */
-export async function ask(base, hole, extra = {}) {
+export async function ask(base, hole, extra = {}, known = null) {
   /** @type {Run} */
-  const run = state.doc.runs.find((one) => one.base === base && one.hole === hole)
+  const run = known ?? state.doc.runs.find((one) => one.base === base && one.hole === hole)
     ?? { base, hole, fills: [], sketches: [], heat: null, live: null };
   if (run.live) return;
   const before = state.doc;
@@ -73,9 +82,8 @@ export async function ask(base, hole, extra = {}) {
   /** @type {Live} */
   const live = { abort: new AbortController(), total: n, ready: 0, stage: "sent", ahead: 0, done: 0, of: 0, until: null };
   run.live = live;
-  set({ problem: null, compare: null, overlay: null, peek: null, mix: null });
-  const begun = state.doc.run !== run || state.doc.chosen !== null;
-  if (begun) {
+  if (!known) set({ problem: null, compare: null, overlay: null, peek: null, mix: null });
+  if (!known && state.doc.run !== run) {
     const runs = before.runs.includes(run) ? before.runs : [...before.runs, run];
     step({ base, hole, run, runs, chosen: null, region: [] });
   }
@@ -91,9 +99,9 @@ export async function ask(base, hole, extra = {}) {
     }
     announceAll(run);
   } catch (error) {
-    report(error, () => ask(base, hole, extra));
+    report(error, () => ask(base, hole, extra, known));
   } finally {
-    end(run, before);
+    end(run, before, known !== null);
   }
 }
 
@@ -103,8 +111,7 @@ export async function ask(base, hole, extra = {}) {
  * @returns {(fill: Fill) => void}
  */
 function follower(run) {
-  /** @type {Fill | null} */
-  let shown = null;
+  let shown = state.doc.chosen; // more fills leave it in sight until the first of them is finished
   return (fill) => {
     if (state.doc.run === run && state.doc.chosen === shown && !state.doc.region.length) amend({ chosen: (shown = fill) });
   };
@@ -114,8 +121,9 @@ function follower(run) {
  * What stays when all fills are there, or no more will come.
  * @param {Run} run
  * @param {Doc} before
+ * @param {boolean} known
  */
-function end(run, before) {
+function end(run, before, known) {
   const dropped = run.sketches;
   run.sketches = [];
   run.live = null;
@@ -124,7 +132,7 @@ function end(run, before) {
   } else if (run.fills.length) {
     const lost = state.doc.chosen === null ? false : dropped.includes(state.doc.chosen);
     amend(lost ? { chosen: run.fills[0] } : {});
-  } else { // as if nobody had asked: undo would only lead to where this is
+  } else if (!known) { // as if nobody had asked: undo would only lead to where this is
     const step = state.past.at(-1);
     if (step?.doc === before) state.past.pop();
     const kept = { hole: before.hole, region: before.region, base: before.base };
@@ -151,7 +159,7 @@ async function receive(event, run, live, common, follow) {
     let sketch = run.sketches.find((one) => one.seed === event.seed);
     if (!sketch) run.sketches.push(sketch = { ...common, key: newKey(), seed: event.seed, picture });
     sketch.picture = picture;
-    if (run.sketches[0] === sketch && !live.ready) follow(sketch);
+    if (run.sketches[0] === sketch && !run.fills.length) follow(sketch);
   } else if (event.kind === "completed") {
     const sketch = run.sketches.find((one) => one.seed === event.seed);
     const fill = sketch ?? { ...common, key: newKey(), seed: event.seed, picture: null };

@@ -2,7 +2,7 @@
 // database under a key of this tab alone. Files lie beside the record, each written once. What tabs that are gone have
 // left is thrown away after a day.
 
-import { newKey } from "./filling.js";
+import { newKey, skipKeys } from "./filling.js";
 import { compose } from "./layers.js";
 import { maskStroke, openPhoto, photoOfFill } from "./photo.js";
 import { EMPTY, set, state, subscribe } from "./state.js";
@@ -149,8 +149,13 @@ function keep() {
   const steps = (/** @type {{doc: Doc, join: string | null}[]} */ list) => (
     list.slice(-MOST_STEPS).map((one) => ({ join: one.join, doc: doc(one.doc) })));
 
-  const { options, tool, brush } = state;
-  const record = { when: Date.now(), doc: doc(state.doc), past: steps(state.past), future: steps(state.future), options, tool, brush };
+  const album = state.album.map((entry) => {
+    const { past, future, doc: own, ...plain } = entry.key === state.at ? { ...entry, doc: state.doc, past: state.past, future: state.future } : entry;
+    const blob = own?.base || !plain.blob ? null : file(entry, "kept", plain.blob);
+    return { key: plain.key, name: plain.name, file: blob, doc: own && doc(own), past: steps(past), future: steps(future) };
+  });
+  const { options, tool, brush, at } = state;
+  const record = { when: Date.now(), doc: doc(state.doc), past: steps(state.past), future: steps(state.future), album, at, options, tool, brush };
   for (const [name, blob] of fresh) tabs.put(blob, `${tab}/file/${name}`);
   tabs.put(record, `${tab}/doc`);
   transaction.oncomplete = () => {
@@ -243,9 +248,16 @@ async function restore() {
     return made;
   };
 
-  const { options, brush } = record;
+  const album = [];
+  for (const entry of record.album) {
+    const blob = entry.file ? await file(entry.file) : undefined;
+    const plain = { key: entry.key, name: entry.name, blob, kept: entry.file };
+    album.push({ ...plain, doc: entry.doc && await doc(entry.doc), past: await steps(entry.past), future: await steps(entry.future) });
+    skipKeys(entry.key);
+  }
+  const { options, brush, at } = record;
   const tool = TOOLS.has(record.tool) ? record.tool : state.tool;
-  set({ doc: await doc(record.doc), past: await steps(record.past), future: await steps(record.future), options, tool, brush });
+  set({ doc: await doc(record.doc), past: await steps(record.past), future: await steps(record.future), options, tool, brush, album, at });
   const keys = (await done(store("readonly").getAllKeys())).map(String);
   const tabs = store("readwrite"); // what undo no longer reaches goes now
   for (const key of keys) if (key.startsWith(`${tab}/`) && !used.has(key)) tabs.delete(key);

@@ -63,7 +63,7 @@ document.addEventListener("keydown", (event) => {
     return;
   } else if (key === "Tab" && !event.shiftKey && state.doc.chosen && (onStage || target.closest("#strip"))) {
     event.preventDefault();
-    if (tabDown === null) tabDown = performance.now();
+    if (tabDown === null) tabDown = event.timeStamp;
     set({ original: true });
   } else if (key === "Escape") {
     if (!dropStroke() && state.problem) set({ problem: null });
@@ -88,7 +88,7 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("keyup", (event) => {
   if (event.key === " ") holdSpace(false);
   if (event.key === "Tab" && tabDown !== null) {
-    const tapped = performance.now() - tabDown < TAP;
+    const tapped = event.timeStamp - tabDown < TAP;
     tabDown = null;
     set({ original: false });
     if (tapped) focusAfter(document.activeElement);

@@ -1,5 +1,6 @@
 // Photos and masks come in: from a file, a drop, the clipboard, or the samples.
 
+import { $ } from "./dom.js";
 import { state, set, step, EMPTY } from "./state.js";
 import * as api from "./api.js";
 import { toPng } from "./png.js";
@@ -16,18 +17,30 @@ import { text } from "./strings.js";
  */
 export async function open(blob, name, { strokes = null } = {}) {
   await busyWith("open", async (signal) => {
-    checkBytes(blob);
-    const base = await openPhoto(blob, name, signal).catch((error) => {
-      throw error.code === "invalid_image_file" ? "photoUnreadable" : error;
-    });
-    const limit = state.server?.limits.pixels;
-    if (limit && base.width * base.height > limit) {
-      throw tooMuch("too_many_pixels", base.width * base.height, limit, 1e6);
-    }
+    const base = await openBase(blob, name, signal);
     set({ compare: null, overlay: null, peek: null, mix: null });
     step({ ...EMPTY, base, hole: strokes ? Object.assign(strokes(base), { suggested: true }) : [] });
     say(text("opened", base));
+    setTimeout(() => $("#stage").focus({ preventScroll: true })); // when it is to be seen
   }, () => open(blob, name, { strokes }));
+}
+
+/**
+ * A photo that the server will take.
+ * @param {Blob} blob
+ * @param {string} name
+ * @param {AbortSignal} [signal]
+ */
+export async function openBase(blob, name, signal) {
+  checkBytes(blob);
+  const base = await openPhoto(blob, name, signal).catch((error) => {
+    throw error.code === "invalid_image_file" ? "photoUnreadable" : error;
+  });
+  const limit = state.server?.limits.pixels;
+  if (limit && base.width * base.height > limit) {
+    throw tooMuch("too_many_pixels", base.width * base.height, limit, 1e6);
+  }
+  return base;
 }
 
 /** @param {Blob} blob */

@@ -75,7 +75,7 @@ const CRCS = Uint32Array.from({ length: 256 }, (_, number) => {
 });
 
 /** @param {Uint8Array} bytes */
-function crc(bytes) {
+export function crc(bytes) {
   let sum = 0xffffffff;
   for (const byte of bytes) sum = CRCS[(sum ^ byte) & 255] ^ (sum >>> 8);
   return (sum ^ 0xffffffff) >>> 0;

@@ -64,6 +64,6 @@ export function renderProgress() {
 /** Whether fills are on their way that this hole does not show. */
 export function liveElsewhere() {
   const shown = state.doc.run;
-  const docs = [state.doc, ...state.past.map(({ doc }) => doc), ...state.future.map(({ doc }) => doc)];
+  const docs = [...state.album.flatMap(({ doc }) => doc ?? []), state.doc, ...state.past.map(({ doc }) => doc), ...state.future.map(({ doc }) => doc)];
   return docs.some(({ runs }) => runs.some((run) => run.live && run !== shown));
 }

@@ -1,5 +1,6 @@
 // Draws all of the page but the canvas and the strips, whenever the state changes.
 
+import { renderAlbum } from "./album.js";
 import { BRUSH } from "./buttons.js";
 import { $, element } from "./dom.js";
 import { adds } from "./filling.js";
@@ -28,6 +29,7 @@ export function render() {
   renderSaving(base.root);
   renderTools();
   renderBars();
+  renderAlbum();
   renderHint();
   renderAsk();
   renderHoles();

@@ -28,6 +28,8 @@ export const state = {
   compare: null,
   overlay: null,
   tasks: [],
+  album: [],
+  at: null,
   note: null,
   problem: null,
   server: null,

@@ -140,3 +140,20 @@ function renderItem(item, { fill, crop, base, run, label, mark, sketch, waiting,
   on.imageSmoothingQuality = "high";
   on.drawImage(whole, part.left * share, part.top * share, part.width * share, part.height * share, 0, 0, width, height);
 }
+
+for (const list of [strip, holes]) {
+  list.addEventListener("wheel", (/** @type {WheelEvent} */ event) => {
+    if (event.ctrlKey || list.scrollWidth <= list.clientWidth || Math.abs(event.deltaX) > Math.abs(event.deltaY)) return;
+    event.preventDefault();
+    list.scrollLeft += event.deltaY * [1, 24, 240][event.deltaMode];
+  }, { passive: false });
+  list.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    const buttons = [...list.querySelectorAll("button:not(:disabled)")];
+    const next = by && buttons[buttons.indexOf(document.activeElement) + by];
+    if (!next) return;
+    event.preventDefault();
+    next.focus();
+    next.scrollIntoView({ block: "nearest", inline: "nearest" });
+  });
+}

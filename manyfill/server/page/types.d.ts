@@ -118,6 +118,17 @@ interface ServerHealth {
   limits: { body_bytes: number; pixels: number; fills: number; seconds: number };
 }
 
+/** One of several photos that are open: see album.js. */
+interface Entry {
+  key: number;
+  name: string;
+  blob?: Blob;
+  kept?: string;
+  doc: Doc | null; // null: not looked at yet
+  past: State["past"];
+  future: State["future"];
+}
+
 interface Problem {
   message: string;
   retry: (() => void) | null;
@@ -138,6 +149,8 @@ interface State {
   compare: number | null; // 0..1, where the before/after slider stands; null: no slider
   overlay: "heat" | "origins" | null; // where the fills disagree, or where the chosen one is copied from
   tasks: Task[];
+  album: Entry[];
+  at: number | null; // the key of the entry that is open
   note: string | null; // something to know, for a few seconds
   problem: Problem | null;
   server: ServerHealth | null; // what /healthz said

@@ -81,6 +81,7 @@ export const EN = {
   "error.timeout": "This took longer than the server allows. Ask for fewer fills, or use a smaller photo.",
   "error.result_expired": "The server no longer keeps this fill. Fill again.",
 
+  selecting: "Selecting …",
   holes: "Holes of this photo, latest last", holeLabel: "Hole {number}, {count} fills",
   sight: "What is seen", original: "Hold to see the original", zoomIn: "Larger", zoomOut: "Smaller",
   origins: "Copied from where", originLegend: "{copied} % is copied from the photo, along the arrows; the rest is drawn",
@@ -94,4 +95,8 @@ export const EN = {
   partlyOutside: "Outside the hole all fills are the photo: only the part inside it has changed.",
   "error.outsideHole": "This part lies outside the hole, where all fills are the photo. Paint on what was filled.",
   "error.noClipboard": "This browser lets only pages of this machine, or by https, write to the clipboard. Download the picture instead.",
+
+  album: "Photos", fillAll: "Fill all", downloadAll: "Download all (zip)", closeAlbum: "Keep only this photo",
+  severalOpened: "{count} photos are open. A hole that is painted on one goes to all of its size with Fill all.",
+  "error.noHoleYet": "Nothing is painted on {names}, and the hole of this photo does not fit: another size. Paint there, then Fill all.",
 };

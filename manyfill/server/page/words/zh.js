@@ -88,6 +88,7 @@ export const ZH = {
   "error.model_not_found": "此服务器没有这个模型。",
   "error.unknown_host": "此服务器不接受用这个名称访问：{message}",
 
+  selecting: "正在选择……",
   holes: "这张照片的涂抹区域，最新的在后", holeLabel: "区域 {number}，{count} 个结果",
   sight: "查看方式", original: "按住看原图", zoomIn: "放大", zoomOut: "缩小",
   origins: "取自何处", originLegend: "{copied} % 取自照片，如箭头所示；其余为绘制",
@@ -101,4 +102,8 @@ export const ZH = {
   partlyOutside: "区域之外各结果都是原照片：只有区域内的部分改变了。",
   "error.outsideHole": "这一部分在涂抹区域之外，各结果在此都是原照片。请在填充过的地方涂抹。",
   "error.noClipboard": "此浏览器只允许本机或 https 页面写入剪贴板。请改为下载图片。",
+
+  album: "照片", fillAll: "全部填充", downloadAll: "全部下载（zip）", closeAlbum: "只保留这张照片",
+  severalOpened: "已打开 {count} 张照片。点“全部填充”会把这张的涂抹用于所有同样大小的照片。",
+  "error.noHoleYet": "{names} 上没有涂抹，而且大小与这张不同，不能沿用。请在那里涂抹后再点“全部填充”。",
 };
