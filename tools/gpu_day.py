@@ -4,9 +4,10 @@
 
 DIR then holds the code of HEAD without weights, pages and tests (`code`), and everything else in parts that are small
 enough to travel one at a time (`parts/01` ...). The machine is taken to be bare, unconnected, and given back soon: each
-call brings one part to /tmp/gpu_day there (`stage.sh`), then each call trains for some minutes and hands back the
-newest checkpoint in pieces (`train.sh`), from which a later, other machine goes on: `python tools/gpu_day.py DIR
---resume OUT` puts them into parts of their own. The same commands run on a CPU; that is how they are tested.
+call brings one part to /tmp/gpu_day there (`stage.sh`), then each call trains for some minutes and hands back the model
+(`train.sh`). `fetch.sh` hands back the newest checkpoint, some pieces a call, from which another machine can go on:
+`python tools/gpu_day.py DIR --resume OUT` puts them into parts of their own. The same commands run on a CPU; that is
+how they are tested.
 """
 
 from __future__ import annotations
@@ -22,16 +23,18 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from manyfill.recipes import find
+
 MIB = 1 << 20
 PART = 36 * MIB  # of data, that travels in one call, beside the code
 PIECE = 15 * MIB  # of a file that comes back
-PIECES = 6  # of a checkpoint, beside the model and its numbers
+PIECES = 4  # that come back in a call, beside the log and the numbers
 STAGED = "/tmp/gpu_day"  # on the lent machine
 
 STAGE = """\
 #!/bin/bash
 # Bring parts to their place: bash stage.sh parts/01 ...
-set -eu
+set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 place=${GPU_DAY:-@staged}
 mkdir -p "$place/pieces"
@@ -41,8 +44,8 @@ ls -l "$place/pieces"
 
 TRAIN = """\
 #!/bin/bash
-# Train for some minutes and leave the newest checkpoint in $OUT, in pieces: bash train.sh MINUTES
-set -eu
+# Train for some minutes and leave the model in $OUT, in pieces: bash train.sh MINUTES
+set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 place=${GPU_DAY:-@staged}
 python3 "$here/join.py" "$place" "$here/manifest.json"
@@ -53,7 +56,15 @@ fi
 export PYTHONPATH="$here/code:$place/site" PYTHONUNBUFFERED=1
 cd "$place/files"
 python3 -m manyfill train @arguments --out "$place/run" --max-minutes "$1" 2>&1 | tee "$OUT/log.txt"
-python3 "$here/split.py" "$place/run" "$OUT"
+python3 "$here/split.py" "$place/run" "$OUT" model 0 2>&1 | tee -a "$OUT/log.txt"
+"""
+
+FETCH = """\
+#!/bin/bash
+# Leave pieces of the model or of the newest checkpoint in $OUT: bash fetch.sh model|checkpoint FIRST
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+python3 "$here/split.py" "${GPU_DAY:-@staged}/run" "$OUT" "$1" "$2"
 """
 
 JOIN = '''\
@@ -76,19 +87,20 @@ for name, about in manifest.items():
 '''
 
 SPLIT = '''\
-"""What a run left, in pieces that come back: split.py RUN OUT."""
+"""Some pieces of what a run left, and its numbers: split.py RUN OUT model|checkpoint FIRST."""
 import pathlib, shutil, sys
 
-run, out = map(pathlib.Path, sys.argv[1:])
+run, out, what, first = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 newest = max((run / "checkpoints").glob("*.pt"))
-for path, name in ((newest, newest.name), (run / "model.safetensors", "model.safetensors")):
+for name, path in (("model", run / "model.safetensors"), ("checkpoint", newest)):
     data = path.read_bytes()
-    for number, start in enumerate(range(0, len(data), @piece)):
-        (out / f"{name}.{number:02d}").write_bytes(data[start : start + @piece])
+    starts = range(0, len(data), @piece)
+    if name == what:
+        for number in range(first, min(first + @pieces, len(starts))):
+            (out / f"{path.name}.{number:02d}").write_bytes(data[starts[number] : starts[number] + @piece])
+    calls = ", ".join(f"bash fetch.sh {name} {k}" for k in range(0, len(starts), @pieces))
+    print(f"{path.name}: {len(starts)} pieces, all of them by: {calls}")
 shutil.copy(run / "stats.jsonl", out)
-pieces = len(list(out.iterdir()))
-if pieces > 8:
-    print(f"{pieces} files in {out}: more than 8 may not come back. Choose a smaller network.", file=sys.stderr)
 '''
 
 
@@ -151,8 +163,9 @@ def pack(asked: argparse.Namespace) -> None:
         arguments += ["--device", asked.device]
     if asked.images is not None:
         arguments += ["--images", str(asked.images)]
-    known = {"@staged": STAGED, "@arguments": shlex.join(arguments), "@piece": str(PIECE)}
-    for name, script in (("stage.sh", STAGE), ("train.sh", TRAIN), ("join.py", JOIN), ("split.py", SPLIT)):
+    known = {"@staged": STAGED, "@arguments": shlex.join(arguments), "@pieces": str(PIECES), "@piece": str(PIECE)}
+    scripts = {"stage.sh": STAGE, "train.sh": TRAIN, "fetch.sh": FETCH, "join.py": JOIN, "split.py": SPLIT}
+    for name, script in scripts.items():
         for word, value in known.items():
             script = script.replace(word, value)
         (asked.dir / name).write_text(script)
@@ -184,6 +197,7 @@ def _finish(folder: Folder, asked: argparse.Namespace) -> None:
         size = sum(path.stat().st_size for path in part.iterdir())
         print(f"bash {folder.path.name}/stage.sh parts/{part.name}  # takes along {part.name}: {size / MIB:.1f} MiB")
     print(f"bash {folder.path.name}/train.sh {asked.minutes}  # again and again, as long as there is time")
+    print(f"bash {folder.path.name}/fetch.sh checkpoint 0  # and more, as it says: before the machine goes back")
 
 
 def main() -> None:
@@ -192,7 +206,9 @@ def main() -> None:
     parser.add_argument("--recipe", help="a recipe's name, or FILE.py:NAME")
     for flag in ("data", "labels", "val"):
         parser.add_argument(f"--{flag}", type=Path, nargs="+", default=[], help="shards, or folders of them")
-    parser.add_argument("--from", dest="start", type=Path, help="a model file to start from")
+    parser.add_argument(
+        "--from", dest="start", type=Path, help="a model to start from: a file, or a name of the package's"
+    )
     parser.add_argument("--wheels", type=Path, help="a folder of wheels that the machine lacks")
     parser.add_argument("--images", type=int)
     parser.add_argument("--device", help="as manyfill train's; for a rehearsal: cpu")
@@ -204,6 +220,11 @@ def main() -> None:
         return
     if asked.recipe is None or not asked.data:
         parser.error("--recipe and --data are needed")
+    recipe = find(asked.recipe)
+    if recipe.starts_from is not None and asked.start is None:
+        parser.error(f"recipe '{recipe.name}' goes on from a trained model: --from {recipe.starts_from}")
+    if asked.start is not None and not asked.start.is_file():
+        asked.start = Path(__file__).parents[1] / f"manyfill/models/{asked.start.name}.safetensors"
     if asked.dir.exists():
         parser.error(f"{asked.dir} is there already")
     pack(asked)
