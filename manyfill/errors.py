@@ -1,4 +1,4 @@
-"""Everything that a user can cause and mend. The library raises these; the edges print them in one line."""
+"""Errors that a user can cause and fix. The library raises them; command line and server print them in one line."""
 
 
 class ManyfillError(Exception):

@@ -1,4 +1,4 @@
-"""Weights of others that a user may fetch once, with their source and licence: `manyfill fetch NAME`.
+"""Other people's weights that a user can fetch once, with their source and licence: `manyfill fetch NAME`.
 
 Facts, and where each is kept; nothing here downloads. `fetching.fetch` does, when a user asks for it, and nothing else.
 """

@@ -1,4 +1,4 @@
-"""What a process needs that was forked after a model was loaded: torch's own threads are not there any more.
+"""Let a process that was forked after a model was loaded fill photos, too: torch's own threads are gone there.
 
 GNU OpenMP, by which torch spreads its work, waits for the parent's threads for ever. One thread does without; workers
 that share a machine want no more. Whoever wants more starts workers by `spawn` or `forkserver` (docs/batch.md).

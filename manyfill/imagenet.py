@@ -1,4 +1,4 @@
-"""ImageNet's AlexNet and VGG16 with LPIPS' heads, as published: where they are kept, and whether they are the ones.
+"""ImageNet's AlexNet and VGG16 with LPIPS' heads, as published: where they are kept, and whether they are right.
 
 `lpips_jax.py` brings them into the user's cache. Nothing that completes a photo needs them.
 """

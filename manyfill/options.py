@@ -17,9 +17,9 @@ TEXTURES = ("auto", "net", "photo")
 
 @dataclass(frozen=True, kw_only=True)
 class FillOptions:
-    """How one photo's hole is filled; each default is what a user gets who says nothing.
+    """How one photo's hole is filled.
 
-    Raises ManyfillError where a value cannot be meant: BadMask for `polarity`, TooLarge for too many fills.
+    Raises ManyfillError for a value that makes no sense: BadMask for `polarity`, TooLarge for too many fills.
     """
 
     n: int = 1  # fills, best first
@@ -29,10 +29,10 @@ class FillOptions:
     band: int = 0  # the blend may change known pixels this near the hole; 0 keeps all of them exact
     diversity: float = 1.0  # 0, the single most likely fill, .. 2
     near: int | None = None  # a fill's seed: fills that resemble that one
-    step: float = 0.5  # how far they go from it: 0, that fill, .. 1, as far as any other
+    step: float = 0.5  # how far they may differ from it: 0, that fill, .. 1, any fill
     texture: str | float = "auto"  # how much detail is the photo's own patches: "auto", "net" (0), "photo" (1), 0 .. 1
-    max_memory: int | None = None  # bytes that the process may hold; None: half of what is free beside what it holds
-    strict: bool = False  # refuse a photo or mask whose file lacks a small part, rather than note it
+    max_memory: int | None = None  # bytes that the process may hold; None: half of the free memory more
+    strict: bool = False  # refuse a photo or mask that is cut off near its end, instead of noting it
     keep_video: bool = False  # of a motion photo, behind JPEG fills; it still shows what was removed
     extend: str | None = None  # a larger canvas, its border filled: "top,right,bottom,left" in pixels or per cent
     extend_to: str | None = None  # or as much as makes this shape: "16:9", width to height

@@ -1,4 +1,4 @@
-"""Where photos lie, some tens of bytes each: an index of millions that every process can hold and forks share."""
+"""Where photos are, some tens of bytes each: an index of millions that every process can hold and forks share."""
 
 from __future__ import annotations
 

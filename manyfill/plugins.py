@@ -1,4 +1,4 @@
-"""Networks, recipes, masks, metrics, features and drawers of one's own: one file, and everything knows them by name.
+"""Your own networks, recipes, masks, metrics, features and drawers: one file, and everything knows them by name.
 
     manyfill train --plugin mine.py --recipe sketch ...      (examples/plugin.py is such a file)
 

@@ -1,4 +1,4 @@
-"""Frozen networks of others as trunks: read from the files that `manyfill fetch` brings. Nothing here is shipped.
+"""Other people's networks, frozen, as trunks: read from files that `manyfill fetch` brings. Nothing here is shipped.
 
 An ONNX file holds what it computes and the weights by name; we write the network ourselves (nets/) and take the
 weights alone.

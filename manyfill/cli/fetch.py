@@ -1,4 +1,4 @@
-"""`manyfill fetch`: weights of others, once, into the cache."""
+"""`manyfill fetch`: other people's weights, once, into the cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is measured of a trained variant: fills against the truth and against each other, attention, the run itself."""
+"""What is measured for a trained variant: fills against the truth and against each other, attention, the run itself."""
 
 from __future__ import annotations
 

@@ -160,32 +160,33 @@ class Completer:
     ) -> Fills:
         """Fill the hole that the mask marks, n times, best first.
 
-        `photo`, `mask`: path, bytes, PIL image, array or tensor. Fill i draws from seed + i alone, whatever n is; for
-        n > 1 n + max(2, n // 2) fills are drawn, near-twins of better ones are passed over, and the best n are kept:
-        a fill's own seed stands in the result. There is one fill for a network without noise and for `diversity` 0, for
-        an empty hole, the photo itself, and where the hole has one plain answer (specks, hair-lines, a flat colour, a
-        clear sky) and `texture` is "auto" or "photo"; such a fill has no score.
+        `photo`, `mask`: path, bytes, PIL image, array or tensor. Fill i depends on seed + i alone, whatever n is. For
+        n > 1, n + max(2, n // 2) fills are drawn, near-duplicates are dropped, and the best n are kept; each fill
+        carries its own seed. There is only one fill if the network takes no noise, if `diversity` is 0, if the hole is
+        empty (the photo itself), and if the hole has one plain answer (specks, hair-lines, a flat colour, a clear sky)
+        and `texture` is "auto" or "photo"; the plain answer has no score.
 
-        `polarity`: where the mask means "fill": "white", "black" or "alpha" (transparent). `grow`: pixels to dilate
-        the hole by. `band`: the blend may change known pixels this near the hole; 0 keeps all of them exact.
-        `diversity`: 0..2, scale of the noise. `near`: a fill's seed, for fills that resemble that one; `step`, 0..1, is
-        how far they go from it: 0 is that fill, 1 as far as any other. `texture`: "auto", "net", "photo" or 0..1, how
-        much of the detail comes from the photo's own patches. `max_memory`: bytes that the process may hold, default
-        half of what is free beside what it holds; raises TooLarge beforehand where filling and writing would take more;
-        it changes no picture. `strict`: a JPEG that lacks a little at its end, as photo or as mask, raises BadImage or
-        BadMask rather than being filled with a note. `keep_video`: a motion photo's video is written behind its JPEG
-        fills; it still shows what was removed. `extend`: a larger canvas, "top,right,bottom,left" in pixels or per cent
-        of the photo's side (also four numbers, or one for all sides), whose border is filled beside what the mask marks
-        in the photo; `mask` may be None then. `extend_to`: as much as makes this shape, "16:9".
-        `progress(stage, done, total)` is called with the stages "fill", "rank" and "texture", one call at a time, the
-        last ones from the threads in which several fills get their texture at once. What it raises stops the work
-        within one step of a stage and comes out here; the completer can be used again.
+        - `polarity`: what means "fill" in the mask: "white", "black", "alpha" (transparent) or a colour, "#ff00ff".
+        - `grow`: enlarge the hole by this many pixels.
+        - `band`: let the blend change known pixels this near the hole; 0 keeps all of them exact.
+        - `diversity`: 0 to 2, scale of the noise.
+        - `near`: the seed of a fill; new fills resemble it. `step`, 0 to 1, is how far they may differ: 0 gives that
+          fill again, 1 any fill.
+        - `texture`: "auto", "net", "photo" or 0 to 1: how much of the detail comes from the photo's own patches.
+        - `max_memory`: bytes that the process may hold; by default, half of the free memory on top of what it holds. If
+          filling and writing would take more, TooLarge is raised before work begins. It never changes a picture.
+        - `strict`: raise BadImage or BadMask for a JPEG that is cut off near its end, instead of noting it.
+        - `keep_video`: write a motion photo's video behind JPEG fills; it still shows what was removed.
+        - `extend`: a larger canvas, "top,right,bottom,left" in pixels or % of the photo's side (also four numbers,
+          or one for all sides); its border is filled besides what the mask marks, and `mask` may be None.
+        - `extend_to`: extend just enough for this shape, such as "16:9".
+        - `progress(stage, done, total)` is called with the stages "fill", "rank" and "texture", one call at a time, the
+          last ones from the threads in which several fills get their texture at once. What it raises stops the work
+          within one step of a stage and comes out here; the completer can be used again.
 
-        A completer may be used from several threads at once, each with its own photo: the fills are the same as one
-        after another.
-
-        Fully transparent pixels are not looked at and stay as they were, unless `polarity` is "alpha": then what was
-        transparent is what is filled, and becomes opaque.
+        Several threads may use a completer at once, each with its own photo; the fills are the same as one after
+        another. Fully transparent pixels are ignored and stay as they were, unless `polarity` is "alpha": then the
+        transparent pixels are what is filled, and they become opaque.
         """
         options = FillOptions(
             n=n,

@@ -1,4 +1,4 @@
-"""Who fills the holes: a model, a filler without weights, or a folder of what somebody else's program made."""
+"""Who fills the holes: a model, a filler without weights, or a folder of what another program made."""
 
 from __future__ import annotations
 

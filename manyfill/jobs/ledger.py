@@ -1,4 +1,4 @@
-"""Files that we wrote and that no sidecar speaks of, such as `photo_filled.jpg`: noted in the user's cache.
+"""Files that we wrote and that no sidecar mentions, such as `photo_filled.jpg`: noted in the user's cache.
 
 So the same command with another seed may replace its own output, and nothing else. The rule for what may be replaced
 is here too.

@@ -1,4 +1,4 @@
-"""The registry of mask kinds. A new kind is a file of its own and a line here."""
+"""The registry of mask kinds. A new kind is one file and one line here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is the border of the hole to be seen? These two measures are ours, and no paper's.
+"""Can the border of the hole be seen? These two measures are ours, not a paper's.
 
 The border is where a missing pixel touches a known one. The photo's own border is none: nothing lies beyond it.
 Pictures are (B,3,H,W) RGB in [0,1], holes (B,1,H,W); results (B,) float64, NaN where a hole has no border.

@@ -1,4 +1,4 @@
-"""XMP that is longer than a JPEG's segment: joined to one packet when it is read, parted again when it is written.
+"""XMP that is longer than a JPEG's segment: joined to one packet when it is read, split again when it is written.
 
 Adobe's XMP Specification, part 3, 1.1.3.1: a first packet names another by its GUID, which is the MD5 of that one's
 bytes and lies in as many segments as it needs. Bytes in, bytes out.

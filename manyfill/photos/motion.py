@@ -1,4 +1,4 @@
-"""A motion photo's video: found behind a JPEG's picture, and marked in XMP where it is written there again.
+"""A motion photo's video: found after a JPEG's picture, and marked in XMP where it is written there again.
 
 It shows the moment before and after, with all that a fill removes: so it is kept only where that is asked for.
 """

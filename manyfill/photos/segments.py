@@ -1,4 +1,4 @@
-"""A JPEG's segments: what a decoder needs, what is told about the photo, what lies behind it. Bytes in, bytes out.
+"""A JPEG's segments: what a decoder needs, what is said about the photo, what follows it. Bytes in, bytes out.
 
 Whatever is damaged raises ValueError or struct.error. A file of many segments or scans costs its length and no more:
 scans that go over the picture hundreds of times, which no encoder writes, are refused before anything is decoded.

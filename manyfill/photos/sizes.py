@@ -1,4 +1,4 @@
-"""The size of a photo by what its file says of it, before anything is decoded and within the same bounds as reading."""
+"""The size of a photo as its file states it, before anything is decoded and within the same bounds as reading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program that opens what strangers send: a process of its own, with bounds on memory and processor time.
+"""The program that opens what strangers send: a separate process, with bounds on memory and processor time.
 
 `decoding` starts it and talks to it through its standard input and output. A request is a line of JSON (`Order`) and
 the file's bytes. An answer is a line of JSON; then of each photo what `Photo` has beside its pixels (a pickle, which

@@ -1,4 +1,4 @@
-"""What the guide says at each scale, and how far it is to be heard."""
+"""What the guide says at each scale, and how much it counts."""
 
 from __future__ import annotations
 

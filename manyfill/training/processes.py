@@ -1,4 +1,4 @@
-"""How many processes train together, and on what: Accelerate's word for it, whatever launched us."""
+"""How many processes train together, and on what: as Accelerate sees it, whatever launched us."""
 
 from __future__ import annotations
 
