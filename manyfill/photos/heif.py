@@ -13,6 +13,7 @@ from manyfill.errors import BadImage
 from manyfill.photos.colour import icc_for_rgb, meaningful
 from manyfill.photos.decoded import Decoded, check_size, refuse_several
 from manyfill.photos.laying import Writer
+from manyfill.photos.metadata import without_orientation
 from manyfill.photos.motion import WHAT
 from manyfill.photos.photo import QUALITY, Lay, Photo
 from manyfill.photos.pillow import decoded_of_pil, save_with_pillow
@@ -121,7 +122,10 @@ def writer(format: str) -> Writer:
         options: dict[str, Any] = {"chroma": 444} if format == "heic" else {"subsampling": "4:4:4"}
         if format == "heic" and photo.cicp is not None:
             options |= {"color_primaries": photo.cicp[0], "transfer_characteristics": photo.cicp[1]}
-        about = {"icc_profile": icc_for_rgb(photo), "exif": exif_with_thumbnail(photo, lay), "xmp": photo.xmp}
+        exif = exif_with_thumbnail(photo, lay)
+        if format == "avif" and exif is not None:  # else Pillow packs the block again, its own way
+            exif = without_orientation(exif)
+        about = {"icc_profile": icc_for_rgb(photo), "exif": exif, "xmp": photo.xmp}
         return save_with_pillow(photo, encoder, lay, quality=quality or QUALITY[format], **about, **options)
 
     return write_plugged

@@ -20,6 +20,7 @@ from manyfill.photos.directories import (
 )
 
 PHOTOSHOP = b"Photoshop 3.0\0"
+ENTRY = 12  # bytes of a tag in a directory
 MAX_PLACE = 1 << 15  # of a maker's note whose place is kept: in front of it there is nothing
 MAX_DPI = 1e6  # no more is believed
 
@@ -139,6 +140,25 @@ def moved_exif(exif: bytes, *, height: int, width: int, right: int, down: int) -
                 struct.pack_into(f"{page.order}{len(new)}{INTEGERS[entry.kind]}", out, entry.place, *new)
     except (ValueError, struct.error):
         pass  # a damaged inner directory, or a number that does not fit
+    return bytes(out)
+
+
+def without_orientation(exif: bytes) -> bytes:
+    """The EXIF block without that tag, and no value moved: for an encoder that would else pack all of it again."""
+    try:
+        page = directory(exif)
+    except (ValueError, struct.error):
+        return exif
+    first = struct.unpack_from(page.order + "I", exif, 4)[0] + 2
+    place = first
+    while place < page.next_place and struct.unpack_from(page.order + "H", exif, place)[0] != tags.ORIENTATION:
+        place += ENTRY
+    if place >= page.next_place:
+        return exif
+    out = bytearray(exif)
+    struct.pack_into(page.order + "H", out, first - 2, (page.next_place - first) // ENTRY - 1)
+    end = min(page.next_place + 4, len(out))
+    out[place:end] = out[place + ENTRY : end] + bytes(ENTRY)
     return bytes(out)
 
 

@@ -73,7 +73,8 @@ SPOOLED = 16 << 20  # bytes of a TIFF's strips that are held in memory
 def read_tiff(data: bytes, name: str, max_pixels: int) -> Decoded:
     """A TIFF's bytes, decoded strip by strip where its layout allows; decoders see no more than they need."""
     page = directory(data)
-    if tags.DNG_VERSION in page.entries or page.number(tags.SUBFILE_TYPE, 0) & 1:
+    canon = data[8:10] == b"CR"  # its first picture is a preview
+    if canon or tags.DNG_VERSION in page.entries or page.number(tags.SUBFILE_TYPE, 0) & 1:
         raise BadImage(f"{name} is a camera's raw file. Develop it to TIFF, PNG or JPEG first.")
     width, height = page.number(tags.IMAGE_WIDTH, 0), page.number(tags.IMAGE_LENGTH, 0)
     check_size(name, width, height, max_pixels)

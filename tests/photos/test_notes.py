@@ -340,6 +340,29 @@ def test_an_address_is_not_called_a_missing_file(address: str) -> None:
         photos.read(address)
 
 
+@pytest.mark.parametrize("format", ["avif", "webp", "png", "heic"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_an_exif_block_is_written_as_it_is_and_not_packed_again(format: str, order: Order) -> None:
+    if format == "heic":
+        pytest.importorskip("pillow_heif")
+    inner = {37510: Entry(7, 12, b"ASCII\0\0\0word"), 37500: Entry(7, 9, b"makernote"), 36864: Entry(7, 4, b"0232")}
+    entries = {271: Entry(2, 4, b"Cam\0"), 274: Entry(3, 1, struct.pack(order + "H", 1)), 34665: Entry(4, 1, inner)}
+    block = pack_header(order, 8) + pack_directory(order, entries, 8)
+    photo = replace(photos.read(smooth()), exif=block)
+    again = photos.read(photos.encode(photo, format=format)).exif
+    assert again is not None
+    before, after = (directory(data, directory(data).number(34665, 0)).entries for data in (block, again))
+    assert [(tag, *entry) for tag, entry in before.items()] == [(tag, *entry) for tag, entry in after.items()]
+    assert len(again) == len(block) and bytes(directory(again).entries[271].value) == b"Cam\0"
+
+
+def test_canons_raw_files_are_called_raw() -> None:
+    data = saved("TIFF", compression="jpeg")
+    raw = data[:4] + struct.pack("<I", 16) + b"CR\2\0" + bytes(4) + b"\0\0" + bytes(4) + data
+    with pytest.raises(BadImage, match="camera's raw file"):
+        photos.read(raw)
+
+
 def test_ycbcr_in_planes_is_refused_in_one_clear_line() -> None:
     tifffile = pytest.importorskip("tifffile")
     file = io.BytesIO()
