@@ -60,6 +60,17 @@ def bombs() -> dict[str, bytes]:
     whole = png(header(10, 10), (b"IDAT", zlib.compress((b"\0" + bytes(30)) * 10)), (b"IEND", b""))
     at = whole.index(b"IDAT") - 4
     thumbnails = b"XML:com.adobe.xmp\0\0\0\0\0" + b"<xmp:Thumbnails " * 65_000
+    begun = b"<rdf:RDF " * 1_000_000  # of Adobe's second packet, which lies in many segments
+    extension = b"http://ns.adobe.com/xmp/extension/\0" + b"A" * 32
+    parts = [
+        extension + struct.pack(">II", len(begun), at) + begun[at : at + 65_000] for at in range(0, len(begun), 65_000)
+    ]
+    long = b"".join(b"\xff\xe1" + struct.pack(">H", len(part) + 2) + part for part in parts)
+    rdf = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    names = b"".join(b' xmlns:n%d="u"' % number for number in range(2000))
+    spoken = (
+        rdf + b"<rdf:Description" + names + b">" + b"<n0:b/>" * 150_000 + b"</rdf:Description></rdf:RDF></x:xmpmeta>"
+    )
     photo = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (600, 800, 3), np.uint8)).save(photo, "JPEG")
     strips = struct.pack("<2sHI", b"II", 42, 8) + struct.pack("<H", 8)
@@ -75,6 +86,8 @@ def bombs() -> dict[str, bytes]:
         "49 MP of zeros": png(header(7000, 7000), (b"IDAT", zlib.compress(b"\0" * (7000 * 21_001), 9)), (b"IEND", b"")),
         "200,000 empty IDATs": whole[:at] + empty * 200_000 + whole[at:],
         "1 MB of XMP": whole[:at] + png((b"iTXt", thumbnails))[8:] + whole[at:],
+        "JPEG of 9 MB of XMP": photo.getvalue()[:2] + long + photo.getvalue()[2:],
+        "XMP of many names": whole[:at] + png((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + spoken))[8:] + whole[at:],
         "overlapping strips": strips + bytes(1000),
     }
 

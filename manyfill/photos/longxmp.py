@@ -11,6 +11,7 @@ import re
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
@@ -19,9 +20,11 @@ from manyfill.photos.segments import LONGEST_XMP
 GUID, HEAD = 32, 40  # bytes of the name, and of name, whole length and place, before each part
 PART = 65_400  # bytes of the second packet in a segment
 MAX_DEPTH = 64  # of elements in each other
+MAX_GROWTH = 4  # of a packet that is parted
+MAX_NAMESPACES = 256  # of one property: packets have some twenty
 NOTE = b"http://ns.adobe.com/xmp/note/"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-_START = re.compile(rb"<(?P<rdf>[\w.-]{1,64}):RDF\b(?P<says>[^>]*)>")
+_START = re.compile(rb"<(?P<rdf>[\w.-]{1,64}):RDF\b(?P<says>[^<>]*)>")
 _NAMESPACE = re.compile(rb"xmlns:([\w.-]{1,64})\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
 _NAME = re.compile(rb"HasExtendedXMP\s*(?:=\s*[\"']|>)\s*([0-9A-Za-z]{32})")
 
@@ -112,10 +115,13 @@ class _Reader:
         if len(self.names) >= MAX_DEPTH:
             raise ValueError("it is nested too deeply")
         if self.names[-1:] == ["rdf:Description"] and self.names[-2:-1] == ["rdf:RDF"]:
-            self.found.append(_Property(self.parser.CurrentByteIndex, -1, dict(self.scopes[-1])))
+            self.found.append(_Property(self.parser.CurrentByteIndex, -1, self.scopes[-1]))
         self.names.append(name)
         scope = {key: value for key, value in attributes.items() if key.startswith("xmlns") or key == "rdf:about"}
-        self.scopes.append({**(self.scopes[-1] if self.scopes else {}), **scope})
+        outer = self.scopes[-1] if self.scopes else {}
+        if len(outer) + len(scope) > MAX_NAMESPACES:
+            raise ValueError("it has hundreds of namespaces")
+        self.scopes.append({**outer, **scope} if scope else outer)
 
     def finish(self, name: str) -> None:
         """An element's end tag; of an empty element both are the same."""
@@ -167,7 +173,13 @@ def parted(packet: bytes) -> tuple[bytes, bytes] | None:
         left -= one.end - one.start
     if left > LONGEST_XMP - 1024:
         return None
-    second = b"".join(_second(packet, sorted(moved, key=lambda each: each.start)))
+    pieces, length = [], 0
+    for piece in _second(packet, sorted(moved, key=lambda each: each.start)):
+        pieces.append(piece)
+        length += len(piece)
+        if length > MAX_GROWTH * len(packet):  # what holds for all is said of each
+            return None
+    second = b"".join(pieces)
     kept, at = [], 0
     for one in sorted(moved, key=lambda each: each.start):
         kept.append(packet[at : one.start])
@@ -182,17 +194,21 @@ def parted(packet: bytes) -> tuple[bytes, bytes] | None:
 
 def _unpadded(packet: bytes) -> bytes:
     """Without the blanks that programs leave behind a packet, to change it in place."""
-    return re.sub(rb"\s{64,}(?=<\?xpacket end)", b"\n", packet)
+    end = packet.rfind(b"<?xpacket end")
+    return packet if end < 0 else packet[:end].rstrip() + b"\n" + packet[end:]
 
 
 def _second(packet: bytes, moved: Iterable[_Property]) -> Iterator[bytes]:
     yield b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="%s">' % RDF.encode()
-    for one in moved:
-        about = {"rdf:about": "", **one.about}
+    for _, together in groupby(moved, key=lambda one: id(one.about)):  # of one description
+        inner = list(together)
+        about = {"rdf:about": "", **inner[0].about}
         said = "".join(
             f" {key}={quoteattr(value)}" for key, value in about.items() if key not in ("xmlns:x", "xmlns:rdf")
         )
-        yield f"<rdf:Description{said}>".encode() + packet[one.start : one.end] + b"</rdf:Description>"
+        yield f"<rdf:Description{said}>".encode()
+        yield from (packet[one.start : one.end] for one in inner)
+        yield b"</rdf:Description>"
     yield b"</rdf:RDF></x:xmpmeta>"
 
 

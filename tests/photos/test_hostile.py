@@ -123,6 +123,62 @@ def test_xmp_costs_no_more_in_other_formats(format: str, tmp_path: Path) -> None
     assert answered(data, tmp_path).startswith("read: 16 12")
 
 
+RDF = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+END = b"</rdf:RDF></x:xmpmeta>"
+
+
+def names(count: int) -> bytes:
+    return b"".join(b' xmlns:n%d="u"' % number for number in range(count))
+
+
+def long_xmps() -> dict[str, bytes]:
+    """Over a JPEG's segment: taken apart when a JPEG is written."""
+    many = 1 << 20
+    one = RDF + b'<rdf:Description xmlns:a="u"><a:b>c</a:b></rdf:Description>'
+    return {
+        "blanks": one + END + b" " * many + b"<?xpacket en",
+        "blanks inside": one.replace(b">c<", b">" + b" " * many + b"<") + END + b'<?xpacket end="w"?>',
+        "blanks and an end": one + END + b" " * many + b'<?xpacket end="w"?>',
+        "blanks in pieces": one + END + (b" " * 99 + b"<") * (many // 100) + b"<?xpacket end?>",
+        "packets that begin": b"<rdf:RDF " * (many // 9),
+        "namespaces of everything": RDF + b"<rdf:Description" + names(2000) + b">" + b"<n0:b/>" * (many // 7)
+        + b"</rdf:Description>" + END,
+        "many namespaces, many descriptions": RDF.replace(b"<rdf:RDF", b"<rdf:RDF" + names(200))
+        + b"<rdf:Description><n0:b>c</n0:b></rdf:Description>" * (many // 50) + END,
+        "depth": RDF + b"<rdf:Description>" + b"<a>" * (many // 7) + b"</a>" * (many // 7) + b"</rdf:Description>"
+        + END,
+        "entities": b"<!DOCTYPE x [<!ENTITY a '" + b"a" * 1000 + b"'>"
+        + b"".join(b"<!ENTITY a%d '%s'>" % (n, b"&a%d;" % (n - 1) * 10 if n else b"&a;" * 10) for n in range(9))
+        + b"]>" + one + b"&a8;" + END + b" " * 70_000,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("what", long_xmps())
+def test_long_xmp_is_parted_at_a_cost_of_its_length(what: str, tmp_path: Path) -> None:
+    xmp = long_xmps()[what]
+    assert answered(with_chunks((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)), tmp_path).startswith("read: 3 2")
+
+
+@pytest.mark.parametrize("what", ["packets that begin", "namespaces", "blanks", "names"])
+@pytest.mark.parametrize("broken", [False, True])
+def test_extended_xmp_is_joined_at_a_cost_of_its_length(what: str, broken: bool, tmp_path: Path) -> None:
+    second = {
+        "packets that begin": b"<rdf:RDF " * (4 << 20) ,
+        "namespaces": RDF[:-1] + b" xmlns:a=\"'" * (1 << 20),
+        "blanks": RDF + b" " * (32 << 20),
+        "names": b"HasExtendedXMP " * (1 << 21),
+    }[what]  # fmt: skip
+    main = RDF + b'<rdf:Description xmpNote:HasExtendedXMP="' + b"A" * 32 + b'"/>' + (b"" if broken else END)
+    size = 65_000
+    parts = [
+        segment(0xE1, b"http://ns.adobe.com/xmp/extension/\0" + b"A" * 32 + struct.pack(">II", len(second), at)
+                + second[at : at + size])
+        for at in range(0, len(second), size)
+    ]  # fmt: skip
+    data = jpeg_with(segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + main), *parts)
+    assert answered(data, tmp_path).startswith("read: 16 12")
+
+
 # ----------------------------------------------------------------------------------------------------------- EXIF
 
 
