@@ -7,11 +7,12 @@ search, which nobody taught, is nearer.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -21,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from manyfill import masks, texture, trunks
+from manyfill import files, masks, texture, trunks
 from manyfill.data import Augmentation, Samples, open_photos
 from manyfill.errors import ManyfillError
 from manyfill.labels import Label, write_shard
@@ -76,9 +77,23 @@ def label(
 ) -> int:
     """Write shards of labels into a folder; shards that are there are kept. Returns the number of labels tried.
 
+    Raises Busy where another process labels into the folder, ManyfillError where its shards were made in another way.
+
     `most`: at most so many labels in all. Raises UnknownModel where the teacher has not been fetched.
     """
     trunks.trunk_file()  # before anything is begun
+    with files.lock(out / ".lock", f"the labels in {out}"):
+        return _label(job, out, processes, most, progress)
+
+
+def _label(
+    job: Labelling,
+    out: Path,
+    processes: int,
+    most: int | None,
+    progress: Callable[[int, int, dict[str, float]], None] | None,
+) -> int:
+    _claim(job, out)
     total = len(open_photos(list(job.data), short_side=job.cache_side)) * job.per_photo
     total = total if most is None else min(total, most)
     shards = list(range(-(-total // job.per_shard)))
@@ -94,6 +109,29 @@ def label(
             pace = (done - began) / max(time.monotonic() - start, 1e-9)
             progress(done, total, {"labels_per_second": pace, "hours_left": (total - done) / pace / 3600, "kept": kept})
     return total
+
+
+def _claim(job: Labelling, out: Path) -> None:
+    """Note how the shards are made. Raises ManyfillError where others of the same names were made in another way."""
+    note = out / f"labels-{job.seed}-{job.size}.json"
+    ours = json.loads(
+        json.dumps({**asdict(job), "data": [str(Path(path).absolute()) for path in job.data]}, sort_keys=True)
+    )
+    try:
+        theirs = json.loads(files.read(note).data)
+    except FileNotFoundError:
+        theirs = ours
+    except (OSError, ValueError, RecursionError):
+        theirs = None
+    if not isinstance(theirs, dict):
+        raise ManyfillError(f"{note} is damaged, or not of manyfill. Say where else to: --out DIR; or remove it.")
+    other = next((name for name in ours if theirs.get(name) != ours[name]), None)
+    if other is not None:
+        raise ManyfillError(
+            f"{out} holds labels made in another way ({other}: {str(theirs.get(other))[:100]} there,"
+            f" {str(ours[other])[:100]} here). Say where else to: --out DIR; or take another --seed."
+        )
+    files.write_atomic(note, json.dumps(ours, indent=1).encode())
 
 
 def _work(job: Labelling, out: Path, shards: Sequence[int], total: int, processes: int) -> Iterator[tuple[int, int]]:

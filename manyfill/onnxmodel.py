@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 ENGINES = ("onnxruntime", "openvino-f32")
 CHOICES = ("auto", "onnxruntime", "openvino", "openvino-f32")
+LARGEST = 4096  # pixels of a fixed side: 200 MB a picture in float
 SIDE = 512  # pixels that a file of any size is shown: what MI-GAN and LaMa were trained at
 EXPECTED = (
     "expected either a pipeline, 'image' uint8 (1,3,H,W) with 'mask' uint8 (1,1,H,W), 255 = known, as MI-GAN's; or a"
@@ -216,7 +217,7 @@ def recognise(ports: tuple[Port, ...], name: str) -> Signature:
         known = image.kind == mask.kind and image.kind in ("uint8", "float32", "float16")
         if known and len(sides) == 1 and all(port.shape[0] in (1, None) for port in ports):
             side = sides.pop()
-            if side is None or side >= 16:
+            if side is None or 16 <= side <= LARGEST:
                 return Signature(image.name, mask.name, image.kind, side)
     found = ", ".join(
         f"'{port.name}' {port.kind} ({','.join('?' if side is None else str(side) for side in port.shape)})"

@@ -9,7 +9,7 @@ import difflib
 import importlib.util
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,11 @@ class Recipe:
         for name, part in (("net", self.net), ("objective", self.objective)):
             whole[name] = {"kind": type(part).__name__, **whole[name]}
         return whole
+
+
+def stage_folders(stages: Sequence[Recipe]) -> list[str]:
+    """Where the stages of a run lie in its folder; none where there is one stage alone."""
+    return [f"{number}-{stage.name}" for number, stage in enumerate(stages, 1)] if len(stages) > 1 else []
 
 
 # Zheng et al., release: the whole photo squeezed to 266 pixels, 256 of them cut out at random, mirrored, turned by

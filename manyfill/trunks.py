@@ -80,10 +80,10 @@ def migan_state(file: Path) -> dict[str, Tensor]:
             "reading a trunk needs the package onnx. Install it: pip install 'manyfill[onnx]'."
         ) from error
     try:
-        graph = onnx.load(str(file)).graph
-    except Exception as error:  # whatever protobuf raises on other files
+        graph = onnx.load(str(file), load_external_data=False).graph  # no file names another one to be opened
+        tensors = {each.name: torch.from_numpy(numpy_helper.to_array(each).copy()) for each in graph.initializer}
+    except Exception as error:  # whatever protobuf raises on other files, and numpy on tensors that are not in it
         raise BadWeights(f"{file} cannot be read as an ONNX file ({type(error).__name__}).") from error
-    tensors = {each.name: torch.from_numpy(numpy_helper.to_array(each).copy()) for each in graph.initializer}
     sides = sorted({int(found[2]) for name in tensors if (found := _NAME.fullmatch(name))}, reverse=True)
     if not sides or f"model.encoder.b{sides[0]}.fromrgb.weight" not in tensors:
         raise BadWeights(f"{file} holds no MI-GAN: it has no tensor named model.encoder.b512.fromrgb.weight.")

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from manyfill import zoo
-from manyfill.cli import console
+from manyfill import files, zoo
+from manyfill.cli import claims, console
 from manyfill.errors import ManyfillError
+from manyfill.jobs import ledger
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -95,12 +96,13 @@ def strategies(
     start_from: From = None,
     max_minutes: Minutes = None,
     device: Device = "auto",
+    force: claims.Force = False,
 ) -> int:
     """Train by the strategies that Zheng et al. 2019 compare: deterministic, CVAE, instance blind, dual path.
 
     Shows fills of one photo by each; how far they differ, how true they are, how steadily each trained.
     """
-    return _go("strategies", data, out, budget, val, show, base, seed, start_from, max_minutes, device)
+    return _go("strategies", data, out, budget, val, show, base, seed, start_from, max_minutes, device, force=force)
 
 
 @app.command(short_help="Short+long-term, contextual, none.")
@@ -116,12 +118,15 @@ def attention(
     start_from: From = None,
     max_minutes: Minutes = None,
     device: Device = "auto",
+    force: claims.Force = False,
 ) -> int:
     """Train with short+long-term attention (Zheng et al. 2019), contextual attention (Yu et al. 2018) and none.
 
     Shows fills with each, and where it looks from a point in the hole.
     """
-    return _go("attention", data, out, budget, val, show, base, seed, start_from, max_minutes, device, query)
+    return _go(
+        "attention", data, out, budget, val, show, base, seed, start_from, max_minutes, device, query, force=force
+    )
 
 
 @app.command("fusion-blocks", short_help="0, 1, 3 and 6 fusion blocks.")
@@ -136,12 +141,13 @@ def fusion_blocks(
     start_from: From = None,
     max_minutes: Minutes = None,
     device: Device = "auto",
+    force: claims.Force = False,
 ) -> int:
     """Train a DFNet with 0, 1, 3 and 6 fusion blocks (Hong et al. 2019).
 
     Shows each level's picture, the alpha that blends it, and the error at the hole's rim.
     """
-    return _go("fusion-blocks", data, out, budget, val, show, base, seed, start_from, max_minutes, device)
+    return _go("fusion-blocks", data, out, budget, val, show, base, seed, start_from, max_minutes, device, force=force)
 
 
 @app.command("attention-map", short_help="Where a trained model looks.")
@@ -158,6 +164,7 @@ def attention_map(
         str, typer.Option("--model", help="A name (see: manyfill models) or a .safetensors file.")
     ] = zoo.DEFAULT,
     query: Query = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that manyfill did not write.")] = False,
 ) -> int:
     """Trains nothing: draws where a model looks from one point of a photo.
 
@@ -169,8 +176,10 @@ def attention_map(
     from manyfill import comparison, photos
 
     path = out or photo.with_name(f"{photo.stem}_attention.png")
+    ledger.check(path, force=force)
     picture = comparison.attention_of_photo(model, photo, mask, point)
     photos.write(photos.read(Image.fromarray(picture)), path, format="png")
+    ledger.remember(path, files.sha256_of(path))
     console.out(str(path))
     return 0
 
@@ -188,9 +197,15 @@ def _go(
     max_minutes: float | None,
     device: str,
     query: str | None = None,
+    *,
+    force: bool,
 ) -> int:
     point = _point(query)
     from manyfill import comparison, recipes
+
+    found = recipes.find(base) if base else None
+    names = (*comparison.FILES, *comparison.variants(kind, found or comparison.BASES[kind]))
+    claims.check(out, names, ours=claims.has_comparison(out), force=force)
 
     if not val:
         console.say("no --val: the scores are those of photos that were trained on, which flatters all variants")
@@ -201,7 +216,7 @@ def _go(
         budget=budget,
         val=val or (),
         show=show or (),
-        base=recipes.find(base) if base else None,
+        base=found,
         seed=seed,
         query=point,
         start_from=start_from,
@@ -214,7 +229,7 @@ def _go(
             console.say(f"{row.variant} diverged. {row.diverged}")
     if not report.finished:
         console.say(f"not every variant has had its {budget:,} images yet: the same command goes on")
-    for name in ("table.md", "table.json", "figure.png"):
+    for name in comparison.FILES[1:]:
         if (out / name).is_file():
             console.out(str(out / name))
     return 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from manyfill import zoo
-from manyfill.cli import console
+from manyfill.cli import claims, console
 from manyfill.cli.options import parse_texture
 from manyfill.errors import ManyfillError
 
@@ -166,6 +166,7 @@ def evaluate(
             file_okay=False,
         ),
     ] = None,
+    force: claims.Force = False,
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option("--device", help="Where nets run.")] = "auto",
     engine: Annotated[str, typer.Option("--engine", help="What runs the net; as in manyfill complete.")] = "auto",
 ) -> int:
@@ -186,11 +187,13 @@ def evaluate(
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     setup = replace(usual, multiple=multiple, seed=seed, rounds=rounds, **changes)
     if write_set is not None:
-        return _write_set(data, write_set, setup)
+        return _write_set(data, write_set, setup, force=force)
     if out is None:
         raise ManyfillError("say which folder the report goes to: -o DIR.")
     from manyfill.evaluation import evaluate as run
-    from manyfill.evaluation import writing
+    from manyfill.evaluation import journal, pictures, writing
+
+    claims.check(out, (*writing.FILES, journal.FILE, pictures.FOLDER), ours=claims.has_results(out), force=force)
 
     if composite == "paper" and (texture or filled):
         what = "--texture" if texture else "--filled"
@@ -244,11 +247,11 @@ def _sources(
     return sources
 
 
-def _write_set(data: list[Path], out: Path, setup: Setup) -> int:
+def _write_set(data: list[Path], out: Path, setup: Setup, *, force: bool) -> int:
     from manyfill.evaluation import write_set
 
     with console.bar("photos") as progress:
-        written, skipped = write_set(data, out, setup, progress=progress)
+        written, skipped = write_set(data, out, setup, force=force, progress=progress)
     console.out(str(out))
     console.say(f"{console.count(written, 'photo')} and as many masks (white = fill) in photos/ and masks/")
     for name, why in skipped.items():

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from manyfill.cli import console
+from manyfill.cli import claims, console
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -63,6 +63,7 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the recipe and the photos found, and train nothing.")
     ] = False,
+    force: claims.Force = False,
 ) -> int:
     """Train a model, or go on with a training run: the same command again, or with a larger --images, resumes."""
     from manyfill import recipes
@@ -79,6 +80,7 @@ def train(
         console.say(f"{console.count(len(open_photos(data)), 'photo')} in {', '.join(str(path) for path in data)}")
         console.say(f"would {'go on with' if (out / 'stats.jsonl').is_file() else 'start'} {out}; nothing was trained")
         return 0
+    claims.check_run(out, force=force, stages=recipes.stage_folders(found))
     from manyfill.training import train_stages
 
     with _watched(recipe.rpartition(":")[2]) as progress:

@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from manyfill import __version__, masks, photos, training, weights
+from manyfill import __version__, files, masks, photos, training, weights
 from manyfill.comparison import figures, scores
 from manyfill.comparison.figures import Query, attention_of_photo, attention_picture
 from manyfill.comparison.variants import BASES, variants
@@ -36,10 +36,11 @@ from manyfill.objectives import Deterministic
 from manyfill.recipes import Recipe
 from manyfill.training.step import Diverged
 
-__all__ = ["BASES", "Query", "Report", "Row", "attention_of_photo", "attention_picture", "compare", "variants"]
+__all__ = ["BASES", "FILES", "Query", "Report", "Row", "attention_of_photo", "attention_picture", "compare", "variants"]
 
 Watch = Callable[[str], AbstractContextManager[Callable[[int, int, Mapping[str, float]], None]]]
 
+FILES = ("comparison.json", "table.md", "table.json", "figure.png")
 FILLS = 8  # per photo, where a variant samples
 PHOTOS = 64  # scored at most
 SHOWN = 2  # photos in the figure, where none are named
@@ -332,7 +333,10 @@ def _claim(out: Path, about: Mapping[str, Any]) -> None:
     recipe = {name: value for name, value in about["recipe"].items() if name != "images"}  # a budget may grow
     ours = {"kind": about["kind"], "samples": about["samples"], **recipe}
     if note.is_file():
-        theirs = json.loads(note.read_text())
+        try:
+            theirs = dict(json.loads(files.read(note).data))
+        except (OSError, ValueError, TypeError, RecursionError):
+            raise ManyfillError(f"{note} is damaged, or not of a comparison. Give another -o, or remove it.") from None
         # a later version may have more fields, whose defaults do what the earlier one did
         other = next((name for name in ours if name in theirs and ours[name] != theirs[name]), None)
         if other is not None:

@@ -11,6 +11,7 @@ they come, report.py the numbers, tables.py makes tables of them, page.py and pl
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -22,8 +23,9 @@ from typing import Any
 
 import torch
 
+from manyfill import files
 from manyfill.completer import Completer
-from manyfill.errors import BadImage, BadMask, ManyfillError, TooLarge
+from manyfill.errors import BadImage, BadMask, CannotWrite, ManyfillError, TooLarge
 from manyfill.evaluation import pictures
 from manyfill.evaluation.bare import Bare
 from manyfill.evaluation.cases import Case, Cases, Setup
@@ -159,11 +161,17 @@ def source_of(given: Any, *, texture: str | float = "auto", device: str | None =
 
 
 def write_set(
-    data: Path | str | Sequence[Path | str], out: Path, setup: Setup, *, progress: Progress | None = None
+    data: Path | str | Sequence[Path | str],
+    out: Path,
+    setup: Setup,
+    *,
+    force: bool = False,
+    progress: Progress | None = None,
 ) -> tuple[int, dict[str, str]]:
     """Write photos and masks as they are measured, for other programs to fill: out/photos/, out/masks/ (white = fill).
 
-    Returns how many, and what was skipped and why.
+    Returns how many, and what was skipped and why. Raises CannotWrite where another file lies in the way of one, but
+    for `force`: the photos themselves may.
     """
     from PIL import Image
 
@@ -179,9 +187,20 @@ def write_set(
         for folder, pixels in (("photos", case.pixels), ("masks", case.hole)):
             path = out / folder / f"{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(path)
+            picture = io.BytesIO()
+            Image.fromarray(pixels).save(picture, "PNG")
+            _put(path, picture.getvalue(), force=force)
         written += 1
     return written, skipped
+
+
+def _put(path: Path, data: bytes, *, force: bool) -> None:
+    """Write a file where there is none, or these very bytes."""
+    if os.path.lexists(path) and not force:
+        if path.is_symlink() or not path.is_file() or files.read(path).data != data:
+            raise CannotWrite(f"{path} is there already. Say where else to: --write-set DIR; or replace it: --force.")
+        return
+    files.write_atomic(path, data)
 
 
 def _measure(ruler: Ruler, source: Source, case: Case, answer: Answer, key: str, choose: Choose | None) -> Row:

@@ -14,16 +14,14 @@ from manyfill.evaluation.page import to_html
 from manyfill.evaluation.report import CHOICES, Report, Summary
 from manyfill.evaluation.tables import tables
 
+FILES = ("report.md", "report.json", "report.csv", "report.html")
+
 
 def write(report: Report, out: Path | str) -> list[Path]:
     """report.md, report.json, report.csv and report.html, each atomically."""
     out = Path(out)
-    contents = {
-        "report.md": to_markdown(report),
-        "report.json": to_json(report),
-        "report.csv": to_csv(report),
-        "report.html": to_html(report, out),
-    }
+    texts = (to_markdown(report), to_json(report), to_csv(report), to_html(report, out))
+    contents = dict(zip(FILES, texts, strict=True))
     out.mkdir(parents=True, exist_ok=True)
     for name, text in contents.items():
         files.write_atomic(out / name, text.encode())

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from manyfill import files
-from manyfill.recipes import Recipe
+from manyfill.recipes import Recipe, stage_folders
 from manyfill.training.loop import train
 
 MODEL = "model.safetensors"
@@ -46,10 +46,10 @@ def train_stages(
     if len(stages) == 1:
         return train(stages[0], data, run_dir, images=images, start_from=start_from, max_minutes=max_minutes, **options)
     began, seen = time.monotonic(), 0
-    for number, stage in enumerate(shared_out(stages, images), 1):
-        folder = run_dir / f"{number}-{stage.name}"
+    for number, stage in enumerate(shared_out(stages, images)):
+        folder = run_dir / stage_folders(stages)[number]
         left = None if max_minutes is None else max_minutes - (time.monotonic() - began) / 60
-        if left is not None and left <= 0 and number > 1:
+        if left is not None and left <= 0 and number:
             return seen
         reached = train(stage, data, folder, start_from=start_from, max_minutes=left, **options)
         seen += reached
