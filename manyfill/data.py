@@ -40,7 +40,7 @@ SUFFIXES = tuple(files.SUFFIXES)
 Pixels = NDArray[np.uint8]  # (H,W,3) RGB
 
 # what Pillow's decoders raise on damaged files
-_DECODER_ERRORS = (
+DECODER_ERRORS = (
     *(OSError, ValueError, SyntaxError, EOFError, LookupError, ArithmeticError, TypeError),
     *(struct.error, zlib.error, Image.DecompressionBombError),
 )
@@ -247,26 +247,44 @@ def open_photos(
     return PhotoSet(places, short_side=short_side, cache_bytes=cache_bytes)
 
 
+def members_of(path: Path) -> tuple[list[tuple[str, int, int]], str | None]:
+    """The files in an uncompressed tar: name, place and bytes; and what is wrong behind the last of them, or None.
+
+    Each lies in the tar, whatever its header says. Links, devices and files with gaps are passed over.
+    """
+    found: list[tuple[str, int, int]] = []
+    try:
+        with open_regular(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+            length = os.fstat(file.fileno()).st_size
+            for member in tar:
+                if not member.isreg() or member.issparse():
+                    continue
+                if member.size < 0 or not 0 <= member.offset_data <= length - member.size:
+                    raise tarfile.ReadError("damaged partway through")
+                found.append((member.name, member.offset_data, member.size))
+            file.seek(tar.offset)  # where the next header would be: tarfile takes any damage there for the end
+            if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
+                raise tarfile.ReadError("damaged partway through")
+    except RecursionError:  # headers that only say how the next one is to be read, thousands of them
+        return found, "damaged partway through"
+    except (tarfile.TarError, OSError, ValueError, EOFError, OverflowError) as error:
+        return found, str(getattr(error, "strerror", None) or error)
+    return found, None
+
+
 def _index_tar(path: Path) -> list[Place]:
     """Find the photos of an uncompressed tar by offset; of a damaged one those in front of the damage.
 
     In webdataset's layout a sample's fields are what follows the first dot (KEY.jpg, KEY.mask.png): the photo is
     KEY.jpg. A name with dots, as an ordinary folder may have, counts where no such photo stands beside it.
     """
-    members: list[tuple[str, int, int]] = []
+    members, damage = members_of(path)
     places: list[Place] = []
-    try:
-        with open_regular(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
-            for member in tar:
-                if member.isreg():
-                    members.append((member.name, member.offset_data, member.size))
-            file.seek(tar.offset)  # where the next header would be: tarfile takes any damage there for the end
-            if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
-                raise tarfile.ReadError("damaged partway through")
-    except (tarfile.TarError, OSError, ValueError, EOFError) as error:  # skipped and listed, as a damaged photo is
-        why = getattr(error, "strerror", None) or error
+    if damage is not None:  # skipped and listed, as a damaged photo is
         rest = f"; the {len(members)} files in front of it are taken" if members else ""
-        places.append(Place(str(path), str(path), broken=f"{path} cannot be read as an uncompressed .tar: {why}{rest}"))
+        places.append(
+            Place(str(path), str(path), broken=f"{path} cannot be read as an uncompressed .tar: {damage}{rest}")
+        )
 
     def split(name: str) -> tuple[str, str]:
         folder, _, base = name.rpartition("/")
@@ -297,7 +315,7 @@ def _decode(place: Place, short_side: int | None) -> Pixels:
                 small = Image.fromarray(np.rint(pixels / 257).astype(np.uint8) if pixels.dtype == np.uint16 else pixels)
     except (BadImage, TooLarge) as error:
         raise type(error)(f"{place.name}: {error}") from error
-    except _DECODER_ERRORS as error:
+    except DECODER_ERRORS as error:
         why = "it is no picture of a known format" if isinstance(error, UnidentifiedImageError) else error
         raise BadImage(f"{place.name} cannot be read: {why}") from error
     if short_side is not None and min(small.size) > short_side:

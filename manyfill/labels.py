@@ -24,11 +24,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from manyfill import files
-from manyfill.data import Samples
+from manyfill.data import DECODER_ERRORS, Samples, members_of
 from manyfill.errors import BadImage
 
 Pixels = NDArray[np.uint8]  # (S,S,3) RGB
 Bools = NDArray[np.bool_]  # (S,S), True = missing
+LARGEST = 2048  # pixels of a side: labels have a few hundred
 QUALITY = 95  # of the JPEGs: what is lost is far below what a teacher gets wrong
 
 
@@ -78,17 +79,26 @@ class LabelSet:
 
     def __getitem__(self, index: int) -> Label:
         shard, key, parts = self._places[index]
-        with shard.open("rb") as file:
+        try:
+            with shard.open("rb") as file:
 
-            def read(name: str) -> bytes:
-                offset, size = parts[name]
-                file.seek(offset)
-                return file.read(size)
+                def read(name: str) -> bytes:
+                    offset, size = parts[name]
+                    file.seek(offset)
+                    return file.read(size)
 
-            photo, hole = _decode(read("photo.jpg"), "RGB"), np.asarray(_decode(read("hole.png"), "L") > 127)
-            count = sum(name.startswith("truth") for name in parts)
-            truths = [_decode(read(f"truth{k}.jpg"), "RGB") for k in range(1, count + 1)]
-            facts = json.loads(read("json"))
+                photo, hole = _decode(read("photo.jpg"), "RGB"), np.asarray(_decode(read("hole.png"), "L") > 127)
+                count = sum(name.startswith("truth") for name in parts)
+                truths = [_decode(read(f"truth{k}.jpg"), "RGB") for k in range(1, count + 1)]
+                facts = json.loads(read("json"))
+            sizes = {photo.shape[:2], hole.shape, *(truth.shape[:2] for truth in truths)}
+            if len(sizes) > 1 or not isinstance(facts, dict):
+                raise ValueError("its pictures are of different sizes" if len(sizes) > 1 else "its facts are none")
+        except (*DECODER_ERRORS, RecursionError) as error:
+            why = " ".join(str(error).split())[:200].rstrip(".")
+            raise BadImage(
+                f"label {key} in {shard} is damaged: {why}. Remove the shard, or have it made again: manyfill label."
+            ) from error
         whole = tuple(np.where(hole[..., None], truth, photo) for truth in truths)
         return Label(key, photo, hole, whole, facts)
 
@@ -157,13 +167,12 @@ class LabelSamples(Dataset[tuple[Tensor, Tensor]]):
 def _index(shard: Path) -> dict[str, dict[str, tuple[int, int]]]:
     """Where the parts of each label lie: key -> part -> (offset, size)."""
     found: dict[str, dict[str, tuple[int, int]]] = {}
-    try:
-        with tarfile.open(shard, "r:") as tar:
-            for member in tar:
-                key, _, name = member.name.partition(".")
-                found.setdefault(key, {})[name] = (member.offset_data, member.size)
-    except (tarfile.TarError, OSError) as error:
-        raise BadImage(f"{shard} cannot be read as a shard of labels: {error}") from error
+    members, damage = members_of(shard)
+    if damage is not None:
+        raise BadImage(f"{shard} cannot be read as a shard of labels: {damage}. Remove it, or have it made again.")
+    for name, offset, size in members:
+        key, _, part = name.partition(".")
+        found.setdefault(key, {})[part] = (offset, size)
     return {key: parts for key, parts in sorted(found.items()) if {"photo.jpg", "hole.png", "json"} <= set(parts)}
 
 
@@ -181,4 +190,6 @@ def _png(hole: Bools) -> bytes:
 
 def _decode(data: bytes, mode: str) -> Pixels:
     with Image.open(io.BytesIO(data)) as picture:
+        if max(picture.size) > LARGEST:
+            raise ValueError(f"it is {picture.width}x{picture.height}, more than {LARGEST} wide or high")
         return np.array(picture.convert(mode))

@@ -127,6 +127,30 @@ def test_what_does_not_complete_is_refused_in_one_line(tmp_path: Path) -> None:
         OnnxModel(useless, engine="torch")
 
 
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino-f32"])
+@pytest.mark.parametrize("where", ["../secret.bin", "{outer}/secret.bin", "link.bin"])
+def test_a_file_does_not_name_another_one_to_be_opened(where: str, engine: str, tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (tmp_path / "secret.bin").write_bytes(np.float32(0.5).tobytes())
+    (inner / "link.bin").symlink_to(tmp_path / "secret.bin")
+    model = onnx.load(str(onnxfiles.network(inner / "their.onnx")))
+    (half,) = (each for each in model.graph.initializer if each.name == "half")
+    half.ClearField("raw_data")
+    half.data_location = TensorProto.EXTERNAL
+    half.external_data.add(key="location", value=where.format(outer=tmp_path))
+    (inner / "their.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(BadWeights, match=r"their\.onnx cannot be read as an ONNX file") as refused:
+        OnnxModel(inner / "their.onnx", engine=engine)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_network_of_enormous_pictures_is_refused_before_one_is_made() -> None:
+    ports = (Port("image", FLOATS, (1, 3, 60_000, 60_000)), Port("mask", FLOATS, (1, 1, 60_000, 60_000)))
+    with pytest.raises(BadWeights, match="60000"):
+        recognise(ports, "their.onnx")
+
+
 def test_the_probe_is_made_once_and_what_it_found_is_kept(tmp_path: Path) -> None:
     path = MADE["network, draws 0 to 255"](tmp_path / "a.onnx")
     found = OnnxModel(path).meaning

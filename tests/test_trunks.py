@@ -75,6 +75,18 @@ def test_a_file_that_is_no_trunk_is_refused(tmp_path: Path) -> None:
         trunks.read_migan(tmp_path / "broken.onnx", working=32)
 
 
+def test_a_trunk_does_not_name_another_file_to_be_opened(tmp_path: Path) -> None:
+    model = onnx.load(str(small_migan.write(tmp_path / "small.onnx")))
+    tensor = model.graph.initializer[0]
+    (tmp_path / "weights.bin").write_bytes(tensor.raw_data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights.bin")
+    (tmp_path / "outside.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(BadWeights, match="cannot be read as an ONNX file"):
+        trunks.read_migan(tmp_path / "outside.onnx", working=32)
+
+
 def test_a_trunk_that_was_not_fetched_is_named_with_its_command(tmp_path: Path) -> None:
     with pytest.raises(UnknownModel, match="manyfill fetch migan"):
         trunks.fill(PluralisticTrunk(AdapterConfig(trunk=SMALL, latent_level=2, modulated=(1, 2))))

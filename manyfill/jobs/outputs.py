@@ -136,7 +136,8 @@ def _claimed(task: Task) -> dict[str, set[str | None]]:
     """The files that we wrote for this photo, by name, and their checksums; None: any content."""
     claimed: defaultdict[str, set[str | None]] = defaultdict(set)
     for name, stamp in (task.earlier or {}).items():
-        claimed[name].add(stamp.sha256)
+        if name == Path(name).name:  # a manifest may be anybody's: it speaks of this folder alone
+            claimed[name].add(stamp.sha256)
     target = task.target
     if not target.numbered:
         return claimed
