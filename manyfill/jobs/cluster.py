@@ -97,7 +97,8 @@ def complete_folder(
 
     `address`: a cluster's, or "auto": the one in RAY_ADDRESS or of this machine, else Ray is started on this machine.
     `workers`: None takes one per core, or one per GPU where the device is not the CPU and the cluster has GPUs.
-    `kind` is the class that works on the photos; a photo may cost `tries` of them before it counts as failed.
+    `kind` is the class that works on the photos; a photo may cost `tries` of them, 2 or more, before it counts as
+    failed.
     Raises MissingExtra without Ray, ManyfillError where the cluster cannot be reached or a worker cannot load the
     model, and as `folder.complete_folder` does.
     """
@@ -187,7 +188,7 @@ def _on_actors(
             except ray.exceptions.ActorDiedError as error:  # no model: other photos would fare no better
                 raise ManyfillError(f"a worker cannot start: {_last_line(error)}") from error
             except ray.exceptions.RayError as error:
-                fate = Failed(task.name, f"{tries} worker{'s' * (tries > 1)} died of it. {_last_line(error)}")
+                fate = Failed(task.name, f"{tries} workers died of it. {_last_line(error)}")
             yield task, fate
             for following in islice(left, 1):
                 hand(actor, following)
