@@ -106,7 +106,7 @@ class Together:
         if size() == 1:
             return
         room = 0
-        for parameter in reversed(list(parameters)):
+        for parameter in reversed([each for each in parameters if each.requires_grad]):
             bytes_ = parameter.numel() * parameter.element_size()
             if not self.messages or bytes_ > room or parameter.dtype != self.messages[-1][-1].dtype:
                 self.messages.append([])
@@ -114,8 +114,7 @@ class Together:
             self.messages[-1].append(parameter)
             self._message[parameter] = len(self.messages) - 1
             room -= bytes_
-            if parameter.requires_grad:
-                parameter.register_post_accumulate_grad_hook(self._arrived)  # type: ignore[no-untyped-call]
+            parameter.register_post_accumulate_grad_hook(self._arrived)  # type: ignore[no-untyped-call]
         self._used = set(self._message)  # what had a gradient the last time is waited for
         self._waiting: list[set[nn.Parameter]] | None = None
         self._sent: list[_Message] = []
