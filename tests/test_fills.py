@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import pickle
 import re
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import manyfill
-from manyfill import photos
+from manyfill import photos, weights
 from manyfill.completer import Completer, Completion, FillerDrawer, Fills
 from manyfill.completer.drawing import DRAWERS
+from manyfill.errors import ManyfillError
 from manyfill.fillers import FILLERS
 from manyfill.nets.picnet import PICNet, PICNetConfig
 
@@ -137,3 +139,27 @@ def test_the_short_way_keeps_the_model_that_it_loaded(monkeypatch: pytest.Monkey
         manyfill.complete(photo_of(), hole_of(), model=model)
     manyfill.complete(photo_of(), hole_of(), model="one", device="cpu")
     assert loaded == [("one", None), ("other", None), ("one", None), ("one", "cpu")]
+
+
+def test_a_completer_goes_to_another_process_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = np.random.default_rng(0).integers(0, 255, (40, 48, 3)).astype(np.uint8)
+    hole = np.zeros((40, 48), bool)
+    hole[10:20, 10:24] = True
+    file = weights.save(PICNet(TINY), tmp_path / "mine.safetensors")
+    monkeypatch.chdir(tmp_path)
+    for completer in (manyfill.load("telea"), manyfill.load("mine.safetensors", engine="torch")):
+        packed = pickle.dumps(completer)
+        monkeypatch.chdir(file.parent.parent)  # a relative path means the same file there
+        again = pickle.loads(packed)
+        assert (again.name, again.sha256, again.engine) == (completer.name, completer.sha256, completer.engine)
+        one, two = (each.complete(photo, hole, seed=5)[0].array for each in (completer, again))
+        assert len(packed) < 2000 and (one == two).all()
+        monkeypatch.chdir(tmp_path)
+    with pytest.raises(ManyfillError, match="of_net"):
+        pickle.dumps(Completer.of_net(PICNet(TINY)))
+
+
+def test_no_fills_have_no_sheet() -> None:
+    with pytest.raises(ManyfillError, match="no fills"):
+        Fills([]).sheet()
+    assert Fills([]).notes == () and "<div" in Fills([])._repr_html_()

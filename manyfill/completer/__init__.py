@@ -72,6 +72,13 @@ class Completer:
     def __init__(self, drawer: Drawer, *, search: Search | None = None, portions: Portions = Portions()) -> None:
         forks.survive()
         self.drawer, self.search, self.portions = drawer, search, portions
+        self._loaded_as: tuple[str, str | None, str] | None = None  # what `from_pretrained` was given
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process, such as spawn starts, loads the model itself: by its name, on the same device and engine."""
+        if self._loaded_as is None:
+            raise ManyfillError("a completer of a network of your own goes to no other process. Make it there: of_net.")
+        return _again, (*self._loaded_as, self.search, self.portions)
 
     @classmethod
     def of_net(
@@ -97,6 +104,13 @@ class Completer:
         see `engines.start`, and `onnxmodel.OnnxModel` for ONNX files. Raises UnknownModel, BadWeights, and
         ManyfillError where that engine cannot be had.
         """
+        made = cls._of_name(name_or_path, device, engine)
+        name = zoo.default() if name_or_path == zoo.AUTO else str(name_or_path)
+        made._loaded_as = (str(Path(name).absolute()) if zoo.file_of(name) else name, device, engine)
+        return made
+
+    @classmethod
+    def _of_name(cls, name_or_path: str | Path, device: str | None, engine: str) -> Completer:
         name = str(name_or_path)
         if name in DRAWERS:
             return cls(DRAWERS[name](None if device == "auto" else device))
@@ -319,6 +333,13 @@ class Completer:
                 score = ranking.seam_score(as_float(draft.look(task.photo.pixels, box)), task.hole[box.part])
             total += score * areas[index]
         return total / sum(areas[index] for index in largest)
+
+
+def _again(name: str, device: str | None, engine: str, search: Search | None, portions: Portions) -> Completer:
+    """A completer in another process."""
+    made = Completer.from_pretrained(name, device=device, engine=engine)
+    made.search, made.portions = search, portions
+    return made
 
 
 def _onnx(path: Path, name: str | None, device: str | None, engine: str) -> OnnxDrawer:

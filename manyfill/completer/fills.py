@@ -17,6 +17,7 @@ from PIL import Image
 from manyfill import photos, sheet
 from manyfill.boxes import Box
 from manyfill.completer.completion import Completion, uncertainty
+from manyfill.errors import ManyfillError
 
 STRIP = 320  # pixels: width of a fill in a notebook's strip
 ALONE = 1024  # pixels: width of a fill that is shown alone
@@ -66,6 +67,8 @@ class Fills(Sequence[Completion]):
 
     def sheet(self, *, title: str = "") -> Image.Image:
         """The contact sheet: photo, hole, fills."""
+        if not self._fills:
+            raise ManyfillError("there are no fills here to show.")
         first = self._fills[0]
         before = Shown(Completion(first.source, 0, None, first.hole))
         shown = [Shown(fill) for fill in self._fills]
