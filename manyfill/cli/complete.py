@@ -82,7 +82,7 @@ def complete(
         typer.Option(
             "--grow",
             metavar="PX",
-            help="Enlarge the hole by this. Default: 0; for what is selected enough for rims and shadows.",
+            help="Enlarge the hole by this. Default: 0, or for a selection enough to cover rims and shadows.",
             show_default=False,
         ),
     ] = None,
@@ -97,7 +97,7 @@ def complete(
     ] = None,
     extend_to: Annotated[
         str | None,
-        typer.Option("--extend-to", metavar="W:H", help="A canvas just so much larger that it has this shape: 16:9."),
+        typer.Option("--extend-to", metavar="W:H", help="Enlarge the canvas just enough for this shape, such as 16:9."),
     ] = None,
     band: Annotated[
         int,
@@ -131,7 +131,7 @@ def complete(
     ] = "same",
     quality: Annotated[
         int | None,
-        typer.Option("--quality", min=1, max=100, help="Quality of JPEG and WebP files, 1 to 100."),
+        typer.Option("--quality", min=1, max=100, help="Quality of JPEG and WebP files."),
     ] = None,
     sheet: Annotated[
         bool | None,

@@ -17,7 +17,7 @@ Clicks = Annotated[
 ]
 Keeps = Annotated[
     list[str] | None,
-    typer.Option("--keep", metavar="X,Y", help="Of a selected object: what is at this place stays. May be repeated."),
+    typer.Option("--keep", metavar="X,Y", help="Leave out of the selection what is at this place. May be repeated."),
 ]
 Scribbles = Annotated[
     list[str] | None,
