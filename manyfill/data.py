@@ -311,8 +311,7 @@ def _decode(place: Place, short_side: int | None) -> Pixels:
                     picture.draft("RGB", (math.ceil(picture.width / scale), math.ceil(picture.height / scale)))
                 small = ImageOps.exif_transpose(picture).convert("RGB")
             else:  # depths, palettes, alpha and animations are the business of photos
-                pixels = files.read(data).pixels
-                small = Image.fromarray(np.rint(pixels / 257).astype(np.uint8) if pixels.dtype == np.uint16 else pixels)
+                small = Image.fromarray(files.to_8_bits(files.read(data).pixels))
     except (BadImage, TooLarge) as error:
         raise type(error)(f"{place.name}: {error}") from error
     except DECODER_ERRORS as error:

@@ -27,7 +27,7 @@ class Pretrained:
     name: str
     file: str  # under manyfill/models/
     sha256: str  # of the file, lower-case hex
-    family: str  # the network's entry in nets.FAMILIES
+    family: str  # the network's name in nets.families()
     licence: str  # SPDX, of the weights
     trained_on: str  # the photos, in words
     images_seen: int  # the training clock

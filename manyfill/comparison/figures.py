@@ -156,9 +156,7 @@ def attention_of_photo(name_or_path: str | Path, photo: Any, mask: Any, query: Q
         seen = net.attention_map(net.encode(image, hole), None, *there)[0].numpy()
     seen = seen[offset[0] : offset[0] + inner[0], offset[1] : offset[1] + inner[1]]  # without what was padded
     fill = completer.complete(source, missing, n=1, diversity=0.0, texture="net")[0].photo
-    pixels = fill.pixels[window.box.part]
-    if pixels.dtype == np.uint16:
-        pixels = np.rint(pixels / 257).astype(np.uint8)
+    pixels = photos.to_8_bits(fill.pixels[window.box.part])
     side = max(MAP_SIDE, window.box.width)
     return _draw_attention(pixels, seen, missing[window.box.part], near.top, near.left, side)
 

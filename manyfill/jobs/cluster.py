@@ -22,7 +22,7 @@ from manyfill.completer import Completer
 from manyfill.errors import ManyfillError, MissingExtra
 from manyfill.fillers import FILLERS
 from manyfill.jobs.addresses import Addresses, Errand, errands, run_errand
-from manyfill.jobs.folder import Job, Running, Summary, carry_out, see_through
+from manyfill.jobs.folder import Job, Running, Summary, carry_out, work_through
 from manyfill.jobs.photo import Progress, attempt
 from manyfill.jobs.records import Done, Failed, Fate, Options, Task
 
@@ -79,7 +79,7 @@ def complete_addresses(
             yield from _on_actors(ray, model, replace(job, model_file=model_file), left, workers)
 
     plan = list(errands(job, model.sha256))
-    return see_through(plan, run, finish=lambda *_: None, total=len(plan), report=report, progress=progress)
+    return work_through(plan, run, finish=lambda *_: None, total=len(plan), report=report, progress=progress)
 
 
 def complete_folder(

@@ -109,14 +109,14 @@ def carry_out(
                     manifest.begin(task)
                     yield replace(task, earlier=manifest.earlier(task))
 
-        summary = see_through(checked(), run, finish=manifest.note, total=len(plan), report=report, progress=progress)
+        summary = work_through(checked(), run, finish=manifest.note, total=len(plan), report=report, progress=progress)
     return replace(summary, notes=tuple(notes))
 
 
 Each = TypeVar("Each")  # what a worker is handed: a Task, or a photo behind an address
 
 
-def see_through(
+def work_through(
     plan: Iterable[Each | Skipped | Failed],
     run: Callable[[Iterator[Each]], Generator[tuple[Each, Done | Failed], None, None]],
     *,

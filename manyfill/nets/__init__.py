@@ -1,6 +1,6 @@
 """The completion networks and what they have in common.
 
-A completion network is any module with the members of `CompletionNet`; `FAMILIES` maps the family name that a weights
+A completion network is any module with the members of `CompletionNet`; `families()` maps the family name that a weights
 file carries to its config and its module. Images are (B,3,H,W) in [0,1], holes (B,1,H,W) with 1 = missing.
 """
 

@@ -10,7 +10,7 @@ cannot be kept is a note (`Photo.notes`, `notes`).
 """
 
 from manyfill.files import sweep, write_atomic
-from manyfill.photos.arrays import paste, to_array, to_image, to_pil
+from manyfill.photos.arrays import paste, to_8_bits, to_array, to_image, to_pil
 from manyfill.photos.canvas import extended
 from manyfill.photos.decoded import grey_rows
 from manyfill.photos.notes import notes, reencodes
@@ -52,6 +52,7 @@ __all__ = [
     "reencodes",
     "size_of",
     "sweep",
+    "to_8_bits",
     "to_array",
     "to_image",
     "to_pil",

@@ -90,15 +90,22 @@ def _grey(pixels: Pixels) -> Pixels:
     return grey
 
 
+def to_8_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """An array of 8 or 16 bits at 8 bits, rounded; strip by strip, as the sums are twice as wide as the array."""
+    if array.dtype == np.uint8:
+        return array
+    narrow = np.empty(array.shape, np.uint8)
+    rows = max(1, strips.STRIP_BYTES // max(1, array[0].nbytes))
+    for top in range(0, len(array), rows):
+        narrow[top : top + rows] = (array[top : top + rows].astype(np.uint32) + 128) // 257
+    return narrow
+
+
 def to_pil(photo: Photo) -> Image.Image:
     """The photo as a PIL image, upright, with its profile in `info`. 16 bits become 8, save in grey."""
     array = to_array(photo)
     if photo.depth == 16 and photo.mode != "L":
-        narrow = np.empty(array.shape, np.uint8)
-        rows = max(1, strips.STRIP_BYTES // array[0].nbytes)
-        for top in range(0, len(array), rows):  # strips: the sums are twice as wide as the photo
-            narrow[top : top + rows] = (array[top : top + rows].astype(np.uint32) + 128) // 257
-        array = narrow
+        array = to_8_bits(array)
     image = Image.fromarray(array)
     kept = {"icc_profile": profile(photo), "exif": photo.exif, "xmp": photo.xmp, "dpi": photo.dpi}
     image.info.update({key: value for key, value in kept.items() if value is not None})

@@ -988,3 +988,10 @@ def test_the_size_of_what_is_no_photo_is_said_as_reading_says_it(tmp_path: Path)
         photos.size_of(path)  # whatever it says, it says it without another error
     path.write_bytes(saved(Image.fromarray(smooth()), "BMP"))
     assert photos.size_of(path) is None
+
+
+def test_sixteen_bits_are_rounded_to_eight() -> None:
+    every = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    assert np.array_equal(photos.to_8_bits(every), np.rint(every / 257))
+    narrow = photos.to_8_bits(every).astype(np.uint8)
+    assert photos.to_8_bits(narrow) is narrow
