@@ -53,9 +53,31 @@ def test_what_somebody_else_put_there_stays(
         (tmp_path / "out" / name).symlink_to(place)
     assert run([*command, str(photo.parent), "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and str(tmp_path / "out" / name) in said and "--force" in said
+    assert said.count("\n") == 1 and str(tmp_path / "out" / name) in said
+    assert ("remove the link" if link else "--force") in said
     assert place.read_bytes() == b"mine, for years"
     assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["masks", "-o", "out"],
+        ["export", "pluralistic-fusion", "-o", "out/box_0000.png"],
+        [*EVALUATE, "photos", "-o", "out"],
+    ],
+)
+def test_not_even_force_follows_a_link(
+    command: list[str], photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = photo.read_bytes()
+    Path("out").mkdir()
+    name = {"masks": "box_0000.png", "export": "m.onnx", "evaluate": "report.md"}[command[0]]
+    Path("out", name).symlink_to(photo)
+    more = {"masks": ["--kind", "box"], "export": ["-o", "out/m.onnx"], "evaluate": []}[command[0]]
+    assert run([*command, *more, "--force"]) == 2
+    assert "remove the link" in capsys.readouterr().err and photo.read_bytes() == before
 
 
 def test_a_report_is_written_again_over_its_own_and_with_force_over_any(photo: Path, tmp_path: Path) -> None:

@@ -24,13 +24,14 @@ Force = Annotated[bool, typer.Option("--force", help="Replace files in the folde
 def check(folder: Path, names: Iterable[str], *, ours: bool, force: bool) -> None:
     """Raise CannotWrite for the first of these that may not be replaced. `ours`: an earlier run has written there.
 
-    A link is never ours: what it points to may be anything.
+    A link is refused even with `force`: what it points to would be replaced, and that may be anything.
     """
     for name in names:
         path = folder / name
-        if force or not os.path.lexists(path) or (ours and not path.is_symlink()) or ledger.is_ours(path):
-            continue
-        raise ledger.refusal(path)
+        if path.is_symlink():
+            ledger.check(path)
+        if not (force or ours or not os.path.lexists(path) or ledger.is_ours(path)):
+            raise ledger.refusal(path)
 
 
 def check_run(folder: Path, *, force: bool, stages: Iterable[str] = ()) -> None:

@@ -71,9 +71,11 @@ def masks(
     ledger.check(out / MANIFEST, force=force)
     for index, name in enumerate(names):  # all are looked at before the first is written
         path = out / name
+        if path.is_symlink():
+            ledger.check(path)
         if force or not os.path.lexists(path) or ledger.is_ours(path, (earlier.get(name, {}).get("sha256", ""),)):
             continue
-        if path.is_symlink() or not path.is_file() or files.read(path).data != drawn(index)[0]:
+        if not path.is_file() or files.read(path).data != drawn(index)[0]:
             raise ledger.refusal(path)
     out.mkdir(parents=True, exist_ok=True)
     rows = {name: row for name, row in earlier.items() if (out / name).is_file()}

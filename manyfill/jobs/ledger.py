@@ -21,7 +21,12 @@ MOST = 2000  # notes
 
 
 def check(path: Path, *, force: bool = False) -> None:
-    """Raise CannotWrite where a file is there that may not be replaced: what we did not write, but for `force`."""
+    """Raise CannotWrite where a file is there that may not be replaced: what we did not write, but for `force`.
+
+    A link is refused even then: what it points to would be replaced, and that may be anything.
+    """
+    if path.is_symlink():
+        raise CannotWrite(f"{path} is a link to {os.readlink(path)}. Say where else to: -o PATH; or remove the link.")
     if path.is_dir() and not path.is_symlink():
         raise CannotWrite(f"{path} is a folder. Name a file in it.")
     if os.path.lexists(path) and not force and not is_ours(path):
