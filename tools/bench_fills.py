@@ -113,8 +113,8 @@ def main() -> None:
             words = [f"{name} {wall:.1f} s ({spent:.1f} CPU-s)" for name, (wall, spent) in seen.items()]
             print("warm-up:" if number == 0 else f"round {number}:", ", ".join(words), flush=True)
     finally:
-        server.terminate()
-        server.wait(20)
+        server.kill()  # nothing waits for it
+        server.wait()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from serving import Running, Sketch, file_of, photo_of, pixels_of
+from serving import SECONDS, Running, Sketch, file_of, photo_of, pixels_of
 
 from manyfill.server.settings import Settings
 
@@ -124,21 +124,21 @@ class Tab:
         self.page.mouse.move(left + length, top, steps=4)
         self.page.mouse.up()
 
-    def fill(self, count: int = 2) -> None:
+    def fill(self, count: int = 2, *, patience: int = 1) -> None:
         """Ask for fills and wait until they are all there."""
         self.page.locator("#count").evaluate(
             "(input, n) => { input.value = n; input.dispatchEvent(new Event('input')); }", count
         )
         self.find("#fill").click()
-        self.wait_for_fills(count)
+        self.wait_for_fills(count, patience=patience)
 
     def fill_more(self, count: int) -> None:
         """Ask for as many again, until there are so many."""
         self.find("#fill").click()
         self.wait_for_fills(count)
 
-    def wait_for_fills(self, count: int) -> None:
-        expect(self.find("#hint.busy")).to_have_count(0)
+    def wait_for_fills(self, count: int, *, patience: int = 1) -> None:
+        expect(self.find("#hint.busy")).to_have_count(0, timeout=1000 * SECONDS * patience)
         expect(self.find("#strip li")).to_have_count(1 + count)  # the photo is first
 
     def chosen(self) -> str:

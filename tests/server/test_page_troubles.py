@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
+import numpy as np
 from browsing import Open, alike, expect, held, photo_file, restartable
-from serving import Running, Sketch, file_of, photo_of, running
+from PIL import Image
+from serving import Running, Sketch, file_of, photo_of, pixels_of, running
 
 from manyfill.server.settings import Limits, Settings
 
@@ -227,3 +231,26 @@ def test_a_part_outside_the_hole_is_no_part(sketching: Running, tab: Open) -> No
     page.find("#takes button").first.click()
     page.wait_for_fills(3)
     expect(page.find("#note")).to_contain_text("only the part inside")
+
+
+def test_48_megapixels_work_from_end_to_end(sketching: Running, tab: Open) -> None:
+    big = np.kron(photo_of(60, 80), np.ones((100, 100, 1), np.uint8))  # 8000 x 6000
+    page = tab(sketching)
+    page.load(file_of(big, "JPEG", quality=90), "large.jpg")
+    expect(page.find("#about")).to_contain_text("8000 × 6000")
+    for _ in range(14):
+        page.page.keyboard.press("[")
+    page.paint(length=3)
+    page.fill(2, patience=6)
+    page.paint(2, 0, length=3)
+    page.find("#takes button").click()
+    page.wait_for_fills(3, patience=6)
+    name, same = page.download()
+    page.find("#downloadMore").click()
+    exact, filled = page.download("[data-save=png]")
+    assert (name, exact) == ("large_filled.jpg", "large_filled.png")
+    assert Image.open(io.BytesIO(same)).size == (8000, 6000)
+    pixels, hole = pixels_of(filled), page.hole()
+    known = pixels_of(file_of(big, "JPEG", quality=90))
+    assert (pixels[~hole] == known[~hole]).all() and 0 < hole.mean() < 0.01
+    assert sum(len(form.get("image", b"")) for form in page.forms) < 2 * len(same)  # sent once

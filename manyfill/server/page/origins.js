@@ -5,6 +5,8 @@ import { busyWith } from "./problems.js";
 import { withFills } from "./remaking.js";
 import { changed } from "./state.js";
 
+const APART = 24; // CSS pixels between heads of arrows
+
 /**
  * Draw a fill's arrows, in the photo's pixels; they are asked for when they are first wanted.
  * @param {CanvasRenderingContext2D} context
@@ -14,10 +16,15 @@ import { changed } from "./state.js";
 export function drawOrigins(context, fill, scale) {
   if (fill.origins === undefined) load(fill);
   if (!fill.origins) return;
+  /** @type {Origins["arrows"]} */
+  const apart = []; // on the screen; more are seen when the photo is larger
+  for (const arrow of fill.origins.arrows) {
+    if (apart.every(([x, y]) => Math.hypot(arrow[0] - x, arrow[1] - y) * scale > APART)) apart.push(arrow);
+  }
   for (const [style, width] of /** @type {[string, number][]} */ ([["rgb(0 0 0 / .55)", 4], ["#ffd54a", 2]])) {
     context.strokeStyle = context.fillStyle = style;
     context.lineWidth = width / scale;
-    for (const [x, y, fromX, fromY] of fill.origins.arrows) {
+    for (const [x, y, fromX, fromY] of apart) {
       const angle = Math.atan2(y - fromY, x - fromX);
       const head = Math.min(9 / scale, Math.hypot(x - fromX, y - fromY) / 2);
       context.beginPath();
