@@ -147,10 +147,15 @@ class _Everything(contextlib.nullcontext[None]):
     parents = frozenset({"Global"})
 
 
-def measure(recipe: Recipe, device: torch.device, blocks: int, steps: int, *, compiled: bool) -> list[str]:
-    """Rows of the table."""
-    kinds: dict[str, Step] = {"plain fp32, NCHW, eager": Plain(recipe, device)}
-    for precision in ("fp32", "bf16"):
+def measure(
+    recipe: Recipe, device: torch.device, blocks: int, steps: int, *, compiled: bool, processes: bool
+) -> list[str]:
+    """Rows of the table; with `processes` those of one thread, one process and several, alone."""
+    cores = torch.get_num_threads()
+    if processes:
+        torch.set_num_threads(1)
+    kinds: dict[str, Step] = {} if processes else {"plain fp32, NCHW, eager": Plain(recipe, device)}
+    for precision in ("fp32",) if processes else ("fp32", "bf16"):
         kinds[f"ours, {precision}"] = Step(replace(recipe, precision=precision), build(recipe), device)
         if compiled:
             fast = replace(recipe, precision=precision, compile="inductor")
@@ -169,7 +174,7 @@ def measure(recipe: Recipe, device: torch.device, blocks: int, steps: int, *, co
         return go
 
     runs: dict[str, Callable[[int], Spent]] = {name: run(step) for name, step in kinds.items()}
-    cores, fellows = torch.get_num_threads(), []
+    fellows = []
     if device.type == "cpu" and cores > 1 and recipe.batch % cores == 0:
         ways: dict[str, type[Together]] = {"averaged meanwhile": Watched, "averaged afterwards": Afterwards}
         for way, together in ways.items():
@@ -189,7 +194,7 @@ def measure(recipe: Recipe, device: torch.device, blocks: int, steps: int, *, co
     for each in fellows:
         each.leave()
     rows = []
-    first = spent["plain fp32, NCHW, eager"]
+    first = next(iter(spent.values()))
     for name, found in spent.items():
         ratio = statistics.median(p.seconds / t.seconds for p, t in zip(first, found, strict=True))
         took = statistics.median(t.seconds for t in found) / steps
@@ -231,13 +236,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="images in a step; default: the recipe's, at most 16")
     photos = Path(__file__).parents[1] / "examples" / "photos"
     parser.add_argument("--data", type=Path, nargs="+", default=[photos], help="photos for the data path")
+    parser.add_argument("--processes", action="store_true", help="one process of one thread beside several, alone")
     parser.add_argument("--compile", action="store_true", help="also with torch.compile: minutes to start on a CPU")
     asked = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     print(f"{_device_name(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
-    print(
-        "| recipe | pixels, batch | step | images/s | against plain | CPU ms/image | waits | share of peak, or rate |"
-    )
+    print("| recipe | pixels, batch | step | images/s | beside the first | CPU ms/image | waits | of peak, or rate |")
     print("|---|---|---|---|---|---|---|---|")
     for name in asked.recipes:
         recipe = find(name)
@@ -248,7 +252,9 @@ def main() -> None:
         print(
             f"| `{name}` | {recipe.size}, {recipe.batch} | data alone, {recipe.workers} process | {made:.1f} | | | | |"
         )
-        for row in measure(recipe, device, asked.blocks, asked.steps, compiled=asked.compile):
+        for row in measure(
+            recipe, device, asked.blocks, asked.steps, compiled=asked.compile, processes=asked.processes
+        ):
             print(row, flush=True)
 
 
