@@ -5,10 +5,15 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+
+from manyfill import labelling
+from manyfill.labels import Label, LabelSet, write_shard
 
 TOOL = Path(__file__).parents[2] / "tools" / "kill_jobs.py"
 
@@ -35,3 +40,21 @@ def test_a_job_that_is_killed_now_and_then_ends_as_one_that_was_not(tool: Module
     outcome = tool.attack(tmp_path, kills=12, workers=2, count=4)
     assert outcome.kills >= 12
     assert (outcome.lost, outcome.lying) == ([], [])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_labels_that_are_killed_at_each_step_are_whole_or_not_there(tool: ModuleType, tmp_path: Path) -> None:
+    job = labelling.Labelling(data=("photos",), masks={"strokes": 1.0})
+    pixels, hole = np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32), bool)
+
+    def work() -> None:
+        labelling._claim(job, tmp_path)
+        for shard in range(2):
+            write_shard(labelling._path(job, tmp_path, shard), [Label("k", pixels, hole, (pixels,))])
+
+    step = 1
+    while tool.killed(partial(tool.kill_at, step, work)):
+        step += 1
+        assert all(len(LabelSet(shard)) == 1 for shard in tmp_path.glob("*.tar"))
+        labelling._claim(job, tmp_path)  # the note is whole, too
+    assert step > 6 and len(list(tmp_path.glob("*.tar"))) == 2
