@@ -25,7 +25,7 @@ RESULT = 100  # letters of a result's name at most
 BY_NAME = "the name of a result, the last part of its `url`; 404 `result_expired` when it is gone."
 IGNORED = "Accepted, so that programs written for OpenAI work; without meaning here."
 
-Form = TypeVar("Form", bound="PictureForm")
+Form = TypeVar("Form", bound=BaseModel)
 
 
 def _number_or_word(value: object) -> object:
@@ -96,6 +96,13 @@ class EditForm(PictureForm):
         0, ge=0, le=256,
         description="Ours. Let the fill blend into the photo this far outside the hole; 0 keeps known pixels exact.",
     )  # fmt: skip
+    extend: str | None = Field(
+        None, max_length=100,
+        description="Ours. A larger canvas, whose border is filled: `top,right,bottom,left` in pixels or per cent.",
+    )  # fmt: skip
+    extend_to: str | None = Field(
+        None, max_length=20, description="Ours. A canvas just so much larger that it has this shape: `16:9`."
+    )
     image_result: str | None = Field(None, max_length=RESULT, description="Ours. Instead of `image`: " + BY_NAME)
     strict: bool = Field(
         False, description="Ours. Refuse a JPEG that lacks a little at its end, photo or mask, rather than note it."

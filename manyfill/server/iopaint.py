@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import JSONResponse, Response
 
 from manyfill import photos
-from manyfill.options import FillOptions
+from manyfill.options import FillOptions, Margins
 from manyfill.server import pictures
 from manyfill.server.errors import IOPaintError, Refusal, described
 from manyfill.server.pictures import Finished
@@ -19,6 +19,7 @@ from manyfill.server.replies import sent
 from manyfill.server.service import MOST_SEED, Models, Service, random_seed
 from manyfill.server.spool import Spool
 
+MOST_CANVAS = 100_000  # pixels a side
 TAG = "IOPaint's interface"
 
 
@@ -30,6 +31,13 @@ class InpaintRequest(BaseModel):
     image: str = Field(description="The photo, base64, bare or as a data URL.")
     mask: str = Field(description="The mask, likewise: bright = fill, whatever its alpha; of the photo's size.")
     strict: bool = Field(False, description="Ours. Refuse a JPEG that lacks a little at its end, rather than note it.")
+    use_extender: bool = Field(False, description="Fill the border of a larger canvas, beside what the mask marks.")
+    extender_x: int = Field(0, ge=-MOST_CANVAS, le=MOST_CANVAS, description="Left edge of the canvas, in the photo.")
+    extender_y: int = Field(0, ge=-MOST_CANVAS, le=MOST_CANVAS, description="Its upper edge.")
+    extender_width: int = Field(
+        640, ge=1, le=MOST_CANVAS, description="Its width; what is inside the photo is not cut."
+    )
+    extender_height: int = Field(640, ge=1, le=MOST_CANVAS, description="Its height, likewise.")
     sd_seed: int = Field(42, ge=-1, le=MOST_SEED, description="-1: a random one; `X-Seed` tells it.")
 
 
@@ -44,7 +52,7 @@ class ModelInfo(BaseModel):
     controlnets: list[str] = []
     brushnets: list[str] = []
     support_strength: bool = False
-    support_outpainting: bool = False
+    support_outpainting: bool = True
     support_lcm_lora: bool = False
     support_controlnet: bool = False
     support_brushnet: bool = False
@@ -101,6 +109,15 @@ def validated(fields: dict[str, Any] | None) -> InpaintRequest:
         raise Refusal(400, f"{where}: {problem['msg']}.") from None
 
 
+def _extension(asked: InpaintRequest, photo: photos.Photo) -> Margins | None:
+    """IOPaint's canvas as margins around the photo; what lies inside the photo cuts nothing off."""
+    if not asked.use_extender:
+        return None
+    right, bottom = asked.extender_x + asked.extender_width, asked.extender_y + asked.extender_height
+    sides = -asked.extender_y, right - photo.width, bottom - photo.height, -asked.extender_x
+    return Margins(*(max(0, side) for side in sides))
+
+
 def router(service: Service) -> APIRouter:
     """The routes under /api/v1."""
     routes = APIRouter(prefix="/api/v1", tags=[TAG])
@@ -134,13 +151,18 @@ def router(service: Service) -> APIRouter:
             asked = validated(found.fields)
             photo, mask = found.photos
             assert photo is not None and mask is not None, "a picture is a text, and a text is opened"
+            by = _extension(asked, photo)
+            pictures.check_canvas(photo, by or Margins(0, 0, 0, 0), max_pixels=service.settings.limits.pixels)
             options = FillOptions(
                 seed=random_seed() if asked.sd_seed == -1 else asked.sd_seed,
+                extend=None if by is None else ",".join(map(str, by)),
                 max_memory=ceiling,
                 strict=asked.strict,
             )
             pictures.check_room(photo, "same", service.shares.fill)
-            for fill in models[model].stream(photo, pictures.bright(photo, mask), options, check=ticket.check):
+            for fill in models[model].stream(
+                photo, pictures.bright(photo, mask, empty=asked.use_extender), options, check=ticket.check
+            ):
                 service.metrics.filled(model)
                 whole = Finished(fill)
                 yield whole, service.written(whole, ticket)

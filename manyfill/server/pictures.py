@@ -14,6 +14,7 @@ from manyfill import masks, photos, sheet
 from manyfill.completer import Completion, uncertainty
 from manyfill.completer.ceiling import WRITING
 from manyfill.errors import BadMask, TooLarge
+from manyfill.options import Margins
 from manyfill.photos import Photo
 from manyfill.server.errors import Refusal
 
@@ -131,10 +132,10 @@ def check_hole(fill: Completion) -> None:
         raise BadMask("the mask marks nothing to fill. Make it transparent, or white, where to fill.")
 
 
-def bright(photo: Photo, mask: Photo) -> Photo:
+def bright(photo: Photo, mask: Photo, *, empty: bool = False) -> Photo:
     """What IOPaint takes as the hole, white: the mask's brightness over 127 of 255, whatever its alpha.
 
-    Raises BadMask for another size than the photo's, and where nothing is that bright.
+    Raises BadMask for another size than the photo's, and where nothing is that bright, unless it may be `empty`.
     """
     if (mask.height, mask.width) != (photo.height, photo.width):
         raise BadMask(
@@ -150,12 +151,22 @@ def bright(photo: Photo, mask: Photo) -> Photo:
         hole[top : top + strip] = 255 * ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16 > 127)
     if mask.missing is not None and (lost := photos.grey_rows(mask.pixels)):
         hole[-lost:] = 0
-    if not hole.any():
+    if not hole.any() and not empty:
         raise BadMask("the mask marks nothing: no pixel of it is brighter than mid-grey. Paint white where to fill.")
     return Photo(np.broadcast_to(hole[..., None], (*hole.shape, 3)), mode="L", missing=mask.missing)
 
 
 # ── out ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def check_canvas(photo: Photo, by: Margins, *, max_pixels: int) -> None:
+    """Raise TooLarge where the photo with these margins has more pixels than allowed."""
+    height, width = photo.height + by.top + by.bottom, photo.width + by.left + by.right
+    if height * width > max_pixels and height * width > photo.height * photo.width:
+        raise TooLarge(
+            f"the canvas would be {width}x{height}, {height * width / 1e6:,.1f} million pixels; the limit is"
+            f" {max_pixels / 1e6:,.1f} million. Extend it less."
+        )
 
 
 def check_format(photo: Photo, format: str, *, opaque: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from manyfill.completer import Completion
 from manyfill.completer.merging import merge
-from manyfill.options import FillOptions
+from manyfill.options import FillOptions, margins
 from manyfill.photos import Photo
 from manyfill.server import pictures
 from manyfill.server.forms import EditForm, PictureForm
@@ -47,12 +47,9 @@ class Notice:
 Source = bytes | Completion  # a file that was sent, or a result that the server still has
 
 
-def edit(
-    form: EditForm, image: Source, mask: bytes | None, seed: int, model: str, service: Service
-) -> Work[Models, Shown | Notice]:
-    """The work of one edit."""
-    limits = service.settings.limits
-    options = FillOptions(
+def _options(form: EditForm, seed: int) -> FillOptions:
+    """Raises ManyfillError for what cannot be meant."""
+    return FillOptions(
         n=form.n,
         seed=seed,
         grow=form.grow,
@@ -62,7 +59,17 @@ def edit(
         step=form.step,
         texture=form.texture,
         strict=form.strict,
+        extend=form.extend,
+        extend_to=form.extend_to,
     )
+
+
+def edit(
+    form: EditForm, image: Source, mask: bytes | None, seed: int, model: str, service: Service
+) -> Work[Models, Shown | Notice]:
+    """The work of one edit."""
+    limits = service.settings.limits
+    options = _options(form, seed)
     size = None if form.size == "auto" else (int(form.size.split("x")[0]), int(form.size.split("x")[1]))
 
     def work(models: Models, ticket: Ticket[Shown | Notice]) -> Iterator[Shown | Notice]:
@@ -71,7 +78,12 @@ def edit(
         if form.progress:
             sent = isinstance(image, bytes)
             yield Notice("opened", photo=Finished(pictures.unfilled(photo), "same") if sent else None)
-        marked, polarity = pictures.openai_mask(photo, None if mask is None else service.mask(mask, ticket, room))
+        marked: Photo | None = None
+        polarity = "white"
+        if mask is not None or photo.alpha is not None or not options.extends:
+            sent_mask = None if mask is None else service.mask(mask, ticket, room)
+            marked, polarity = pictures.openai_mask(photo, sent_mask)
+        pictures.check_canvas(photo, margins(options, photo.height, photo.width), max_pixels=limits.pixels)
         if size is not None:
             pictures.check_size(photo, *size, max_pixels=limits.pixels)
         pictures.check_format(photo, form.output_format, opaque=polarity == "alpha")
