@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from manyfill.boxes import Bools, whole
+from manyfill.boxes import Bools, Box
 from manyfill.selection.shapes import Floats
 
 TILE = 1024
@@ -37,7 +37,10 @@ class Search:
     apart: float = 1.0  # and how far it stands out of what the filter leaves around, as a logarithm
     weak: float = 0.4  # share of the contrast near by down to which it reaches
     weights: tuple[float, ...] = (9.583, 6.723, 0.956, 0.205, 2.546, 0.766, -3.096, -18.147, -0.916, 1.322)
-    bias: float = -6.197
+    bias: float = -6.7  # of what is dust beyond doubt
+    kind_bias: float = -3.2  # of the kind, pale or dark, that most of that is: a scan has one kind
+    kind_share: float = 3.0  # times as much of that kind as of the other
+    width: float = 6.0  # pixels: what is wider on average, or all tangled up, is no dust
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +50,7 @@ class Candidates:
     labels: NDArray[np.int32]  # (H,W), 0: nothing
     features: Rows  # (n, len(FEATURES)), of labels 1 .. n
     areas: Rows  # (n,), pixels
+    widths: Rows  # (n,), pixels at the usual scale, on average
 
 
 def find_dust(pixels: NDArray[Any], search: Search | None = None) -> Bools:
@@ -54,15 +58,22 @@ def find_dust(pixels: NDArray[Any], search: Search | None = None) -> Bools:
     search = search or Search()
     height, width = pixels.shape[:2]
     times = max(1.0, max(height, width) / search.scale)
-    found = np.zeros((height, width), bool)
+    frame = Box(0, 0, height, width)
     margin = round(times * 2 * search.surroundings)
-    for tile in whole(found).tiles(TILE):
-        seen = tile.grown(margin, whole(found))
-        for bright in (True, False):
+    sure, likely = np.zeros((2, height, width), bool), np.zeros((2, height, width), bool)
+    for tile in frame.tiles(TILE):
+        seen = tile.grown(margin, frame)
+        for kind, bright in enumerate((True, False)):
             there = candidates(pixels[seen.part], search, bright=bright, times=times)
-            kept = np.concatenate([[False], there.features @ np.array(search.weights) + search.bias > 0])
-            found[tile.part] |= kept[there.labels][tile.inside(seen).part]
-    return found
+            labels = there.labels[tile.inside(seen).part]
+            scores = np.where(there.widths <= search.width, there.features @ np.array(search.weights), -np.inf)
+            for bias, plane in ((search.bias, sure[kind]), (search.kind_bias, likely[kind])):
+                plane[tile.part] = np.concatenate([[False], scores + bias > 0])[labels]
+    amounts = [int(np.count_nonzero(plane)) for plane in sure]
+    most = int(np.argmax(amounts))
+    if amounts[most] and amounts[most] >= search.kind_share * amounts[1 - most]:
+        sure[most] = likely[most]
+    return np.asarray(sure[0] | sure[1])
 
 
 def candidates(pixels: NDArray[Any], search: Search, *, bright: bool, times: float = 1.0) -> Candidates:
@@ -114,7 +125,7 @@ def candidates(pixels: NDArray[Any], search: Search, *, bright: bool, times: flo
         ],
         axis=1,
     )
-    return Candidates(np.asarray(labels, np.int32), features[1:], areas[1:])
+    return Candidates(np.asarray(labels, np.int32), features[1:], areas[1:], (extent / length)[1:])
 
 
 def _filtered(level: Floats, way: int, disc: NDArray[Any]) -> Floats:

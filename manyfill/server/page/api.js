@@ -135,6 +135,17 @@ export async function merge(fields, signal) {
 }
 
 /**
+ * What is to go, as a mask: {mask, image_result, notes}; the name is the photo's, where it was sent.
+ * @param {Record<string, any>} fields
+ * @param {AbortSignal} [signal]
+ */
+export async function select(fields, signal) {
+  const answer = await (await call("v1/images/select", { body: formOf(fields), signal })).json();
+  const bytes = Uint8Array.from(atob(answer.mask), (letter) => letter.charCodeAt(0));
+  return { ...answer, mask: new Blob([bytes], { type: "image/png" }) };
+}
+
+/**
  * A photo as a browser can show it, small: {image, width, height}; the size is the photo's own.
  * @param {Blob} image
  * @param {AbortSignal} [signal]

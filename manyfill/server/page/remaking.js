@@ -21,6 +21,25 @@ export async function* fillsOf(base, fields, signal) {
   }
 }
 
+/**
+ * Ask something about a photo, which is sent only where the server does not have it.
+ * @template Answer
+ * @param {Base} base
+ * @param {(image: Record<string, any>) => Promise<Answer>} ask
+ * @param {AbortSignal} signal
+ * @returns {Promise<Answer>}
+ */
+export async function withPhoto(base, ask, signal) {
+  try {
+    return await ask(imageOf(base));
+  } catch (error) {
+    if (!expired(error)) throw error;
+    if (base.origin) await remake(base.origin, signal);
+    base.result = null;
+    return ask(imageOf(base));
+  }
+}
+
 /** @param {Base} base */
 function imageOf(base) {
   if (base.origin?.path) return { image_result: api.nameOf(base.origin.path) };

@@ -5,7 +5,7 @@ import { text } from "./strings.js";
 
 /** @type {[string, string[]][]} */
 const KEYS = [
-  ["keyFill", ["keyEnter"]], ["keyTools", ["B", "E", "R", "L"]], ["keySize", ["[", "]"]], ["keyUndo", ["Ctrl Z", "Ctrl ⇧ Z"]],
+  ["keyFill", ["keyEnter"]], ["keyTools", ["B", "E", "R", "L", "W"]], ["keySize", ["[", "]"]], ["keyUndo", ["Ctrl Z", "Ctrl ⇧ Z"]],
   ["keyChoose", ["1", "…", "9", "0"]], ["keyOriginal", ["keyTab"]], ["keyCompare", ["C"]], ["keyHeat", ["U"]],
   ["keyZoom", ["keyWheel"]], ["keyPan", ["keySpace"]], ["keyArrows", ["arrows"]], ["keyPen", ["D"]],
   ["keySave", ["Ctrl S"]], ["keyStop", ["keyEsc"]], ["keyHelp", ["?"]],

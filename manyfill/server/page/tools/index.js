@@ -4,3 +4,4 @@ import "./brush.js";
 import "./eraser.js";
 import "./rectangle.js";
 import "./lasso.js";
+import "./select.js";

@@ -1,0 +1,73 @@
+"""Dust and scratches: how much is found over real photos, by the tool that measures it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+
+from manyfill import photos
+from manyfill.errors import BadMask
+from manyfill.selection import Selection, Selector
+from manyfill.selection.dust import TILE, find_dust
+
+ROOT = Path(__file__).parents[2]
+PHOTOS = [ROOT / "benchmarks/photos" / f"{name}.jpg" for name in ("reef", "ridge")]
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("measure_dust", ROOT / "tools" / "measure_dust.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["measure_dust"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_nine_tenths_of_the_dust_are_found_and_little_else(tool: ModuleType) -> None:
+    recall, precision = tool.rates(tool.measure(PHOTOS, enlarge=2, seed=3))
+    assert recall >= 0.9 and precision >= 0.8
+
+
+def test_the_measure_counts_what_it_says(tool: ModuleType) -> None:
+    truth = np.zeros((20, 20), bool)
+    truth[5, 5:15] = True
+    nothing, everything = np.zeros_like(truth), np.ones_like(truth)
+    assert tool.rates(np.array([tool.score(truth, truth)])) == (1, 1)
+    assert tool.rates(np.array([tool.score(nothing, truth)])) == (0, 0)
+    assert tool.rates(np.array([tool.score(everything, truth)])) == (1, 14 * 5 / 400)
+
+
+def smooth(height: int = 300, width: int = 400) -> np.ndarray:  # type: ignore[type-arg]
+    rng = np.random.default_rng(0)
+    base = cv2.GaussianBlur(rng.normal(0, 60, (height, width, 3)), (0, 0), 25) * 8 + 110
+    return np.clip(base + rng.normal(0, 1.5, base.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("bright", [True, False])
+def test_specks_and_scratches_are_found_pale_and_dark_and_clean_scans_have_none(bright: bool) -> None:
+    pixels, truth = smooth(), np.zeros((300, 400), np.uint8)
+    assert not find_dust(pixels).any()
+    with pytest.raises(BadMask, match="no dust and no scratches"):
+        Selector().select(photos.read(pixels), Selection(dust=True))
+    for x, y in ((50, 60), (200, 220), (333, 40)):
+        cv2.circle(truth, (x, y), 2, 1, -1)
+    cv2.line(truth, (120, 10), (130, 280), 1, 2)
+    pixels[truth > 0] = 240 if bright else 15
+    found = find_dust(pixels)
+    assert found[truth > 0].mean() > 0.95
+    assert not found[cv2.dilate(truth, np.ones((7, 7), np.uint8)) == 0].any()
+    hole = Selector().select(photos.read(pixels.astype(np.uint16) * 257), Selection(dust=True)).hole
+    assert hole[truth > 0].all()
+
+
+def test_tiles_find_what_lies_across_their_borders() -> None:
+    pixels = smooth(160, TILE + 200)
+    pixels[80:82, 300 : TILE + 150] = 245
+    assert find_dust(pixels)[80:82, 300 : TILE + 150].mean() > 0.95
