@@ -17,7 +17,7 @@ from manyfill.selection import Selection, Selector
 from manyfill.selection.dust import TILE, find_dust
 
 ROOT = Path(__file__).parents[2]
-PHOTOS = [ROOT / "benchmarks/photos" / f"{name}.jpg" for name in ("reef", "ridge")]
+PHOTOS = [ROOT / "benchmarks/photos" / f"{name}.jpg" for name in ("reef", "ridge", "farm")]
 
 
 @pytest.fixture(scope="module")

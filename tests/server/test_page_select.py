@@ -10,15 +10,15 @@ import pytest
 from serving import Running, file_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "selection"))
+from browsing import Tab, expect
 from pictures import ball, overlap
-from test_page import Tab, browser, expect, sketching, tab  # noqa: F401  (fixtures)
 
 BALL, TRUTH = ball()
 PNG = file_of(BALL, "PNG")
 
 
 @pytest.fixture
-def opened(sketching: Running, tab: Any) -> Tab:  # noqa: F811
+def opened(sketching: Running, tab: Any) -> Tab:
     """The ball's photo, and the tool that selects."""
     page: Tab = tab(sketching)
     page.load(PNG, "ball.png")
