@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,10 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pixels = np.kron(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8), np.ones((16, 16, 1), np.uint8))  # 96 x 128
     mask = np.zeros(pixels.shape[:2], np.uint8)
     mask[30:60, 40:80] = 255
-    for folder in ("photos", "masks"):
-        (tmp_path / folder).mkdir()
+    for folder in ("photos", "masks", "examples/photos"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("farm.jpg", "farm_hole.png"):
+        shutil.copy(REPOSITORY / "examples/photos" / name, tmp_path / "examples/photos")
     for name in ("photo.jpg", "photos/a.jpg", "photos/b.jpg"):
         Image.fromarray(pixels).save(tmp_path / name)
     for name in ("hole.png", "masks/a.png", "masks/b.png"):
