@@ -50,17 +50,6 @@ def test_the_same_click_finds_the_same_again_and_16_bits_what_8_do() -> None:
     assert overlap(deep, once) > 0.99
 
 
-def test_it_is_grown_for_rims_unless_asked_otherwise() -> None:
-    pixels, _ = ball()
-    photo = photos.read(pixels)
-    exact, usual, less = (
-        BARE.select(photo, Selection(clicks=((200, 110),), grow=grow)).hole.sum() for grow in (0, None, -5)
-    )
-    assert less < exact < usual
-    with pytest.raises(BadMask, match="nothing is left of the selection"):
-        BARE.select(photo, Selection(clicks=((200, 110),), grow=-200))
-
-
 def test_a_photo_of_one_colour_and_one_pixel_have_an_answer() -> None:
     flat = np.full((40, 50, 3), 90, np.uint8)
     assert BARE.select(photos.read(flat), Selection(clicks=((20, 20),))).hole[20, 20]
