@@ -49,6 +49,7 @@ from manyfill.nets import CompletionNet
 from manyfill.onnxmodel import OnnxModel
 from manyfill.options import MOST_SEED, FillOptions, margins
 from manyfill.scaling import to_net
+from manyfill.texture.structure import share
 from manyfill.windows import Window, plan
 
 if TYPE_CHECKING:
@@ -273,6 +274,8 @@ class Completer:
                 yield self._mended(fill, progress, preview)
                 return
         check()
+        if options.texture == "auto" and strength > 0:
+            strength = share(task.photo.pixels, task.hole, self.drawer.scene_texture)
         windows = self.drawer.plan(task.hole)
         check()
         parts = plan(task.hole, working_size=texturing.SIDE, multiple=1) if strength > 0 else []

@@ -63,6 +63,10 @@ class Drawer(Protocol):
     def default_texture(self) -> str:
         """What texture "auto" means for it: "photo" or "net"."""
 
+    @property
+    def scene_texture(self) -> float:
+        """What "photo" means in scenes of unlike parts: 1, or less where its own detail is nearer there."""
+
     def plan(self, hole: Bools) -> list[Window]:
         """What it sees at once: windows around a hole (H,W)."""
 
@@ -105,6 +109,11 @@ class NetDrawer:
     def engine(self) -> str:
         """One of `engines.ENGINES`."""
         return engines.engine_of(self.net)
+
+    @property
+    def scene_texture(self) -> float:
+        """1, or what the network's config says."""
+        return float(getattr(self.net.config, "scene_texture", 1.0))
 
     @property
     def varied(self) -> bool:
@@ -219,6 +228,7 @@ class FillerDrawer:
 
     critic = None
     takes = 0
+    scene_texture = 1.0
     default_texture = "net"  # what the filler drew; another strength gives its fill texture as it gives a network's
     device = torch.device("cpu")
 

@@ -26,6 +26,7 @@ class OnnxDrawer:
 
     critic = None
     default_texture = "photo"
+    scene_texture = 1.0
     device = torch.device("cpu")
     varied = True
 

@@ -82,6 +82,11 @@ class AdapterConfig:
         return self.trunk.square
 
     @property
+    def scene_texture(self) -> float:
+        """Share of the photo's texture in a fill of a scene: half is better than all or none (docs/adapters.md)."""
+        return 0.5
+
+    @property
     def bf16(self) -> bool:
         """Whether it draws as well in bfloat16: measured, docs/adapters.md."""
         return True
