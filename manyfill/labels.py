@@ -24,7 +24,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from manyfill import files
-from manyfill.data import DECODER_ERRORS, Samples, members_of
+from manyfill.data import Samples
+from manyfill.data.finding import members_of
+from manyfill.data.photoset import DECODER_ERRORS
 from manyfill.errors import BadImage
 
 Pixels = NDArray[np.uint8]  # (S,S,3) RGB

@@ -80,7 +80,7 @@ class Writer:
             self._file.write(np.ascontiguousarray(pixels).data)
             self._file.flush()
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
             self.room = 0
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from manyfill import data
 from manyfill.data import PhotoSet, open_photos
 from manyfill.errors import BadImage
 from manyfill.pool import Fellows, one_of_us
@@ -45,11 +45,16 @@ def together(folder: Path, tmp_path: Path, count: int = 2, **options: Any) -> li
 def test_every_photo_is_decoded_once_on_a_machine_and_all_see_all(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    decoded: list[str] = []
-    real = data._decode
-    monkeypatch.setattr(data, "_decode", lambda place, side: decoded.append(place.name) or real(place, side))  # type: ignore[func-returns-value]
+    decoded: list[bytes] = []
+    usual = Image.open
+
+    def watched(source: io.BytesIO) -> Any:
+        decoded.append(source.getvalue())
+        return usual(source)
+
+    monkeypatch.setattr(Image, "open", watched)
     sets = together(folder, tmp_path, count)
-    assert sorted(decoded) == sorted(sets[0].names)
+    assert sorted(decoded) == sorted(path.read_bytes() for path in folder.iterdir())
     alone = open_photos(folder)
     alone.preload()
     before = len(decoded)
@@ -92,37 +97,28 @@ def test_the_cache_is_bounded_over_all_and_what_does_not_fit_is_decoded_when_ask
         assert photos.cached <= 4
 
 
-def test_a_full_disk_ends_the_cache_and_not_the_run(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from manyfill import pool
+def test_a_full_disk_ends_the_cache_and_not_the_run(folder: Path, tmp_path: Path) -> None:
+    """A limit of a file's size, which is of two photos, stands for it."""
+    resource = pytest.importorskip("resource", reason="this system has no limit of a file's size")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4500, hard))
+    try:
+        sets = together(folder, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    alone = open_photos(folder)
+    for photos in sets:
+        assert photos.cached == 4
+        assert all(np.array_equal(photos[index], alone[index]) for index in (0, 3, 8))
 
-    class Full:
-        def __init__(self, file: Any) -> None:
-            self.file, self.left = file, 2
 
-        def write(self, what: Any) -> None:
-            self.left -= 1
-            if self.left < 0:
-                raise OSError(28, "No space left on device")
-            self.file.write(what)
-
-        def flush(self) -> None:
-            self.file.flush()
-
-        def close(self) -> None:
-            self.file.close()
-
-    real = pool.Writer.__init__
-
-    def start(self: pool.Writer, fellows: Fellows, room: int) -> None:
-        real(self, fellows, room)
-        self._file = Full(self._file)  # type: ignore[assignment]
-
-    monkeypatch.setattr(pool.Writer, "__init__", start)
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+def test_a_disk_without_any_room_leaves_what_the_others_have(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/pixels-1").symlink_to("/dev/full")
     for photos in together(folder, tmp_path):
         assert photos.cached == 4
-        assert photos[8].shape == (28, 30, 3)
+        assert photos[1].shape == (21, 30, 3)
 
 
 def test_what_one_finds_all_have_and_what_it_raises_all_raise(tmp_path: Path) -> None:
