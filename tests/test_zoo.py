@@ -26,15 +26,12 @@ def pretrained(name: str) -> Pretrained:
     )
 
 
-@pytest.fixture
-def three(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ("fusion", "pluralistic", "pluralistic-fusion")
-    monkeypatch.setattr(zoo, "ZOO", {name: pretrained(name) for name in names})
+THREE = {name: pretrained(name) for name in ("fusion", "pluralistic", "pluralistic-fusion")}
 
 
-def test_a_model_is_found_by_its_name(three: None) -> None:
-    assert find("pluralistic").name == "pluralistic"
-    assert find("pluralistic").path == zoo.MODELS / "pluralistic.safetensors"
+def test_a_model_is_found_by_its_name() -> None:
+    assert find("pluralistic", THREE).name == "pluralistic"
+    assert find("pluralistic", THREE).path == zoo.MODELS / "pluralistic.safetensors"
 
 
 @pytest.mark.parametrize(
@@ -50,9 +47,9 @@ def test_a_model_is_found_by_its_name(three: None) -> None:
         ("", "no model ''. All: manyfill models"),
     ],
 )
-def test_a_name_that_is_not_there_gives_the_nearest_one(three: None, given: str, message: str) -> None:
+def test_a_name_that_is_not_there_gives_the_nearest_one(given: str, message: str) -> None:
     with pytest.raises(UnknownModel) as error:
-        find(given)
+        find(given, THREE)
     assert str(error.value) == message
 
 
@@ -81,14 +78,14 @@ def test_all_weights_together_stay_small_enough_for_a_repository() -> None:
 
 def test_auto_is_the_first_preferred_model_that_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MANYFILL_CACHE", str(tmp_path))
-    monkeypatch.setattr(zoo, "MODELS", tmp_path)
-    best = dataclasses.replace(pretrained("pluralistic-migan"), trunk="migan")
-    monkeypatch.setattr(zoo, "ZOO", {name: pretrained(name) for name in (DEFAULT,)} | {best.name: best})
-    assert zoo.default() == DEFAULT  # nothing is installed: the error will name this one
+    usual = pretrained(DEFAULT)
+    best = dataclasses.replace(pretrained("pluralistic-migan"), file=str(tmp_path / "best"), trunk="migan")
+    models = {usual.name: usual, best.name: best}
+    assert zoo.default(models) == DEFAULT  # nothing is installed: the error will name this one
     best.path.write_bytes(b"")
-    assert zoo.default() == find("auto").name == DEFAULT  # its trunk was not fetched
+    assert zoo.default(models) == find("auto", models).name == DEFAULT  # its trunk was not fetched
     for path in fetchables.find("migan").paths:
         path.write_bytes(b"")
-    assert zoo.default() == find("auto").name == best.name
+    assert zoo.default(models) == find("auto", models).name == best.name
     monkeypatch.setitem(sys.modules, "onnx", None)
-    assert zoo.default() == DEFAULT  # what reads its trunk is not installed
+    assert zoo.default(models) == DEFAULT  # what reads its trunk is not installed

@@ -26,7 +26,7 @@ from pathlib import Path
 from manyfill.recipes import find
 
 MIB = 1 << 20
-PART = 36 * MIB  # of data, that travels in one call, beside the code
+PART = 36.0  # MiB of data that travel in one call, beside the code
 PIECE = 15 * MIB  # of a file that comes back
 PIECES = 4  # that come back in a call, beside the log and the numbers
 STAGED = "/tmp/gpu_day"  # on the lent machine
@@ -113,18 +113,18 @@ def sources(root: Path) -> bytes:
 class Folder:
     """DIR while it is filled: files go into pieces, pieces into parts."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, most: int) -> None:
+        self.path, self.most = path, most  # bytes of a part
         self.manifest: dict[str, dict[str, object]] = {}
         self.part, self.room = 0, 0
 
     def add(self, name: str, data: bytes) -> None:
         """One file, under the name that it has on the lent machine."""
         digest, pieces = hashlib.sha256(data).hexdigest(), []
-        for number, start in enumerate(range(0, max(len(data), 1), PART)):
-            piece = data[start : start + PART]
+        for number, start in enumerate(range(0, max(len(data), 1), self.most)):
+            piece = data[start : start + self.most]
             if len(piece) > self.room:
-                self.part, self.room = self.part + 1, PART
+                self.part, self.room = self.part + 1, self.most
                 (self.path / f"parts/{self.part:02d}").mkdir(parents=True)
             pieces.append(f"{digest[:12]}.{number:02d}")
             (self.path / f"parts/{self.part:02d}" / pieces[-1]).write_bytes(piece)
@@ -139,7 +139,7 @@ def _files(given: list[Path]) -> Iterator[Path]:
 
 def pack(asked: argparse.Namespace) -> None:
     """Fill DIR."""
-    folder = Folder(asked.dir)
+    folder = Folder(asked.dir, round(asked.part * MIB))
     asked.dir.mkdir(parents=True)
     root = Path(__file__).parents[1]
     with tarfile.open(fileobj=io.BytesIO(sources(root))) as tar:
@@ -174,7 +174,7 @@ def pack(asked: argparse.Namespace) -> None:
 
 def resume(asked: argparse.Namespace) -> None:
     """Add what an earlier machine handed back: a checkpoint's pieces and the numbers."""
-    folder = Folder(asked.dir)
+    folder = Folder(asked.dir, round(asked.part * MIB))
     folder.manifest = json.loads((asked.dir / "manifest.json").read_text())
     folder.manifest = {name: about for name, about in folder.manifest.items() if not name.startswith("run/")}
     folder.part = len(list((asked.dir / "parts").iterdir()))
@@ -189,7 +189,7 @@ def resume(asked: argparse.Namespace) -> None:
 def _finish(folder: Folder, asked: argparse.Namespace) -> None:
     (folder.path / "manifest.json").write_text(json.dumps(folder.manifest, indent=1))
     code = sum(path.stat().st_size for path in folder.path.rglob("*") if path.is_file() and "parts" not in path.parts)
-    print(f"# {folder.path}: code {code / MIB:.1f} MiB beside each part, parts of at most {PART / MIB:.0f} MiB")
+    print(f"# {folder.path}: code {code / MIB:.1f} MiB beside each part, parts of at most {asked.part:g} MiB")
     print(
         f"# one machine, one call after the other; $OUT of each call of train.sh comes back ({asked.minutes} minutes)"
     )
@@ -213,6 +213,7 @@ def main() -> None:
     parser.add_argument("--images", type=int)
     parser.add_argument("--device", help="as manyfill train's; for a rehearsal: cpu")
     parser.add_argument("--minutes", type=float, default=9, help="of training in a call")
+    parser.add_argument("--part", type=float, default=PART, metavar="MIB", help="of data in a call, at most")
     parser.add_argument("--resume", type=Path, metavar="OUT", help="what an earlier machine handed back")
     asked = parser.parse_args()
     if asked.resume is not None:

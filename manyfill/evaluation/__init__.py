@@ -112,7 +112,7 @@ def evaluate(
             journal.skip(cases.names[index], _one_line(error))
             continue
         for source in columns:
-            key = _key(settings, names, ruler.origins, source, case)
+            key = _key(_code(PACKAGE), settings, names, ruler.origins, source, case)
             used.append(key)
             if key in journal.rows:
                 continue
@@ -225,10 +225,12 @@ def _measure(ruler: Ruler, source: Source, case: Case, answer: Answer, key: str,
     )
 
 
-def _key(settings: dict[str, Any], metrics: list[str], networks: dict[str, str], source: Source, case: Case) -> str:
+def _key(
+    code: str, settings: dict[str, Any], metrics: list[str], networks: dict[str, str], source: Source, case: Case
+) -> str:
     """Names a result: other code, another photo, hole, source or setting gives another one; more photos do not."""
     own = {name: settings.get(name) for name in ("n", "seed", "perceptual_size", "protocol")}
-    parts = [_code(PACKAGE), own, metrics, networks, source.label, source.identity(case), case.name, case.sha256]
+    parts = [code, own, metrics, networks, source.label, source.identity(case), case.name, case.sha256]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 

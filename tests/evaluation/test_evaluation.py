@@ -123,21 +123,17 @@ def test_other_settings_are_not_mixed_with_what_was_done(data: Path, tmp_path: P
     assert [row.fills for row in other.rows] == [row.fills for row in alone.rows]
 
 
-def test_results_of_other_code_are_not_taken_for_those_of_this_one(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    package, out = tmp_path / "package", tmp_path / "out"
-    (package / "nets").mkdir(parents=True)
-    monkeypatch.setattr(evaluation, "PACKAGE", package)
-    answered: list[str] = []
-    telea = Watched.over(Filling(Completer.from_pretrained("telea")), answered)
-    counts = []
+def test_results_of_other_code_are_not_taken_for_those_of_this_one(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "nets").mkdir()
+    telea, case = Filling(Completer.from_pretrained("telea")), Cases(data, Setup())[0]
+    keys = []
     for changed, text in (("zoo.py", "a"), ("nets/picnet.py", "a"), ("nets/picnet.py", "b"), ("page.css", "a")):
-        (package / changed).write_text(text)
+        (tmp_path / changed).write_text(text)
         evaluation._code.cache_clear()
-        evaluate(telea, data, metrics=QUICK, out=out)
-        counts.append(len(answered))
-    assert counts == [6, 12, 18, 18]  # styles change no number
+        keys.append(evaluation._key(evaluation._code(tmp_path), {}, QUICK, {}, telea, case))
+    evaluation._code.cache_clear()
+    assert len(set(keys[:3])) == 3
+    assert keys[2] == keys[3], "styles change no number"
 
 
 def test_a_corrupt_photo_is_skipped_and_named(data: Path, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_upside_down_and_downwards_are_laid_level() -> None:
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MANYFILL_CACHE", str(tmp_path / "empty"))
-    monkeypatch.setattr(text, "PACKAGE", "no_such_package_here")
+    monkeypatch.setitem(sys.modules, text.PACKAGE, None)  # as where it is not installed
     with pytest.raises(UnknownModel, match="manyfill fetch text"):
         text.find_text(signs())
     monkeypatch.setenv("MANYFILL_CACHE", str(tmp_path / "full"))
