@@ -46,15 +46,17 @@ class Result:
 class Results:
     """Keeps results for `seconds`, and the newest where `limit()` bytes do not hold all."""
 
-    def __init__(self, *, seconds: float, limit: Callable[[], int]) -> None:
-        self.seconds, self._limit = seconds, limit
+    def __init__(
+        self, *, seconds: float, limit: Callable[[], int], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.seconds, self._limit, self._clock = seconds, limit, clock
         self.held = 0  # bytes
         self._results: OrderedDict[str, Result] = OrderedDict()  # oldest first
         self._sharers: Counter[int] = Counter()  # by the identity of an array, which is held as long as it is counted
 
     def add(self, whole: Finished | Encoded, preview: Encoded | None) -> str:
         """Keep a picture; returns the name that nobody can guess."""
-        result = Result(whole, preview, time.monotonic() + self.seconds)
+        result = Result(whole, preview, self._clock() + self.seconds)
         name = secrets.token_urlsafe(24)
         self._results[name] = result
         self.held += result.own
@@ -93,7 +95,7 @@ class Results:
 
     def expire(self) -> None:
         """Forget what is too old."""
-        now = time.monotonic()
+        now = self._clock()
         while self._results and next(iter(self._results.values())).until <= now:
             self._drop(next(iter(self._results)))
 

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -179,16 +180,20 @@ def test_who_leaves_ends_the_decoding(hostile: str) -> None:
 
 def test_who_leaves_while_all_decoders_are_busy_does_not_wait_for_one() -> None:
     with decoders(hostile="time.sleep(600)") as pool:
-        gone = threading.Event()
+        gone, looks = threading.Event(), Counter[int]()
 
         def check() -> None:
+            looks[threading.get_ident()] += 1
             if gone.is_set():
                 raise Cancelled
 
         threads = [threading.Thread(target=pytest.raises, args=(Cancelled, opened, pool, b"bomb", check)) for _ in "ab"]
         for thread in threads:
             thread.start()
-        time.sleep(0.2)
+        until = time.monotonic() + 60
+        while sum(count > 1 for count in list(looks.values())) < 2:  # one has the decoder, the other waits for it
+            assert time.monotonic() < until, looks
+            time.sleep(0.01)
         gone.set()
         for thread in threads:
             thread.join(60)

@@ -217,6 +217,23 @@ def test_the_oldest_results_go_where_they_are_too_many() -> None:
     assert results.held == 40 * 50 + 5 + 1, "grey is one channel"
 
 
+def test_results_are_kept_for_so_long_and_then_gone() -> None:
+    now = 100.0
+    results = Results(seconds=60, limit=lambda: 1 << 20, clock=lambda: now)
+    first = results.add(fill_of(photos.read(photo_of())), SMALL)
+    now = 159.0
+    second = results.add(fill_of(photos.read(photo_of())), SMALL)
+    assert results.get(first)
+    now = 160.0
+    assert results.get(second)
+    with pytest.raises(Refusal) as caught:
+        results.get(first)
+    assert caught.value.status == 404
+    now = 219.0
+    results.expire()
+    assert results.held == 0
+
+
 def parts(*sizes: int) -> Iterator[bytes]:
     for number, size in enumerate(sizes):
         yield bytes([number]) * size
