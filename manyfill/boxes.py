@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Bools = NDArray[np.bool_]
+Pixels = NDArray[np.uint8]  # (H,W,3) RGB; of 8 or 16 bits: photos.photo.Pixels
 
 
 class Box(NamedTuple):

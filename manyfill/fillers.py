@@ -15,11 +15,8 @@ from typing import TYPE_CHECKING
 from manyfill.errors import ManyfillError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from manyfill.boxes import Bools, Pixels
 
-    Pixels = NDArray[np.uint8]  # (H,W,3) RGB
-    Bools = NDArray[np.bool_]  # (H,W), True = missing
     Fill = Callable[[Pixels, Bools, int], Pixels]
 
 RADIUS = 3  # pixels around the hole that OpenCV's fillers look at: the value of its own examples and of most papers

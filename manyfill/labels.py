@@ -18,19 +18,17 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from manyfill import files
+from manyfill.boxes import Bools, Pixels
 from manyfill.data import Samples
 from manyfill.data.finding import members_of
 from manyfill.data.photoset import DECODER_ERRORS
 from manyfill.errors import BadImage
 
-Pixels = NDArray[np.uint8]  # (S,S,3) RGB
-Bools = NDArray[np.bool_]  # (S,S), True = missing
 LARGEST = 2048  # pixels of a side: labels have a few hundred
 QUALITY = 95  # of the JPEGs: what is lost is far below what a teacher gets wrong
 

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]  # (H,W,3) RGB
+from manyfill.boxes import Pixels
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from manyfill import masks, photos, sheet
-from manyfill.boxes import Box
+from manyfill.boxes import Box, Pixels
 from manyfill.comparison import scores
 from manyfill.completer import Completer, NetDrawer
 from manyfill.errors import ManyfillError
@@ -25,7 +25,6 @@ from manyfill.objectives import complete
 from manyfill.scaling import to_net
 from manyfill.windows import plan
 
-Pixels = NDArray[np.uint8]
 Query = tuple[float, float]  # row and column as shares of height and width
 
 SHOWN = 5  # fills in a row

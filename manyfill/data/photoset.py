@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from manyfill import photos as files
+from manyfill.boxes import Pixels
 from manyfill.errors import BadImage, TooLarge
 from manyfill.places import Place, Places
-from manyfill.pool import Fellows, Pixels, Writer
+from manyfill.pool import Fellows, Writer
 
 # what Pillow's decoders raise on damaged files
 DECODER_ERRORS = (

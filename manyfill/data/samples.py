@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from manyfill.boxes import Pixels
 from manyfill.data.photoset import PhotoSet
 from manyfill.errors import BadImage
 from manyfill.masks import MaskFn
-from manyfill.pool import Pixels
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from manyfill.boxes import Pixels
 from manyfill.completer import Completer, NetDrawer
 from manyfill.errors import ManyfillError
-from manyfill.evaluation.cases import Case, Pixels
+from manyfill.evaluation.cases import Case
 from manyfill.evaluation.sources import Answer
 
 

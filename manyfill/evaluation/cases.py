@@ -21,12 +21,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from manyfill import masks
+from manyfill.boxes import Bools, Pixels
 from manyfill.data import PhotoSet, open_photos
 from manyfill.errors import BadMask, ManyfillError
 from manyfill.photos import SUFFIXES
-
-Pixels = NDArray[np.uint8]  # (H,W,3) RGB
-Bools = NDArray[np.bool_]  # (H,W), True = missing
 
 BINS = "bins"  # the six hole-ratio bins, one photo after the other
 LAMA = ("thin", "medium", "thick")  # whose authors drop holes of more than half of the photo

@@ -15,9 +15,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from manyfill.boxes import Pixels
 from manyfill.download import sha256_of
 from manyfill.errors import BadImage, BadWeights, ManyfillError
-from manyfill.evaluation.cases import Case, Pixels
+from manyfill.evaluation.cases import Case
 from manyfill.evaluation.published import Choose
 from manyfill.evaluation.sources import Answer
 from manyfill.metrics import METRICS, Metric, exact, frechet, perceptual

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from manyfill import ranking, sheet
-from manyfill.evaluation.cases import Case, Pixels
+from manyfill.boxes import Pixels
+from manyfill.evaluation.cases import Case
 from manyfill.evaluation.sources import Answer, Source
 
 FOLDER = "pictures"

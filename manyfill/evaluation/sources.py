@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfill import photos
+from manyfill.boxes import Pixels
 from manyfill.completer import Completer, NetDrawer
 from manyfill.errors import BadImage, ManyfillError
-from manyfill.evaluation.cases import Case, Pixels, by_stem, listed
+from manyfill.evaluation.cases import Case, by_stem, listed
 from manyfill.fillers import FILLERS
 
 NUMBERED = re.compile(r"(?P<stem>.+)_(?P<number>\d+)")
