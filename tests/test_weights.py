@@ -406,12 +406,20 @@ def test_a_critic_that_cannot_be_is_refused(tmp_path: Path, critic: str) -> None
         weights.load(tampered(tmp_path / "hostile.safetensors", critic=critic))
 
 
+def one_among_zeros(shape: torch.Size, value: float) -> torch.Tensor:
+    tensor = torch.zeros(shape)
+    tensor.view(-1)[tensor.numel() // 2] = value
+    return tensor
+
+
 def test_tensors_that_are_not_the_networks_are_refused_before_they_are_read(tmp_path: Path) -> None:
     name = "net.encoder.blocks.0.conv1.weight"
     shape = load_file(weights.save(tiny(), tmp_path / "good.safetensors"))[name].shape
     for tensors, words in (
         ({name: torch.full(shape, torch.nan)}, "not finite"),
         ({name: torch.full(shape, -torch.inf)}, "not finite"),
+        ({name: one_among_zeros(shape, torch.nan)}, "not finite"),
+        ({name: one_among_zeros(shape, torch.inf)}, "not finite"),
         ({name: torch.zeros(shape, dtype=torch.int32)}, "int32"),
         ({name: torch.zeros(1)}, "is (1,), expected"),
         ({"net.more": torch.zeros(1)}, "left over more"),

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from manyfill import zoo
-from manyfill.cli import selecting, targets
+from manyfill.cli import console, selecting, targets
 from manyfill.cli.options import check_model, is_deterministic, load, model_names, parse_size, parse_texture
 from manyfill.cli.reporter import Reporter
 from manyfill.errors import ManyfillError
@@ -234,7 +234,8 @@ def complete(
     ceiling = None if max_memory is None else parse_size(max_memory)
     detail = parse_texture(texture)
     of_folders = {"--only": only, "--dry-run": dry_run, "--workers": workers, "--ray": ray}
-    inputs = targets.find(photo, mask, out, fills=fills, format=format, of_folders=of_folders)
+    with console.status("looking at the photo"):
+        inputs = targets.find(photo, mask, out, fills=fills, format=format, of_folders=of_folders)
 
     from manyfill.jobs.records import Options
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +67,10 @@ def _size(path: Path) -> tuple[int, int] | None:
 
 def load(model: str, *, device: str = "auto", engine: str = "auto") -> tuple[Completer, Path | None]:
     """The completer of a model, and its weights file where it is not an installed model."""
+    if "GOMP_SPINCOUNT" not in os.environ:
+        # Torch's threads sleep between two layers. Else each spins for the next one, which on a busy machine takes
+        # the processor from whoever has work to do: more than half of a small photo's CPU time (docs/engines.md).
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     with console.status("loading the model"):
         from manyfill.completer import Completer
 
