@@ -26,7 +26,7 @@ from starlette.types import Scope
 from manyfill import __version__
 from manyfill.completer.origins import arrows, copied_share
 from manyfill.errors import ManyfillError
-from manyfill.server import errors, iopaint, openai, select
+from manyfill.server import canvas, errors, iopaint, openai, select
 from manyfill.server.decoding import Decoders
 from manyfill.server.errors import ClientLeft, OpenAIError, Refusal, described
 from manyfill.server.forms import ResultForm
@@ -180,7 +180,7 @@ def create_app(
     )
     app.add_middleware(Guard, settings=settings, uploads=service.uploads, metrics=service.metrics)
     _explain_errors(app)
-    interfaces = [openai.router(service), select.router(service), iopaint.router(service)]
+    interfaces = [openai.router(service), select.router(service), canvas.router(service), iopaint.router(service)]
     for interface in interfaces:
         app.include_router(interface)
     _add_operations(app, service)

@@ -12,7 +12,6 @@ from manyfill.server.errors import OpenAIError, Refusal, described
 from manyfill.server.forms import (
     EditForm,
     MergeForm,
-    Parts,
     PictureForm,
     PreviewForm,
     form_body,
@@ -21,7 +20,7 @@ from manyfill.server.forms import (
 )
 from manyfill.server.replies import Images, events, listed
 from manyfill.server.service import Service, random_seed, served_model
-from manyfill.server.work import Source, edit, merging, previewing
+from manyfill.server.work import edit, merging, previewing, sent_or_kept
 
 TAG = "OpenAI's interface"
 
@@ -65,16 +64,6 @@ def router(service: Service) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=[TAG])
     limit = service.settings.limits.body
 
-    def sent_or_kept(parts: Parts, result: str | None, *names: str, wanted: str) -> Source:
-        if result is not None and parts.any(*names) is not None:
-            raise Refusal(
-                400, f"Both '{names[0]}' and '{names[0]}_result' were sent; send one.",
-                code="invalid_value", param=f"{names[0]}_result",
-            )  # fmt: skip
-        if result is not None:
-            return service.results.fill(result, param=f"{names[0]}_result")
-        return parts.one(*names, wanted=wanted)
-
     @routes.post(
         "/images/edits",
         summary="Fill the hole in a photo",
@@ -100,7 +89,7 @@ def router(service: Service) -> APIRouter:
                 "Choose jpeg or webp.", code="invalid_value", param="output_compression",
             )  # fmt: skip
         model = request.state.model = service.model(form.model)
-        image = sent_or_kept(parts, form.image_result, "image", "image[]", wanted="the photo")
+        image = sent_or_kept(parts, form.image_result, service, "image", "image[]", wanted="the photo")
         seed = random_seed() if form.seed is None else form.seed
         work = edit(form, image, parts.any("mask", "mask[]"), seed, model, service)
         if form.stream:
@@ -129,8 +118,8 @@ def router(service: Service) -> APIRouter:
     async def merge(request: Request) -> Response:
         parts = await read_parts(request, limit)
         form = validated(MergeForm, parts.texts)
-        image = sent_or_kept(parts, form.image_result, "image", wanted="a fill")
-        other = sent_or_kept(parts, form.other_result, "other", wanted="another fill")
+        image = sent_or_kept(parts, form.image_result, service, "image", wanted="a fill")
+        other = sent_or_kept(parts, form.other_result, service, "other", wanted="another fill")
         work = merging(form, image, other, parts.one("mask", wanted="the region"), service)
         with service.answers(request, work, fills=False) as answers:
             return await listed(answers, form, service, request)

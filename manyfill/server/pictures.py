@@ -169,6 +169,17 @@ def check_canvas(photo: Photo, by: Margins, *, max_pixels: int) -> None:
         )
 
 
+def check_larger(photo: Photo, by: Margins, room: int) -> None:
+    """Raise TooLarge where the photo on its larger canvas takes more than `room` bytes of memory."""
+    height, width = photo.height + by.top + by.bottom, photo.width + by.left + by.right
+    needed = height * width * photo.depth // 8 * (3 if photo.alpha is None else 4)
+    if needed > room:
+        raise TooLarge(
+            f"a canvas of {width}x{height} takes {needed >> 20} MiB of memory; there are {room >> 20} MiB for it. "
+            "Extend it less, or allow more: --max-memory."
+        )
+
+
 def check_format(photo: Photo, format: str, *, opaque: bool) -> None:
     """Raise BadImage at once where a format cannot hold what the photo has; `opaque`: the fill will cover it all."""
     alpha = None if photo.alpha is None else np.full((1, 1), photo.alpha.min(), photo.alpha.dtype)

@@ -83,7 +83,7 @@ class Results:
         """A result's preview. Raises Refusal 404."""
         preview = self.get(name).preview
         if preview is None:
-            raise Refusal(404, "That result is a photo as it was sent; there is no preview of it.")
+            raise Refusal(404, "That result is a photo that is not filled; there is no preview of it.")
         return preview
 
     def fill(self, name: str, *, param: str) -> Completion:

@@ -11,7 +11,8 @@ from manyfill.completer.merging import merge
 from manyfill.options import FillOptions, margins
 from manyfill.photos import Photo
 from manyfill.server import pictures
-from manyfill.server.forms import EditForm, PictureForm
+from manyfill.server.errors import Refusal
+from manyfill.server.forms import EditForm, Parts, PictureForm
 from manyfill.server.pace import Clock
 from manyfill.server.pictures import Encoded, Finished
 from manyfill.server.queue import Ticket, Work
@@ -45,6 +46,18 @@ class Notice:
 
 
 Source = bytes | Completion  # a file that was sent, or a result that the server still has
+
+
+def sent_or_kept(parts: Parts, result: str | None, service: Service, *names: str, wanted: str) -> Source:
+    """The file under one of these names, or the result that is named instead. Raises Refusal 400 and 404."""
+    if result is not None and parts.any(*names) is not None:
+        raise Refusal(
+            400, f"Both '{names[0]}' and '{names[0]}_result' were sent; send one.",
+            code="invalid_value", param=f"{names[0]}_result",
+        )  # fmt: skip
+    if result is not None:
+        return service.results.fill(result, param=f"{names[0]}_result")
+    return parts.one(*names, wanted=wanted)
 
 
 def _options(form: EditForm, seed: int) -> FillOptions:
