@@ -146,6 +146,15 @@ export async function select(fields, signal) {
 }
 
 /**
+ * A photo on a larger canvas: {image_result, size, left, top, ...}, to be filled by that name.
+ * @param {Record<string, any>} fields
+ * @param {AbortSignal} [signal]
+ */
+export async function canvas(fields, signal) {
+  return (await call("v1/images/canvas", { body: formOf(fields), signal })).json();
+}
+
+/**
  * A photo as a browser can show it, small: {image, width, height}; the size is the photo's own.
  * @param {Blob} image
  * @param {AbortSignal} [signal]

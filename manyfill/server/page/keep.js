@@ -4,7 +4,7 @@
 
 import { newKey, skipKeys } from "./filling.js";
 import { compose } from "./layers.js";
-import { maskStroke, openPhoto, photoOfFill } from "./photo.js";
+import { maskStroke, openPhoto, photoOfFill, photoOnCanvas } from "./photo.js";
 import { EMPTY, set, state, subscribe } from "./state.js";
 import { TOOLS } from "./tools.js";
 
@@ -126,10 +126,11 @@ function keep() {
     for (const stroke of list) plain.push(once(stroke, (one, { tool, points, blob, minus }) => Object.assign(one, { tool, points, blob, minus })));
     if (list.suggested) plain.suggested = true;
   });
-  const base = (/** @type {Base | null} */ photo) => once(photo, (plain, { name, kind, width, height, origin, root, result }) => {
+  const base = (/** @type {Base | null} */ photo) => once(photo, (plain, { name, kind, width, height, origin, root, result, larger }) => {
     Object.assign(plain, { name, kind, width, height, result, file: file(photo, "kept", photo?.blob) });
     plain.root = root === photo ? null : base(root);
     plain.origin = fill(origin);
+    if (larger) plain.larger = { of: base(larger.of), by: larger.by };
   });
   const fill = (/** @type {Fill | null | undefined} */ one) => once(one, (plain, { seed, diversity, model, near, step, mixed, path, score, preview, run: of }) => {
     Object.assign(plain, { seed, diversity, model, near, step, path, score, file: file(one, "kept", preview), run: run(of) });
@@ -199,6 +200,7 @@ async function restore() {
       const origin = await fill(plain.origin);
       return photoOfFill(await base(plain.root), compose(origin, origin.run), origin);
     }
+    if (plain.larger) return Object.assign(await photoOnCanvas(await base(plain.larger.of), plain.larger.by), { result: plain.result });
     const photo = await openPhoto(await file(plain.file), plain.name);
     return Object.assign(photo, { kept: plain.file, result: plain.result });
   });

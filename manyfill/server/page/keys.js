@@ -10,7 +10,7 @@ import { say, stop } from "./problems.js";
 import { copy, download } from "./saving.js";
 import { set, state } from "./state.js";
 import { text } from "./strings.js";
-import { arrow, dropStroke, pick, togglePen } from "./strokes.js";
+import { arrow, dropStroke, pick, pickedTool, togglePen } from "./strokes.js";
 import { TOOLS } from "./tools.js";
 import { fit, zoom } from "./view.js";
 
@@ -66,6 +66,7 @@ document.addEventListener("keydown", (event) => {
     if (tabDown === null) tabDown = event.timeStamp;
     set({ original: true });
   } else if (key === "Escape") {
+    if (pickedTool().escape?.()) return;
     if (!dropStroke() && state.problem) set({ problem: null });
     else if (state.overlay || state.compare !== null) set({ overlay: null, compare: null });
     else if (state.doc.region.length) clear();
@@ -75,7 +76,7 @@ document.addEventListener("keydown", (event) => {
     holdSpace(true);
   } else if (key === "Enter" && !target.closest("button")) {
     event.preventDefault();
-    if (!state.doc.run?.live) fillOrStop();
+    if (!pickedTool().enter?.() && !state.doc.run?.live) fillOrStop();
   } else if (onStage && arrow(key, { far: event.shiftKey })) {
     event.preventDefault();
   } else if (/^[0-9]$/.test(key)) {

@@ -61,6 +61,45 @@ export function photoOfFill({ name, kind, width, height, root }, picture, origin
 }
 
 /**
+ * A photo on a larger canvas, as the server makes it: a photo of its own, whose border repeats the edge until it is filled.
+ * @param {Base} of
+ * @param {Margins} by
+ * @returns {Promise<Base>}
+ */
+export async function photoOnCanvas(of, by) {
+  const { name, kind } = of.root;
+  const [width, height] = [of.width + by.left + by.right, of.height + by.top + by.bottom];
+  const sharp = of.origin ? of.origin.sharp : of.sharp;
+  const picture = enlarged(sharp ?? of.picture, of, by, Math.min(1, SCREEN_SIDE / Math.max(width, height)));
+  const keep = Math.max(width, height) > SCREEN_SIDE && width * height <= SHARP_PIXELS;
+  const whole = sharp && keep ? await createImageBitmap(enlarged(sharp, of, by, 1)) : null;
+  return Object.assign(opened({ name, kind, width, height, picture, sharp: whole }), { larger: { of, by } });
+}
+
+/**
+ * @param {Picture} source
+ * @param {Size} photo
+ * @param {Margins} by
+ * @param {number} share pixels of the canvas for one of the photo
+ */
+function enlarged(source, photo, { top, right, bottom, left }, share) {
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.round((photo.width + left + right) * share));
+  canvas.height = Math.max(1, Math.round((photo.height + top + bottom) * share));
+  const context = contextOf(canvas);
+  context.imageSmoothingQuality = "high";
+  context.scale(canvas.width / (photo.width + left + right), canvas.height / (photo.height + top + bottom));
+  const under = 2 / share; // no gap where the photo covers half a pixel of the canvas
+  const across = [[0, 0, 1, left + under], [0, left, source.width, photo.width], [source.width - 1, left + photo.width - under, 1, right + under]];
+  const down = [[0, 0, 1, top + under], [0, top, source.height, photo.height], [source.height - 1, top + photo.height - under, 1, bottom + under]];
+  for (const [row, column] of [[0, 0], [0, 2], [2, 0], [2, 2], [0, 1], [2, 1], [1, 0], [1, 2], [1, 1]]) {
+    const [[x, toX, wide, toWide], [y, toY, high, toHigh]] = [across[column], down[row]];
+    context.drawImage(source, x, y, wide, high, toX, toY, toWide, toHigh);
+  }
+  return canvas;
+}
+
+/**
  * A picture from an address, ready to be drawn.
  * @param {string} source
  */

@@ -12,12 +12,12 @@ import { toPng } from "./png.js";
  */
 export async function* fillsOf(base, fields, signal) {
   try {
-    yield* api.fills({ ...imageOf(base), ...fields }, signal);
+    yield* api.fills({ ...await imageOf(base, signal), ...fields }, signal);
   } catch (error) {
     if (!expired(error)) throw error;
     if (base.origin) await remake(base.origin, signal);
     base.result = null;
-    yield* api.fills({ ...imageOf(base), ...fields }, signal);
+    yield* api.fills({ ...await imageOf(base, signal), ...fields }, signal);
   }
 }
 
@@ -31,18 +31,35 @@ export async function* fillsOf(base, fields, signal) {
  */
 export async function withPhoto(base, ask, signal) {
   try {
-    return await ask(imageOf(base));
+    return await ask(await imageOf(base, signal));
   } catch (error) {
     if (!expired(error)) throw error;
     if (base.origin) await remake(base.origin, signal);
     base.result = null;
-    return ask(imageOf(base));
+    return ask(await imageOf(base, signal));
   }
 }
 
-/** @param {Base} base */
-function imageOf(base) {
+/**
+ * A photo's larger canvas, under a name that the server keeps; the same again from the same photo.
+ * @param {Base} of
+ * @param {Margins} by
+ * @param {AbortSignal} signal
+ * @returns {Promise<string>}
+ */
+export async function canvasOn(of, { top, right, bottom, left }, signal) {
+  const extend = [top, right, bottom, left].join(",");
+  return (await withPhoto(of, (image) => api.canvas({ ...image, extend }, signal), signal)).image_result;
+}
+
+/**
+ * @param {Base} base
+ * @param {AbortSignal} signal
+ * @returns {Promise<Record<string, any>>}
+ */
+async function imageOf(base, signal) {
   if (base.origin?.path) return { image_result: api.nameOf(base.origin.path) };
+  if (!base.result && base.larger) base.result = await canvasOn(base.larger.of, base.larger.by, signal);
   return base.result ? { image_result: base.result } : { image: base.blob };
 }
 

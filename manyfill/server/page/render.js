@@ -127,6 +127,8 @@ function hintOf() {
   if (task) return [text(TASKS[task.kind]), true];
   if (run?.live) return [wordsOfLive(run.live), true];
   if (liveElsewhere()) return [text("elsewhere"), true];
+  const { hint } = pickedTool();
+  if (hint) return [text(hint), false];
   if (chosen) return [region.length ? "" : text("hintRegion"), false];
   if (!hole.length) return [text("hintPaint"), false];
   return [text(hole.suggested ? "hintSample" : "hintReady"), false];

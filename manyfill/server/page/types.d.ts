@@ -4,6 +4,8 @@ type Language = "en" | "zh";
 type Words = Record<string, string>;
 type Size = { width: number; height: number };
 type Point = { x: number; y: number };
+type Side = "top" | "right" | "bottom" | "left";
+type Margins = Record<Side, number>; // pixels that a larger canvas has more on each side
 type Picture = HTMLImageElement | HTMLCanvasElement | ImageBitmap;
 
 /** What was painted, in the photo's pixels: see hole.js. */
@@ -26,6 +28,7 @@ interface Base extends Size {
   blob?: Blob; // its file's own bytes, for the server; a fill has none
   sharp?: ImageBitmap | null; // all of its pixels, where they are worth their memory
   origin?: Fill; // the fill that it is
+  larger?: { of: Base; by: Margins }; // the photo of which it is a larger canvas; it has no bytes of its own
   result?: string | null; // the name by which the server has the photo, perhaps
   kept?: string; // under which its bytes are in the browser's database
 }
@@ -100,6 +103,9 @@ interface Tool {
   isEmpty?(stroke: Stroke): boolean; // nothing comes of it
   done?(stroke: Stroke): void; // instead of adding it to what is painted
   draw?(context: CanvasRenderingContext2D, scale: number): void; // marks while it is picked, in the photo's pixels
+  hint?: string; // what to say while it is picked, instead of how to paint
+  enter?(): boolean; // Enter is pressed while it is picked; true: it was for the tool
+  escape?(): boolean; // likewise
   panel?(): HTMLElement; // shown beside the hint while it is picked
   start?(): void; // it is picked
   leave?(): void; // another one is

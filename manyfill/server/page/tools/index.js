@@ -5,3 +5,4 @@ import "./eraser.js";
 import "./rectangle.js";
 import "./lasso.js";
 import "./select.js";
+import "./extend.js";
