@@ -213,7 +213,7 @@ function draw(context, scale) {
   context.beginPath();
   context.rect(left, top, width, height);
   context.rect(0, 0, base.width, base.height);
-  context.fillStyle = `rgb(${COLOUR} / .28)`;
+  context.fillStyle = `rgb(${COLOUR}, .28)`;
   context.fill("evenodd");
   context.beginPath();
   context.rect(left, top, width, height);
@@ -227,7 +227,7 @@ function draw(context, scale) {
 }
 
 const handles = SIDES.map((side) => {
-  const handle = element("div", { className: "edge", tabIndex: 0, hidden: true }, element("i"));
+  const handle = element("div", { className: "edge", tabIndex: 0 }, element("i"));
   Object.assign(handle.dataset, { side });
   handle.setAttribute("role", "slider");
   handle.setAttribute("aria-valuemin", "0");
@@ -251,7 +251,6 @@ const handles = SIDES.map((side) => {
     event.preventDefault();
     event.stopPropagation();
   });
-  stage.append(handle);
   return handle;
 });
 
@@ -259,8 +258,11 @@ const handles = SIDES.map((side) => {
 paintWith(() => {
   const { base } = state.doc;
   const shown = base !== null && pickedTool().name === "extend" && !doing("open");
-  for (const handle of handles) handle.hidden = !shown;
-  if (!shown) return;
+  if (!shown) {
+    for (const handle of handles) handle.remove();
+    return;
+  }
+  if (!handles[0].isConnected) stage.append(...handles);
   const { top, right, bottom, left } = edges();
   const places = { top: [(left + right) / 2, top], right: [right, (top + bottom) / 2], bottom: [(left + right) / 2, bottom], left: [left, (top + bottom) / 2] };
   SIDES.forEach((side, at) => {
