@@ -84,5 +84,5 @@ def test_a_picture_that_the_network_cannot_take_says_what_to_do(net: PICNet, dat
 
 
 def test_a_filler_is_no_network() -> None:
-    with pytest.raises(ManyfillError, match="of a network, and telea is none"):
+    with pytest.raises(ManyfillError, match="of a network, and telea is not one"):
         Bare(Completer.from_pretrained("telea"))
