@@ -17,9 +17,10 @@ import pytest
 import torch
 from PIL import Image
 
-from manyfill import cli, fetchables, masks, photos, weights, zoo
+from manyfill import cli, fetchables, masks, photos, plugins, weights, zoo
 from manyfill.cli import COMMANDS, run
 from manyfill.cli.options import parse_size, parse_texture
+from manyfill.completer.drawing import DRAWERS
 from manyfill.errors import ManyfillError
 from manyfill.fillers import FILLERS
 from manyfill.nets.dfnet import DFNet, DFNetConfig
@@ -354,7 +355,11 @@ def test_debug_shows_the_traceback_wherever_it_stands(here: Path, manyfill: Call
     assert "Traceback" not in manyfill(*mistake).err
 
 
-def test_a_fault_of_the_program_is_one_line_that_names_debug(here: Path, manyfill: Callable[..., Outcome]) -> None:
+def test_a_fault_of_the_program_is_one_line_that_names_debug(
+    here: Path, manyfill: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setenv(plugins.FILES, "")  # put back afterwards: data processes of other tests would load it again
+    request.addfinalizer(lambda: DRAWERS.pop("faulty", None))
     (here / "faulty.py").write_text(
         "from manyfill import plugins\n"
         "def make(device): raise ZeroDivisionError('division\\nby zero')\n"

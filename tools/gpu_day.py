@@ -55,7 +55,7 @@ if [ -n "$wheels" ] && [ ! -d "$place/site" ]; then
 fi
 export PYTHONPATH="$here/code:$place/site" PYTHONUNBUFFERED=1
 cd "$place/files"
-python3 -m manyfill train @arguments --out "$place/run" --max-minutes "$1" 2>&1 | tee "$OUT/log.txt"
+python3 -m manyfill train @arguments --out "$place/run" --force --max-minutes "$1" 2>&1 | tee "$OUT/log.txt"
 python3 "$here/split.py" "$place/run" "$OUT" model 0 2>&1 | tee -a "$OUT/log.txt"
 """
 

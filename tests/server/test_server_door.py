@@ -19,7 +19,7 @@ import pytest
 from serving import SECONDS
 from test_server_running import children, process, wait_until_ready
 
-from manyfill.server.door import POSSIBLE
+from manyfill.server.door import POSSIBLE, TELL_SECONDS
 from manyfill.server.doorman import Doorman, Rules, plain
 
 pytestmark = pytest.mark.skipif(not POSSIBLE, reason="connections cannot be handed on here")
@@ -201,6 +201,9 @@ def test_a_server_that_cannot_move_is_still_looked_after_and_a_dead_doorman_is_r
         with httpx.Client(base_url=url, timeout=SECONDS) as client:
             assert "manyfill_queue_running" in client.get("/metrics").text
             assert client.head("/healthz").headers["content-length"] != "0"
+        for _ in range(3):  # until the doorman, too, has heard that the model is loaded
+            time.sleep(2 * TELL_SECONDS)
+            wait_until_ready(url)
         os.kill(started.pid, signal.SIGSTOP)
         try:
             assert [httpx.get(f"{url}/healthz", timeout=SECONDS).status_code for _ in range(20)].count(200) > 0
