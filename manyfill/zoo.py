@@ -89,7 +89,7 @@ _MODELS = (
     Pretrained(
         name="pluralistic-migan",
         file="pluralistic-migan.safetensors",
-        sha256="f696af6c3d70301e5cd607a4c901b4cb62d3d794493579ccf7b3dec1455ac35e",
+        sha256="9f3a4d3f2a7a3491c39c9638c0bc2da495b6ca3b784b54c1b1207b33f49347c6",
         family="adapter",
         licence="Apache-2.0",
         trained_on=_MORE_DATA,
