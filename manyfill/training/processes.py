@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -60,12 +61,28 @@ def join(device: str | None = None) -> World:
         from accelerate import PartialState
     except ImportError as error:
         raise MissingExtra("training needs the train extra: pip install 'manyfill[train]'") from error
-    state = PartialState(cpu=device == "cpu" or not (torch.cuda.is_available() or torch.backends.mps.is_available()))
+    cpu = device == "cpu" or not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    state = PartialState(cpu=cpu, **_store_of_this_start())
     alone = state.num_processes == 1 and device is not None
     where = torch.device(str(device)) if alone else state.device
     if where.type == "cpu":  # Accelerate's is "cpu:0" among several processes, which torch.load knows nothing of
         where = torch.device("cpu")
     return World(state.process_index, state.num_processes, where)
+
+
+def _store_of_this_start() -> dict[str, Any]:
+    """How processes find each other under torchrun, as keywords of `init_process_group`; nothing without it.
+
+    torchrun keeps one store over all its restarts, and a process that is quick would find there the address of one
+    that is dead ("Gloo connectFullMesh failed: connection refused"). So each start has names of its own.
+    """
+    found = os.environ
+    if found.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return {}
+    rank, world = int(found["RANK"]), int(found["WORLD_SIZE"])
+    store = dist.TCPStore(found["MASTER_ADDR"], int(found["MASTER_PORT"]), world, is_master=False)  # type: ignore[attr-defined]
+    own = dist.PrefixStore(f"start-{found['TORCHELASTIC_RESTART_COUNT']}", store)  # type: ignore[attr-defined]
+    return {"store": own, "rank": rank, "world_size": world}
 
 
 def rank() -> int:

@@ -13,10 +13,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from manyfill.recipes import RECIPES
 from manyfill.training import train
@@ -69,25 +67,11 @@ def launch(processes: int, photos: Path, run_dir: Path, at_8: Path, script: Path
     assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for index in range(3):
-        coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
-        coarse.resize((96, 72 + 8 * index), Image.Resampling.BICUBIC).save(folder / f"{index}.png")
-    return folder
-
-
 def terms(run: Path) -> list[dict[str, float]]:
     lines = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
     return [{name: value for name, value in line.items() if name != "images_per_second"} for line in lines]
 
 
-@pytest.mark.skipif(
-    "MANYFILL_TORCHRUN" not in os.environ,
-    reason="gloo's connections between processes fail at times, cause unknown: MANYFILL_TORCHRUN=1 runs it",
-)
 def test_two_processes_are_one_with_the_same_batch_may_change_in_number_and_are_restarted_where_one_dies(
     photos: Path, tmp_path: Path
 ) -> None:
