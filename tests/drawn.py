@@ -1,10 +1,13 @@
-"""Holes for tests: drawn by hand, or by hypothesis."""
+"""Holes and photos for tests: drawn by hand, by chance, or by hypothesis."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import cv2
 import numpy as np
 from hypothesis import strategies as st
+from PIL import Image
 
 from manyfill.boxes import Bools
 
@@ -28,3 +31,12 @@ def holes(draw: st.DrawFn) -> Bools:
         else:
             cv2.rectangle(hole, ends[0], ends[1], 1, -1)
     return hole > 0
+
+
+def small_photos(folder: Path) -> Path:
+    """Three soft photos of random colours, 96 pixels wide and 72 to 88 high, as files in the folder."""
+    rng = np.random.default_rng(0)
+    for index in range(3):
+        coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+        coarse.resize((96, 72 + 8 * index), Image.Resampling.BICUBIC).save(folder / f"{index}.png")
+    return folder

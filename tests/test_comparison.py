@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from drawn import small_photos
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
@@ -45,12 +46,7 @@ NAMES = {
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for index in range(3):
-        coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
-        coarse.resize((96, 72 + 8 * index), Image.Resampling.BICUBIC).save(folder / f"{index}.png")
-    return folder
+    return small_photos(tmp_path_factory.mktemp("photos"))
 
 
 @pytest.fixture(scope="module")

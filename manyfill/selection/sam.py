@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from manyfill import fetchables
+from manyfill import fetchables, photos
 from manyfill.errors import BadWeights
 from manyfill.selection.asked import Point, Selection
-from manyfill.selection.shapes import Floats, eight_bit
+from manyfill.selection.shapes import Floats
 
 SIDE = 1024  # pixels of the longer side that the encoder is shown
 MEAN, SPREAD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of ImageNet, as SAM was trained
@@ -61,7 +61,7 @@ class Sam:
         """What the encoder sees in a photo, computed once; `size`: (height, width) that it is shown at."""
         shrinks = size[0] < pixels.shape[0]
         way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        shown = eight_bit(cv2.resize(np.ascontiguousarray(pixels), size[::-1], interpolation=way))
+        shown = photos.to_8_bits(cv2.resize(np.ascontiguousarray(pixels), size[::-1], interpolation=way))
         name = hashlib.sha256(shown.tobytes()).digest()
         with self._lock:  # a second click on the same photo waits for the first rather than doing it again
             if name not in self._known:

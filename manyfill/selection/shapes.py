@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from manyfill import masks
+from manyfill import masks, photos
 from manyfill.boxes import Bools, Box, tight, whole
 
 TILE = 1024  # side in pixels of what is refined at a time: memory does not go with the photo
@@ -21,12 +21,7 @@ def reduced(pixels: NDArray[Any], longest: int) -> NDArray[np.uint8]:
     height, width = pixels.shape[:2]
     scale = min(1.0, longest / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    return eight_bit(cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA))
-
-
-def eight_bit(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Pixels of 8 or 16 bits as 8."""
-    return np.ascontiguousarray(pixels >> 8 if pixels.dtype == np.uint16 else pixels, np.uint8)
+    return photos.to_8_bits(cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA))
 
 
 def refined(pixels: NDArray[Any], coarse: Floats) -> Bools:

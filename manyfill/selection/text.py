@@ -19,10 +19,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from manyfill import fetchables
+from manyfill import fetchables, photos
 from manyfill.boxes import Bools
 from manyfill.errors import BadWeights, MissingExtra, UnknownModel
-from manyfill.selection.shapes import Floats, eight_bit
+from manyfill.selection.shapes import Floats
 
 SHORTEST, LONGEST, MULTIPLE = 736, 1536, 32  # pixels of the sides that the detector is shown; they are multiples
 CUT, SURE, UNCLIP = 0.3, 0.5, 1.6  # of a pixel, of a line's mean, and how much lines grow
@@ -51,11 +51,11 @@ def find_text(pixels: NDArray[Any]) -> Bools:
     factor = min(max(1.0, SHORTEST / min(height, width)), LONGEST / max(height, width))
     size = max(1, round(width * factor)), max(1, round(height * factor))
     way = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    shown = eight_bit(cv2.resize(np.ascontiguousarray(pixels), size, interpolation=way))
+    shown = photos.to_8_bits(cv2.resize(np.ascontiguousarray(pixels), size, interpolation=way))
     found = np.zeros((height, width), np.uint8)
     scale = np.array([width / size[0], height / size[1]])
     for line in _lines(_detect(networks.detector, shown)):
-        if _readable(networks.reader, eight_bit(_straight(pixels, line * scale))):
+        if _readable(networks.reader, photos.to_8_bits(_straight(pixels, line * scale))):
             cv2.fillPoly(found, [np.rint(line * scale).astype(np.int32)], 1)
     return found.astype(bool)
 

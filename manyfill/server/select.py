@@ -19,6 +19,7 @@ from manyfill.server.forms import BY_NAME, RESULT, form_body, read_parts, valida
 from manyfill.server.pictures import Finished, unfilled
 from manyfill.server.queue import Ticket, Work
 from manyfill.server.service import Models, Service
+from manyfill.server.work import sent_or_kept
 
 TEXTS = 100_000  # letters of points
 POINTS = r"^[-0-9eE., ;|]*$"
@@ -100,11 +101,7 @@ def router(service: Service) -> APIRouter:
         parts = await read_parts(request, service.settings.limits.body)
         form = validated(SelectForm, parts.texts)
         wanted = _wanted(form)
-        image: bytes | Completion
-        if form.image_result is not None:
-            image = service.results.fill(form.image_result, param="image_result")
-        else:
-            image = parts.one("image", "image[]", wanted="the photo")
+        image = sent_or_kept(parts, form.image_result, service, "image", "image[]", wanted="the photo")
         with service.answers(request, selecting(image, wanted, form.feather, service), fills=False) as answers:
             found = await answers.next()
         assert found is not None, "a selection that finds nothing raises"

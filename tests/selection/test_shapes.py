@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from pictures import ball, overlap
 
-from manyfill.selection.shapes import TILE, eight_bit, feathered, grown, reduced, refined, rim
+from manyfill.photos import to_8_bits
+from manyfill.selection.shapes import TILE, feathered, grown, reduced, refined, rim
 
 
 def disc(height: int, width: int, at: tuple[int, int], radius: int) -> np.ndarray:  # type: ignore[type-arg]
@@ -20,7 +21,7 @@ def test_a_photo_is_reduced_to_eight_bits_and_never_enlarged() -> None:
     assert small.shape == (20, 60, 3) and small.dtype == np.uint8 and (small == 0xAB).all()
     assert reduced(deep[:20, :30], 60).shape == (20, 30, 3)
     assert reduced(deep[:1], 10).shape == (1, 10, 3)  # never without a row
-    assert np.array_equal(eight_bit(np.array([0, 255], np.uint8)), [0, 255])
+    assert np.array_equal(to_8_bits(np.array([0, 255], np.uint8)), [0, 255])
 
 
 @pytest.mark.parametrize("at", [(200, 110), (TILE, 110)])

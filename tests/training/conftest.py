@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from drawn import small_photos
 from runs import TINY
 
 from manyfill.training import train
@@ -14,12 +13,7 @@ from manyfill.training import train
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for index in range(3):
-        coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
-        coarse.resize((96, 72 + 8 * index), Image.Resampling.BICUBIC).save(folder / f"{index}.png")
-    return folder
+    return small_photos(tmp_path_factory.mktemp("photos"))
 
 
 @pytest.fixture(scope="session")
