@@ -292,9 +292,10 @@ def peel(of: Sources, hint: Hint | None, rng: np.random.Generator, check: Callab
     squares = (patches**2).reshape(len(sources), -1, 3).sum(2) + np.float32(lack) * (1 - whole)
     patches *= -2
     waiting = of.targets
-    amount = (known[waiting[:, None] + near] @ window).astype(np.float32)
+    amount = np.zeros(known.size)  # of each patch: how much of it is known
+    amount[waiting] = known[waiting[:, None] + near] @ window
     while len(waiting):
-        front = amount >= amount.max() * 0.8
+        front = amount[waiting] >= amount[waiting].max() * 0.8
         for here in np.array_split(waiting[front], -(-int(front.sum()) // LOT)):
             check()
             seen = known[here[:, None] + near] * window
@@ -310,8 +311,9 @@ def peel(of: Sources, hint: Hint | None, rng: np.random.Generator, check: Callab
             fresh = ~known[here]
             picture[here[fresh]] = picture[best[fresh]]
             known[here[fresh]] = True
+            for step, weight in zip(near, window, strict=True):  # each pixel once: `here` has no place twice
+                amount[here[fresh] + step] += weight
         waiting = waiting[~front]
-        amount = (known[waiting[:, None] + near] @ window).astype(np.float32)
     return field
 
 
