@@ -5,6 +5,7 @@ selector  finds it: Selector
 cut       an object without any weights: GrabCut
 sam       an object by SAM, where it was fetched
 text      all writing, by networks that are fetched
+networks  runs what was fetched
 dust      dust and scratches of a scan
 shapes    outlines at the photo's edges; grown, shrunk, feathered
 

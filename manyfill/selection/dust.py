@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfill.boxes import Bools, Box
-from manyfill.selection.shapes import Floats
+from manyfill.selection.shapes import Floats, mean_around
 
 TILE = 1024
 FEATURES = (
@@ -85,8 +85,8 @@ def candidates(pixels: NDArray[Any], search: Search, *, bright: bool, times: flo
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_odd(search.disc * times),) * 2)
     hat = _filtered(level, cv2.MORPH_TOPHAT, disc)
     side = _odd(search.surroundings * times)
-    usual = _mean(np.minimum(hat, 2 * _mean(hat, side)), side)
-    opposite = _mean(_filtered(level, cv2.MORPH_BLACKHAT, disc), side)
+    usual = mean_around(np.minimum(hat, 2 * mean_around(hat, side)), side)
+    opposite = mean_around(_filtered(level, cv2.MORPH_BLACKHAT, disc), side)
     fine = level - cv2.GaussianBlur(level, (0, 0), 1.5)
     smooth = cv2.GaussianBlur(level, (0, 0), 0.7)
     slope = np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
@@ -116,8 +116,8 @@ def candidates(pixels: NDArray[Any], search: Search, *, bright: bool, times: flo
             np.log((contrast + 0.01) / (most(hat) + 0.01)),
             mean(standing),
             np.log((most(hat) + 0.01) / (mean(opposite) + 0.01)),
-            np.log((most(slope) + 0.01) / (mean(_mean(slope, side)) + 0.01)),
-            np.log((most(fine) + 0.01) / (mean(_mean(np.abs(fine), side)) + 0.01)),
+            np.log((most(slope) + 0.01) / (mean(mean_around(slope, side)) + 0.01)),
+            np.log((most(fine) + 0.01) / (mean(mean_around(np.abs(fine), side)) + 0.01)),
             mean(tint),
             most(level) - mean(level),
             np.log(extent + 1),
@@ -130,10 +130,6 @@ def candidates(pixels: NDArray[Any], search: Search, *, bright: bool, times: flo
 
 def _filtered(level: Floats, way: int, disc: NDArray[Any]) -> Floats:
     return np.asarray(cv2.morphologyEx(level, way, disc, borderType=cv2.BORDER_REFLECT), np.float32)
-
-
-def _mean(values: Any, side: int) -> Floats:
-    return np.asarray(cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
 
 
 def _odd(pixels: float) -> int:

@@ -13,14 +13,14 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from manyfill import fetchables, photos
+from manyfill import fetchables
 from manyfill.errors import BadWeights
 from manyfill.selection.asked import Point, Selection
-from manyfill.selection.shapes import Floats
+from manyfill.selection.networks import session
+from manyfill.selection.shapes import Floats, resized
 
 SIDE = 1024  # pixels of the longer side that the encoder is shown
 MEAN, SPREAD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of ImageNet, as SAM was trained
@@ -33,7 +33,7 @@ class Sam:
     """Encoder and decoder, ready to select. May be used from several threads."""
 
     def __init__(self, encoder: Path, decoder: Path) -> None:
-        self._encoder, self._decoder = _session(encoder), _session(decoder)
+        self._encoder, self._decoder = session(encoder, "sam"), session(decoder, "sam")
         self._known: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
         self._lock = threading.Lock()
         self.encoded = 0  # photos that the encoder was shown
@@ -59,9 +59,7 @@ class Sam:
 
     def embedding(self, pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
         """What the encoder sees in a photo, computed once; `size`: (height, width) that it is shown at."""
-        shrinks = size[0] < pixels.shape[0]
-        way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        shown = photos.to_8_bits(cv2.resize(np.ascontiguousarray(pixels), size[::-1], interpolation=way))
+        shown = resized(pixels, *size)
         name = hashlib.sha256(shown.tobytes()).digest()
         with self._lock:  # a second click on the same photo waits for the first rather than doing it again
             if name not in self._known:
@@ -120,14 +118,3 @@ def _along(line: tuple[Point, ...], number: int) -> list[Point]:
     lengths = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(path, axis=0).T))])
     at = np.linspace(0, lengths[-1], min(number, max(2, len(path))))
     return [(float(np.interp(each, lengths, path[:, 0])), float(np.interp(each, lengths, path[:, 1]))) for each in at]
-
-
-def _session(path: Path) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own kinds, which are no part of its interface
-        raise BadWeights(f"{path.name} cannot be run: it is damaged. Fetch it again: manyfill fetch sam") from error

@@ -20,8 +20,13 @@ def reduced(pixels: NDArray[Any], longest: int) -> NDArray[np.uint8]:
     """The photo (H,W,3) of 8 or 16 bits at a size whose longer side is `longest` at most, 8 bits."""
     height, width = pixels.shape[:2]
     scale = min(1.0, longest / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return photos.to_8_bits(cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA))
+    return resized(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
+
+
+def resized(pixels: NDArray[Any], height: int, width: int) -> NDArray[np.uint8]:
+    """The photo (H,W,3) of 8 or 16 bits at another size, 8 bits."""
+    way = cv2.INTER_AREA if height * width < pixels.shape[0] * pixels.shape[1] else cv2.INTER_LINEAR
+    return photos.to_8_bits(cv2.resize(np.ascontiguousarray(pixels), (width, height), interpolation=way))
 
 
 def refined(pixels: NDArray[Any], coarse: Floats) -> Bools:
@@ -62,14 +67,17 @@ def _luma(pixels: NDArray[Any]) -> Floats:
 
 def _guided(guide: Floats, soft: Floats, radius: int) -> Floats:
     side = 2 * radius + 1
-
-    def mean(values: Floats) -> Floats:
-        return np.asarray(cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
-
-    guide_mean, soft_mean = mean(guide), mean(soft)
-    slope = (mean(guide * soft) - guide_mean * soft_mean) / (mean(guide * guide) - guide_mean**2 + SMOOTHING)
+    guide_mean, soft_mean, both_mean, square_mean = (
+        mean_around(values, side) for values in (guide, soft, guide * soft, guide * guide)
+    )
+    slope = (both_mean - guide_mean * soft_mean) / (square_mean - guide_mean**2 + SMOOTHING)
     offset = soft_mean - slope * guide_mean
-    return np.asarray(mean(slope) * guide + mean(offset), np.float32)
+    return np.asarray(mean_around(slope, side) * guide + mean_around(offset, side), np.float32)
+
+
+def mean_around(values: Any, side: int) -> Floats:
+    """Means (H,W) of squares of that side; the picture goes on mirrored."""
+    return np.asarray(cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
 
 
 def grown(hole: Bools, pixels: int) -> Bools:

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from manyfill import fetchables, photos
 from manyfill.boxes import Bools
-from manyfill.errors import BadWeights, MissingExtra, UnknownModel
-from manyfill.selection.shapes import Floats
+from manyfill.errors import MissingExtra, UnknownModel
+from manyfill.selection.networks import session
+from manyfill.selection.shapes import Floats, resized
 
 SHORTEST, LONGEST, MULTIPLE = 736, 1536, 32  # pixels of the sides that the detector is shown; they are multiples
 CUT, SURE, UNCLIP = 0.3, 0.5, 1.6  # of a pixel, of a line's mean, and how much lines grow
@@ -49,11 +50,9 @@ def find_text(pixels: NDArray[Any]) -> Bools:
     networks = _networks(*_files())
     height, width = pixels.shape[:2]
     factor = min(max(1.0, SHORTEST / min(height, width)), LONGEST / max(height, width))
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    way = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    shown = photos.to_8_bits(cv2.resize(np.ascontiguousarray(pixels), size, interpolation=way))
+    shown = resized(pixels, max(1, round(height * factor)), max(1, round(width * factor)))
     found = np.zeros((height, width), np.uint8)
-    scale = np.array([width / size[0], height / size[1]])
+    scale = np.array([width / shown.shape[1], height / shown.shape[0]])
     for line in _lines(_detect(networks.detector, shown)):
         if _readable(networks.reader, photos.to_8_bits(_straight(pixels, line * scale))):
             cv2.fillPoly(found, [np.rint(line * scale).astype(np.int32)], 1)
@@ -139,19 +138,6 @@ def _files() -> tuple[Path, ...]:
 @functools.cache
 def _networks(detector: Path, reader: Path) -> Networks:
     try:
-        import onnxruntime
+        return Networks(session(detector, "text"), session(reader, "text"))
     except ImportError as error:
         raise MissingExtra("finding text needs onnxruntime. Install it: pip install 'manyfill[text]'") from error
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    try:
-        return Networks(
-            *(
-                onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-                for path in (detector, reader)
-            )
-        )
-    except Exception as error:  # onnxruntime's own kinds, which are no part of its interface
-        raise BadWeights(
-            f"{detector.name} cannot be run: it is damaged. Fetch it again: manyfill fetch text"
-        ) from error
