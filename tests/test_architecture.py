@@ -96,6 +96,25 @@ def test_the_design_page_shows_every_module() -> None:
     assert not {name for name in shown if not list(PACKAGE.rglob(name.rstrip("/")))}, "it shows one that is not there"
 
 
+def test_the_design_page_names_every_file_of_a_room() -> None:
+    page = (REPOSITORY / "docs" / "design.md").read_text(encoding="utf-8")
+    tree = page[page.index("## 2. The tree") : page.index("## 3. ")]
+    rooms = {block.partition("/")[0]: block for block in re.split(r"^[├└] ", tree, flags=re.MULTILINE)}
+    missing = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.glob("*/*.py")
+        if path.name != "__init__.py" and not re.search(rf"\b{path.stem}\b", rooms.get(path.parent.name, ""))
+    }
+    assert not missing, "docs/design.md, section 2, does not name them in their room's lines"
+    modules = page[page.index("## 7. The page") :]
+    unnamed = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in (PACKAGE / "server" / "page").glob("*.js")
+        if not re.search(rf"`{path.stem}(\.js)?`", modules)
+    }
+    assert not unnamed, "docs/design.md, section 7, does not name them"
+
+
 def test_names_of_the_package_resolve_on_first_use() -> None:
     for name in manyfill.__all__:
         assert getattr(manyfill, name) is not None
