@@ -138,6 +138,10 @@ class Margins(NamedTuple):
     bottom: int
     left: int
 
+    def around(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the canvas of a photo of that size."""
+        return height + self.top + self.bottom, width + self.left + self.right
+
 
 def read_margins(value: Any) -> str:
     """`extend` as one text: "0,25%,0,25%", from such a text, one number for all sides, or four numbers and texts.

@@ -16,7 +16,7 @@ def extended(photo: Photo, hole: Bools, by: Margins, max_memory: int | None) -> 
 
     Raises TooLarge before memory is taken.
     """
-    height, width = photo.height + by.top + by.bottom, photo.width + by.left + by.right
+    height, width = by.around(photo.height, photo.width)
     check_canvas(photo, height, width, max_memory)
     canvas = photos.extended(photo, top=by.top, right=by.right, bottom=by.bottom, left=by.left)
     filled = np.ones((height, width), bool)

@@ -192,9 +192,9 @@ def lay(view: NDArray[Any], box: Box, patches: Sequence[Patch]) -> None:
 
 
 def unfinished(task: Task, draft: Draft) -> Completion:
-    """For a preview: with pixels of its own, because the texture stage will change the draft's."""
-    pixels = draft.look(task.photo.pixels, Box(0, 0, *task.hole.shape))
-    return Completion(replace(task.photo, pixels=pixels), draft.seed, None, task.hole)
+    """For a preview: with patches of its own, because the texture stage will change the draft's."""
+    patches = tuple(Patch(one.box, one.pixels.copy(), one.painted) for one in draft.patches)
+    return Completion(task.photo, draft.seed, None, task.hole, patches)
 
 
 def thumbnail(task: Task, windows: Sequence[Window], draft: Draft) -> NDArray[np.float32]:

@@ -319,10 +319,7 @@ def _add_operations(app: FastAPI, service: Service) -> None:
             return Response(whole.data, media_type=whole.media_type, headers=headers)
         if asked.format is not None or asked.quality is not None:
             whole = replace(whole, asked=asked.format or whole.asked, quality=asked.quality)
-        with service.answers(request, writing(whole, service), fills=False) as answers:
-            file = await answers.next()
-        assert file is not None, "writing gives a file or an error"
-        return sent(file, whole, headers)
+        return sent(await service.answer(request, writing(whole, service), fills=False), whole, headers)
 
     @app.get("/results/{name}/preview", summary="A result, small", tags=["Results"],
              response_class=Response, responses=missing | shown)  # fmt: skip

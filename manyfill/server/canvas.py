@@ -15,7 +15,7 @@ from manyfill.photos import extended
 from manyfill.server import pictures
 from manyfill.server.errors import Refusal
 from manyfill.server.forms import BY_NAME, RESULT, form_body, read_parts, validated
-from manyfill.server.openai import REFUSALS, TAG
+from manyfill.server.openai import BESIDE, TAG
 from manyfill.server.pictures import Finished, unfilled
 from manyfill.server.queue import Ticket, Work
 from manyfill.server.service import Models, Service
@@ -64,7 +64,7 @@ def router(service: Service) -> APIRouter:
         "its edge and is to be filled: send `image_result` to /v1/images/edits, with a mask. To have a border filled "
         "at once, send `extend` there.",
         response_model=Canvas,
-        responses=REFUSALS,
+        responses=BESIDE,
         openapi_extra=form_body(CanvasForm, {"image": "The photo."}, []),
     )
     async def canvas(request: Request) -> JSONResponse:
@@ -72,9 +72,7 @@ def router(service: Service) -> APIRouter:
         form = validated(CanvasForm, parts.texts)
         wanted = _wanted(form)
         image = sent_or_kept(parts, form.image_result, service, "image", "image[]", wanted="the photo")
-        with service.answers(request, enlarging(image, wanted, service), fills=False) as answers:
-            made = await answers.next()
-        assert made is not None, "a canvas that cannot be made raises"
+        made = await service.answer(request, enlarging(image, wanted, service), fills=False)
         name = service.results.add(made.whole, None)
         body = Canvas(
             image_result=name, url=str(request.url_for("result", name=name)), size=made.whole.size,
@@ -96,7 +94,7 @@ def enlarging(image: Source, wanted: FillOptions, service: Service) -> Work[Mode
         pictures.check_larger(photo, by, room)
         ticket.check()
         larger = extended(photo, top=by.top, right=by.right, bottom=by.bottom, left=by.left)
-        yield Larger(Finished(unfilled(larger), "same"), by)
+        yield Larger(Finished(unfilled(larger)), by)
 
     return work
 

@@ -11,6 +11,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from manyfill.server.doorman import busy
 from manyfill.server.hosts import is_among, network_of
 from manyfill.server.settings import Limits
 
@@ -43,9 +44,7 @@ class Connection(H11Protocol):
         network = network_of(host)
         if not is_among(host, self.exempt) and self.open_by_client[network] >= self.limits.connections_per_client:
             log.warning("%s has %d connections open: no more", network, self.limits.connections_per_client)
-            transport.write(
-                b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-            )
+            transport.write(busy(429, "Too Many Requests"))
             transport.close()
             return
         self._network = network

@@ -37,7 +37,6 @@ HEAD_BYTES = 8 << 10  # of a request that is answered here
 AT_ONCE = 64  # connections taken before others are looked at again
 LOOK_SECONDS = 0.5  # between looks at who sends nothing
 FULL_SECONDS = 0.05  # of rest where no more descriptors can be had
-BUSY = "HTTP/1.1 {} {}\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,8 +273,13 @@ def plain(head: bytes) -> Asked | None:
 
 def _refuse(connection: socket.socket, status: int, words: str) -> None:
     with suppress(OSError):
-        connection.send(BUSY.format(status, words).encode())
+        connection.send(busy(status, words))
     connection.close()
+
+
+def busy(status: int, words: str) -> bytes:
+    """The answer to a connection that is one too many."""
+    return f"HTTP/1.1 {status} {words}\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()
 
 
 def main() -> None:

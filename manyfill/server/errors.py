@@ -99,6 +99,21 @@ def response(path: str, refusal: Refusal) -> Response:
     return JSONResponse(body, refusal.status, headers=refusal.headers)
 
 
+USUAL = {
+    400: "Something in the request is wrong; the message says what.",
+    401: "The server has a token and the request has another, or none.",
+    403: "Another web site called from a browser.",
+    408: "The body did not arrive in time.",
+    413: "More bytes or pixels than allowed.",
+    421: "The server was called by a name that it does not answer to.",
+    429: "The queue is full; `Retry-After` says when to come again.",
+    500: "The server failed at this request.",
+    503: "The server shuts down.",
+    504: "The request took longer than allowed.",
+}  # what every call with a photo may be answered
+FILLING = {503: "No model could be loaded, or the server shuts down."}  # instead, where a model is needed
+
+
 def described(model: type[BaseModel], statuses: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
     """FastAPI's `responses` for these error statuses."""
     return {status: {"model": model, "description": words} for status, words in statuses.items()}

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from manyfill import photos
 from manyfill.options import FillOptions, Margins
 from manyfill.server import pictures
-from manyfill.server.errors import IOPaintError, Refusal, described
+from manyfill.server.errors import FILLING, USUAL, IOPaintError, Refusal, described
 from manyfill.server.pictures import Finished
 from manyfill.server.queue import Ticket
 from manyfill.server.replies import sent
@@ -79,21 +79,7 @@ class ServerConfig(BaseModel):
     samplers: list[str] = []
 
 
-REFUSALS = described(
-    IOPaintError,
-    {
-        400: "Something in the request is wrong; the message says what.",
-        401: "The server has a token and the request has another, or none.",
-        403: "Another web site called from a browser.",
-        408: "The body did not arrive in time.",
-        413: "More bytes or pixels than allowed.",
-        421: "The server was called by a name that it does not answer to.",
-        429: "The queue is full; `Retry-After` says when to come again.",
-        500: "The server failed at this request.",
-        503: "No model could be loaded, or the server shuts down.",
-        504: "The request took longer than allowed.",
-    },
-)
+REFUSALS = described(IOPaintError, USUAL | FILLING)
 
 
 def validated(fields: dict[str, Any] | None) -> InpaintRequest:
@@ -167,10 +153,7 @@ def router(service: Service) -> APIRouter:
                 whole = Finished(fill)
                 yield whole, service.written(whole, ticket)
 
-        with service.answers(request, work) as answers:
-            filled = await answers.next()
-        assert filled is not None, "the completer always gives a fill"
-        whole, file = filled
+        whole, file = await service.answer(request, work)
         return sent(file, whole, {"X-Seed": str(whole.fill.seed)})
 
     read_only: dict[int | str, dict[str, Any]] = {status: REFUSALS[status] for status in (401, 403, 421)}

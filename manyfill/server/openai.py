@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
-from manyfill.server.errors import OpenAIError, Refusal, described
+from manyfill.server.errors import FILLING, USUAL, OpenAIError, Refusal, described
 from manyfill.server.forms import (
     EditForm,
     MergeForm,
@@ -41,22 +41,8 @@ class ModelList(BaseModel):
     data: list[Model]
 
 
-REFUSALS = described(
-    OpenAIError,
-    {
-        400: "Something in the request is wrong; the message says what.",
-        401: "The server has a token and the request has another, or none.",
-        403: "Another web site called from a browser.",
-        404: "No such model.",
-        408: "The body did not arrive in time.",
-        413: "More bytes or pixels than allowed.",
-        421: "The server was called by a name that it does not answer to.",
-        429: "The queue is full; `Retry-After` says when to come again.",
-        500: "The server failed at this request.",
-        503: "No model could be loaded, or the server shuts down.",
-        504: "The request took longer than allowed.",
-    },
-)
+REFUSALS = described(OpenAIError, USUAL | FILLING | {404: "No such model."})
+BESIDE = described(OpenAIError, USUAL | {404: "No such result."})  # of what is done beside the fills, at the desk
 
 
 def router(service: Service) -> APIRouter:

@@ -161,7 +161,7 @@ def bright(photo: Photo, mask: Photo, *, empty: bool = False) -> Photo:
 
 def check_canvas(photo: Photo, by: Margins, *, max_pixels: int) -> None:
     """Raise TooLarge where the photo with these margins has more pixels than allowed."""
-    height, width = photo.height + by.top + by.bottom, photo.width + by.left + by.right
+    height, width = by.around(photo.height, photo.width)
     if height * width > max_pixels and height * width > photo.height * photo.width:
         raise TooLarge(
             f"the canvas would be {width}x{height}, {height * width / 1e6:,.1f} million pixels; the limit is"
@@ -171,7 +171,7 @@ def check_canvas(photo: Photo, by: Margins, *, max_pixels: int) -> None:
 
 def check_larger(photo: Photo, by: Margins, room: int) -> None:
     """Raise TooLarge where the photo on its larger canvas takes more than `room` bytes of memory."""
-    height, width = photo.height + by.top + by.bottom, photo.width + by.left + by.right
+    height, width = by.around(photo.height, photo.width)
     needed = height * width * photo.depth // 8 * (3 if photo.alpha is None else 4)
     if needed > room:
         raise TooLarge(

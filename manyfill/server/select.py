@@ -11,15 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
 from manyfill import selection
-from manyfill.completer import Completion
 from manyfill.errors import BadWeights, ManyfillError, MissingExtra, UnknownModel
 from manyfill.selection.asked import MOST_GROWN, Selection, parse_box, parse_points
-from manyfill.server.errors import OpenAIError, Refusal, described
+from manyfill.server.errors import Refusal
 from manyfill.server.forms import BY_NAME, RESULT, form_body, read_parts, validated
-from manyfill.server.pictures import Finished, unfilled
+from manyfill.server.openai import BESIDE, TAG
+from manyfill.server.pictures import Finished
 from manyfill.server.queue import Ticket, Work
 from manyfill.server.service import Models, Service
-from manyfill.server.work import sent_or_kept
+from manyfill.server.work import Source, sent_or_kept
 
 TEXTS = 100_000  # letters of points
 POINTS = r"^[-0-9eE., ;|]*$"
@@ -66,27 +66,9 @@ class Found:
     notes: tuple[str, ...]
 
 
-REFUSALS = described(
-    OpenAIError,
-    {
-        400: "Something in the request is wrong, or nothing was found; the message says what.",
-        401: "The server has a token and the request has another, or none.",
-        403: "Another web site called from a browser.",
-        404: "No such result.",
-        408: "The body did not arrive in time.",
-        413: "More bytes or pixels than allowed.",
-        421: "The server was called by a name that it does not answer to.",
-        429: "The queue is full; `Retry-After` says when to come again.",
-        500: "The server failed at this request.",
-        503: "The server shuts down.",
-        504: "The request took longer than allowed.",
-    },
-)
-
-
 def router(service: Service) -> APIRouter:
     """The route under /v1."""
-    routes = APIRouter(prefix="/v1", tags=["OpenAI's interface"])
+    routes = APIRouter(prefix="/v1", tags=[TAG])
 
     @routes.post(
         "/images/select",
@@ -94,7 +76,7 @@ def router(service: Service) -> APIRouter:
         description="Ours. An object by clicks, scribbles or a box (SAM where the server has it, else GrabCut); text; "
         "dust and scratches; a colour. What is named together is united. Send the photo once, then its `image_result`.",
         response_model=Mask,
-        responses=REFUSALS,
+        responses=BESIDE,
         openapi_extra=form_body(SelectForm, {"image": "The photo."}, []),
     )
     async def select(request: Request) -> JSONResponse:
@@ -102,9 +84,7 @@ def router(service: Service) -> APIRouter:
         form = validated(SelectForm, parts.texts)
         wanted = _wanted(form)
         image = sent_or_kept(parts, form.image_result, service, "image", "image[]", wanted="the photo")
-        with service.answers(request, selecting(image, wanted, form.feather, service), fills=False) as answers:
-            found = await answers.next()
-        assert found is not None, "a selection that finds nothing raises"
+        found = await service.answer(request, selecting(image, wanted, form.feather, service), fills=False)
         name = None if found.photo is None else service.results.add(found.photo, None)
         body = Mask(
             mask=base64.b64encode(found.mask).decode(), hole_ratio=found.ratio, image_result=name,
@@ -115,18 +95,18 @@ def router(service: Service) -> APIRouter:
     return routes
 
 
-def selecting(image: bytes | Completion, wanted: Selection, feather: int, service: Service) -> Work[Models, Found]:
+def selecting(image: Source, wanted: Selection, feather: int, service: Service) -> Work[Models, Found]:
     """The work of a selection, in the photo or in a fill that the server still has."""
 
     def work(_: Models, ticket: Ticket[Found]) -> Iterator[Found]:
-        photo = service.opened(image, ticket, service.shares.desk).photo
+        opened = service.opened(image, ticket, service.shares.desk)
         ticket.check()
         try:
-            found = selection.find(photo, wanted)
+            found = selection.find(opened.photo, wanted)
         except (UnknownModel, MissingExtra, BadWeights) as error:  # of networks that are not on this machine
             raise Refusal(400, f"On the server, {error}", code="not_installed") from None
         ticket.check()
-        sent = Finished(unfilled(photo), "same") if isinstance(image, bytes) else None
+        sent = Finished(opened) if isinstance(image, bytes) else None
         yield Found(selection.as_mask(found.hole, feather=feather), float(found.hole.mean()), sent, found.notes)
 
     return work

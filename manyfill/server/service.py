@@ -107,6 +107,13 @@ class Service:
         queue = self.queue if fills else self.desk
         return Answers(queue, queue.submit(client_of(request), work), request, self.settings.limits.seconds)
 
+    async def answer(self, request: Request, work: Work[Models, Item], *, fills: bool = True) -> Item:
+        """What a request's work yields, where that is one item. Raises what `answers` and `Answers.next` raise."""
+        with self.answers(request, work, fills=fills) as answers:
+            made = await answers.next()
+        assert made is not None, "work without an item raises"
+        return made
+
 
 class Answers(Generic[Item]):
     """What a request's work yields, for as long as its client waits and its time lasts. Close it, whatever happens."""

@@ -87,10 +87,10 @@ def edit(
 
     def work(models: Models, ticket: Ticket[Shown | Notice]) -> Iterator[Shown | Notice]:
         ceiling, room = service.fill_ceiling, service.opening
-        photo = service.opened(image, ticket, room).photo
+        opened = service.opened(image, ticket, room)
         if form.progress:
-            sent = isinstance(image, bytes)
-            yield Notice("opened", photo=Finished(pictures.unfilled(photo), "same") if sent else None)
+            yield Notice("opened", photo=Finished(opened) if isinstance(image, bytes) else None)
+        photo = opened.photo
         marked: Photo | None = None
         polarity = "white"
         if mask is not None or photo.alpha is not None or not options.extends:
@@ -167,7 +167,7 @@ def previewing(image: bytes, service: Service) -> Work[Models, Shown]:
     """The work of showing a photo small; its size stays the photo's own."""
 
     def work(_: Models, ticket: Ticket[Shown]) -> Iterator[Shown]:
-        photo: Photo = service.opened(image, ticket, service.opening).source
+        photo = service.opened(image, ticket, service.opening).source
         small = replace(pictures.preview(photo), width=photo.width, height=photo.height)
         yield Shown("fill", small, small)
 
