@@ -9,7 +9,7 @@ from manyfill.errors import BadWeights
 
 
 def session(path: Path, name: str) -> Any:
-    """A network of what `manyfill fetch NAME` brings. Raises BadWeights for a damaged one; ImportError is left alone."""
+    """A network of what `manyfill fetch NAME` brings. Raises BadWeights for a damaged one, ImportError as Python does."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

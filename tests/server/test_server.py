@@ -309,7 +309,9 @@ def test_what_the_openapi_page_says_is_so(server: Running) -> None:
                 for name in SMALL.keys() & case.body.keys():
                     text = base64.b64encode(SMALL[name]).decode()
                     case.body[name] = text if case.operation.path.startswith("/api") else SMALL[name]
-            case.call_and_validate(base_url=server.url, checks=checks, timeout=30)
+                if case.operation.path.startswith("/api"):  # a small canvas is the quick one
+                    case.body |= {"extender_width": 24, "extender_height": 20}
+            case.call_and_validate(base_url=server.url, checks=checks, timeout=300)
 
         holds()
     assert seen == set(server.get("/openapi.json").json()["paths"])
