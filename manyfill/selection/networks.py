@@ -9,7 +9,7 @@ from manyfill.errors import BadWeights
 
 
 def session(path: Path, name: str) -> Any:
-    """A network that `manyfill fetch NAME` brought. Raises BadWeights where it is damaged, ImportError as Python does."""
+    """A network that `manyfill fetch NAME` brought. Raises BadWeights for a damaged one, ImportError as Python does."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
