@@ -29,6 +29,7 @@ from manyfill import photos
 from manyfill.download import cache_folder
 from manyfill.errors import ManyfillError
 from manyfill.nets import CompletionNet, Prediction
+from manyfill.nets.traits import traits_of
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def start(
 
     `net` is taken over: folded in place, or emptied of its weights where OpenVINO has its own; use the result instead.
     "auto" takes OpenVINO where it is installed, the device is the CPU and the network works at LARGE pixels or more,
-    in bfloat16 where the network draws as well in it (`config.bf16`) and the CPU computes in it; else torch.
+    in bfloat16 where the network draws as well in it (`Traits.bf16`) and the CPU computes in it; else torch.
     "openvino" is "openvino-f32". `sha256` of the weights file names the compiled network in the cache;
     without it nothing is cached. Raises ManyfillError where an engine that was asked for by name cannot be had.
     """
@@ -60,7 +61,7 @@ def start(
         if not (on_cpu and net.working_size >= LARGE and _openvino_is_installed()):
             return fold(net)
         try:
-            half = getattr(net.config, "bf16", False) and _computes_in_bf16()
+            half = traits_of(net).bf16 and _computes_in_bf16()
             return OpenVinoNet(net, "bf16" if half else "f32", sha256=sha256)
         except ManyfillError as error:
             log.debug("torch instead of OpenVINO: %s", error)

@@ -20,6 +20,7 @@ from manyfill.completer.task import Noise, Preview, Progress, Task, as_float, de
 from manyfill.errors import BadWeights, ManyfillError
 from manyfill.fillers import Filler
 from manyfill.nets import CompletionNet, Prediction
+from manyfill.nets.traits import traits_of
 from manyfill.scaling import from_net, to_net
 from manyfill.seams import Floats
 from manyfill.views import MIRRORED, PLAIN, View, draw_through, view_of
@@ -104,6 +105,7 @@ class NetDrawer:
         self.name = name
         self.sha256 = sha256
         self.device = torch.device(device)
+        self.traits = traits_of(net)
 
     @property
     def engine(self) -> str:
@@ -112,8 +114,8 @@ class NetDrawer:
 
     @property
     def scene_texture(self) -> float:
-        """1, or what the network's config says."""
-        return float(getattr(self.net.config, "scene_texture", 1.0))
+        """As its `Traits` say."""
+        return self.traits.scene_texture
 
     @property
     def varied(self) -> bool:
@@ -123,7 +125,7 @@ class NetDrawer:
     def plan(self, hole: Bools) -> list[Window]:
         """As large as the network works at, more of the photo at a smaller scale for large holes."""
         windows = plan(hole, working_size=self.net.working_size, multiple=self.net.multiple)
-        if getattr(self.net.config, "square", False):
+        if self.traits.square:
             return [squared(window, self.net.working_size) for window in windows]
         return windows
 
@@ -149,7 +151,7 @@ class NetDrawer:
                 encoded = self.net.encode(image, hole) if encoded is None else encoded
                 task.check()
                 prediction = self.net.decode(encoded, noise)
-                if self._viewed:
+                if self.traits.views:
                     mirrored = predict_through(MIRRORED, self.net, image, hole, noise)
                     prediction = mean_of(prediction, mirrored)
             else:
@@ -165,13 +167,13 @@ class NetDrawer:
                 preview(unfinished(task, draft), steps, steps)
         return drafts
 
-    @property
-    def _viewed(self) -> bool:
-        return bool(getattr(self.net.config, "views", False))
-
     def _view(self, seed: int, noise: Noise) -> View:
         """How a fill's seed has the network shown the photo, where the network is one that is asked in several ways."""
-        return PLAIN if not self._viewed else view_of(seed, diversity=noise.diversity, near=noise.near, step=noise.step)
+        return (
+            PLAIN
+            if not self.traits.views
+            else view_of(seed, diversity=noise.diversity, near=noise.near, step=noise.step)
+        )
 
     def alpha(self, pixels: NDArray[Any], missing: Bools, window: Window) -> Floats | None:
         """The fusion block's alpha (h,w) of the most likely fill of one window's core; None where the net has none."""
@@ -188,7 +190,7 @@ class NetDrawer:
     def _noise(self, window: Window, seed: int, number: int, noise: Noise) -> Tensor | None:
         """Drawn on the CPU from the seed and the number of the window, so that device, n and order cannot matter."""
         shape = self.net.noise_shape(*window.padded)
-        return None if shape is None else noise.draw(shape, seed, number, plain_start=self._viewed).to(self.device)
+        return None if shape is None else noise.draw(shape, seed, number, plain_start=self.traits.views).to(self.device)
 
 
 def predict_through(view: View, net: CompletionNet, image: Tensor, hole: Tensor, noise: Tensor | None) -> Prediction:

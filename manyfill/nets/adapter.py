@@ -11,7 +11,7 @@ that an untrained adapter is the trunk. The latent is that of Zheng et al. 2019,
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 import torch
@@ -24,6 +24,7 @@ from manyfill.nets.fusion import shrink
 from manyfill.nets.latent import Normal
 from manyfill.nets.migan import MIGAN, MIGANConfig, Modulation
 from manyfill.nets.migan import Encoded as Seen
+from manyfill.nets.traits import Traits
 
 NARROW = 0.1  # standard deviation that the posterior begins with: the synthesis can hear the latent at once
 RIM = 8  # pixels of the network's picture, how deep into a hole fusion reaches
@@ -77,19 +78,9 @@ class AdapterConfig:
         return self.trunk.working
 
     @property
-    def square(self) -> bool:
-        """Whether it is shown squares alone, as its trunk is."""
-        return self.trunk.square
-
-    @property
-    def scene_texture(self) -> float:
-        """Share of the photo's texture in a fill of a scene: half is better than all or none (docs/adapters.md)."""
-        return 0.5
-
-    @property
-    def bf16(self) -> bool:
-        """Whether it draws as well in bfloat16: measured, docs/adapters.md."""
-        return True
+    def traits(self) -> Traits:
+        """Those of its trunk; in scenes half of the photo's texture is better than all or none (docs/adapters.md)."""
+        return replace(self.trunk.traits, views=self.views, scene_texture=0.5)
 
 
 class Encoded(NamedTuple):

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from manyfill.nets import Prediction
+from manyfill.nets.traits import Traits
 
 LEAK, GAIN, LIMIT = 0.2, 2**0.5, 256.0  # act(x) = clip(sqrt(2) LeakyReLU(x), +-256), as in StyleGAN2
 """The gain stands in the weights (`trunks.migan_state`): LeakyReLU(sqrt(2) x) is the same."""
@@ -37,14 +38,9 @@ class MIGANConfig:
             raise ValueError(f"working is {self.working}; expected a multiple of {self.multiple}")
 
     @property
-    def square(self) -> bool:
-        """Whether it is shown squares of its working size alone: it has seen nothing else."""
-        return True
-
-    @property
-    def bf16(self) -> bool:
-        """Whether it draws as well in bfloat16: measured, docs/adapters.md."""
-        return True
+    def traits(self) -> Traits:
+        """Squares alone; as good in bfloat16 (measured, docs/adapters.md)."""
+        return Traits(square=True, bf16=True)
 
     @property
     def levels(self) -> int:
