@@ -47,7 +47,10 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def picnet(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    net = PICNet(PICNetConfig(size=64, width=4, max_width=4, latent=2, levels=3, scales=2, infer_blocks=1))
+    config = PICNetConfig(
+        size=64, width=4, max_width=4, latent=2, levels=3, scales=2, infer_blocks=1, attention="none"
+    )  # attention would see 16,384 places
+    net = PICNet(config)
     return weights.save(net.eval(), tmp_path / "picnet.safetensors", critic=Critic(CriticConfig(width=4, levels=4)))
 
 

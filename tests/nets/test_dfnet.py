@@ -3,6 +3,7 @@
 Tolerance of the parity tests: 1e-5 in eval mode, where the authors' network itself differs by 1.5e-6 between float32
 and float64; 5e-4 where the fixture is stored as float16; 1e-4 in training mode (1.6e-5 between float32 and float64).
 Ours runs in float64 there: in float32 it is the CPU that decides on which side of such a tolerance a number falls.
+The release's options run in float32, a tenth of the work, with 1e-4: what is wired otherwise is off by far more.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ def close(actual: Tensor, name: str, atol: float = 1e-5) -> None:
     assert_close(actual.reshape(want.shape), want.to(actual.dtype), atol=atol, rtol=0)
 
 
-def same_stats(actual: Tensor, name: str) -> None:
+def same_stats(actual: Tensor, name: str, tolerance: float = 1e-5) -> None:
     x = actual.double()
     measured = torch.stack([x.mean(), x.std(correction=0), x.min(), x.max()])
-    assert_close(measured, expected(name)[:4], atol=1e-5, rtol=1e-5)  # the fifth, the sum, repeats the mean
+    assert_close(measured, expected(name)[:4], atol=tolerance, rtol=tolerance)  # the fifth, the sum, repeats the mean
 
 
 def tiny(**changes: Any) -> DFNet:
@@ -68,7 +69,8 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> DFNet:
 @torch.no_grad()
 def run(net: DFNet, size: int) -> tuple[dict[str, Tensor], list[Prediction]]:
     """Outputs of every block under the released names, and the predictions, finest first."""
-    image, hole = (x.double() for x in released.dfnet_inputs(size))
+    dtype = next(net.parameters()).dtype
+    image, hole = (x.to(dtype) for x in released.dfnet_inputs(size))
     encoded = net.encode(image, hole)
     blocks = {f"en_{k}": x for k, x in enumerate([*encoded.skips[1:], encoded.deepest])}
     hooks = [
@@ -120,13 +122,13 @@ def test_every_option_of_the_release_is_equal_too(tag: str) -> None:
         alpha_channels=1 if tag == "calpha1" else 3,
         upsampling=tag if tag in ("bilinear", "deconv") else "nearest",
     )
-    _, pictures = run(net.double(), 256)
+    _, pictures = run(net, 256)
     assert len(pictures) == len(levels)
-    close(pictures[0].image[..., ::16, ::16], f"var.{tag}.result0.s16")
+    close(pictures[0].image[..., ::16, ::16], f"var.{tag}.result0.s16", atol=1e-4)
     for k, picture in enumerate(pictures):
         assert picture.alpha is not None
-        same_stats(picture.image, f"var.{tag}.result.{k}.stats")
-        same_stats(picture.alpha, f"var.{tag}.alpha.{k}.stats")
+        same_stats(picture.image, f"var.{tag}.result.{k}.stats", 1e-4)
+        same_stats(picture.alpha, f"var.{tag}.alpha.{k}.stats", 1e-4)
 
 
 def test_training_mode_is_equal_too() -> None:
