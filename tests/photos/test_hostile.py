@@ -6,12 +6,13 @@ Every file is read in a process of its own, whose CPU time and memory the system
 from __future__ import annotations
 
 import io
+import json
 import os
 import struct
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,41 +22,81 @@ from PIL import Image
 from manyfill.photos.directories import Entry, longs, pack_directory, pack_header, shorts
 from manyfill.photos.png import png_chunk, png_file
 
+Answered = Callable[..., str]
 resource = pytest.importorskip("resource")  # limits of a process: not on Windows
 
 CPU_SECONDS, MEMORY = 5, 400 << 20  # beyond what the libraries take when they are loaded
-CHILD = """
-import pathlib, resource, sys
+FORMATS = ("png", "tiff", "jpeg", "webp", "avif")
+READER = """
+import json, os, pathlib, resource, signal, sys, traceback
 from manyfill import photos
 from manyfill.errors import ManyfillError
-held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (held + {memory},) * 2)
-spent = resource.getrusage(resource.RUSAGE_SELF)
-resource.setrlimit(resource.RLIMIT_CPU, (int(spent.ru_utime + spent.ru_stime) + 1 + {seconds},) * 2)
-try:
-    photos.size_of(pathlib.Path(sys.argv[1]))
-except ManyfillError:
-    pass
-try:
-    photo = photos.read(sys.argv[1])
-    for format in ("png", "tiff", "jpeg", "webp", "avif"):
-        photos.encode(photo, format=format)
-except ManyfillError as error:
-    print("refused:", error)
-else:
-    print("read:", photo.width, photo.height, *photo.notes)
+
+def limited(path, formats, out):
+    os.dup2(out, 1), os.dup2(out, 2)
+    signal.alarm({wait})  # where it waits for ever, it spends no CPU time
+    held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (held + {memory},) * 2)
+    resource.setrlimit(resource.RLIMIT_CPU, ({seconds},) * 2)
+    try:
+        photos.size_of(pathlib.Path(path))
+    except ManyfillError:
+        pass
+    try:
+        photo = photos.read(path)
+        for format in formats:
+            photos.encode(photo, format=format)
+    except ManyfillError as error:
+        print("refused:", error)
+    else:
+        print("read:", photo.width, photo.height, *photo.notes)
+
+for line in sys.stdin:
+    path, formats = json.loads(line)
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            limited(path, formats, theirs)
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush()
+        os._exit(code)
+    os.close(theirs)
+    with open(ours) as said:
+        words = said.read()
+    print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), words]), flush=True)
 """
 
 
-def answered(data: bytes | Path, tmp_path: Path) -> str:
-    """What a process with limits says to the file."""
-    path = data if isinstance(data, Path) else tmp_path / "photo"
-    if not isinstance(data, Path):
-        path.write_bytes(data)
-    code = CHILD.format(memory=MEMORY, seconds=CPU_SECONDS)
-    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, f"it died of signal {-done.returncode}: {done.stderr[-500:]}"
-    return done.stdout.strip().replace(str(tmp_path), "")  # which bears the test's name
+@pytest.fixture(scope="module")
+def _reader() -> Iterator[subprocess.Popen[str]]:
+    """A process that has loaded the package once, and for each file forks one that is limited."""
+    code = READER.format(memory=MEMORY, seconds=CPU_SECONDS + 1, wait=300)
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as it:
+        yield it
+        assert it.stdin is not None
+        it.stdin.close()
+
+
+@pytest.fixture
+def answered(_reader: subprocess.Popen[str], tmp_path: Path) -> Answered:
+    """What a process with limits says to a file, which it then writes in each of the formats."""
+
+    def answer(data: bytes | Path, formats: Sequence[str] = FORMATS) -> str:
+        path = data if isinstance(data, Path) else tmp_path / "photo"
+        if not isinstance(data, Path):
+            path.write_bytes(data)
+        assert _reader.stdin is not None and _reader.stdout is not None
+        _reader.stdin.write(json.dumps([str(path), formats]) + "\n")
+        _reader.stdin.flush()
+        code, said = json.loads(_reader.stdout.readline())
+        assert code == 0, f"it ended with {code} (below 0: by that signal): {said[-500:]}"
+        return str(said).strip().replace(str(tmp_path), "")  # which bears the test's name
+
+    return answer
 
 
 def saved(format: str, size: tuple[int, int] = (16, 12), **options: object) -> bytes:
@@ -106,13 +147,13 @@ def xmps() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("what", xmps())
-def test_xmp_costs_its_length_and_no_more(what: str, tmp_path: Path) -> None:
+def test_xmp_costs_its_length_and_no_more(what: str, answered: Answered) -> None:
     xmp = xmps()[what]
-    assert answered(with_chunks((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)), tmp_path).startswith("read: 3 2")
+    assert answered(with_chunks((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp))).startswith("read: 3 2")
 
 
 @pytest.mark.parametrize("format", ["webp", "jpeg", "tiff", "avif"])
-def test_xmp_costs_no_more_in_other_formats(format: str, tmp_path: Path) -> None:
+def test_xmp_costs_no_more_in_other_formats(format: str, answered: Answered) -> None:
     xmp = xmps()["thumbnails that begin"]
     if format == "webp":
         data = webp_with(b"XMP ", xmp)
@@ -120,7 +161,7 @@ def test_xmp_costs_no_more_in_other_formats(format: str, tmp_path: Path) -> None
         data = jpeg_with(segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp[:65_000]))
     else:
         data = saved(format.upper(), **({"tiffinfo": {700: xmp}} if format == "tiff" else {"xmp": xmp}))
-    assert answered(data, tmp_path).startswith("read: 16 12")
+    assert answered(data).startswith("read: 16 12")
 
 
 RDF = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -154,14 +195,14 @@ def long_xmps() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("what", long_xmps())
-def test_long_xmp_is_parted_at_a_cost_of_its_length(what: str, tmp_path: Path) -> None:
+def test_long_xmp_is_parted_at_a_cost_of_its_length(what: str, answered: Answered) -> None:
     xmp = long_xmps()[what]
-    assert answered(with_chunks((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)), tmp_path).startswith("read: 3 2")
+    assert answered(with_chunks((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp))).startswith("read: 3 2")
 
 
 @pytest.mark.parametrize("what", ["packets that begin", "namespaces", "blanks", "names"])
 @pytest.mark.parametrize("broken", [False, True])
-def test_extended_xmp_is_joined_at_a_cost_of_its_length(what: str, broken: bool, tmp_path: Path) -> None:
+def test_extended_xmp_is_joined_at_a_cost_of_its_length(what: str, broken: bool, answered: Answered) -> None:
     second = {
         "packets that begin": b"<rdf:RDF " * (4 << 20) ,
         "namespaces": RDF[:-1] + b" xmlns:a=\"'" * (1 << 20),
@@ -176,7 +217,7 @@ def test_extended_xmp_is_joined_at_a_cost_of_its_length(what: str, broken: bool,
         for at in range(0, len(second), size)
     ]  # fmt: skip
     data = jpeg_with(segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + main), *parts)
-    assert answered(data, tmp_path).startswith("read: 16 12")
+    assert answered(data).startswith("read: 16 12")
 
 
 # ----------------------------------------------------------------------------------------------------------- EXIF
@@ -195,7 +236,7 @@ def overlapping(size: int, tags: int, *, inner: bool = False) -> bytes:
 
 @pytest.mark.parametrize("inner", [False, True])
 @pytest.mark.parametrize("format", ["png", "webp", "jpeg", "avif", "tiff", "heic", "text"])
-def test_overlapping_values_of_exif_are_not_copied(format: str, inner: bool, tmp_path: Path) -> None:
+def test_overlapping_values_of_exif_are_not_copied(format: str, inner: bool, answered: Answered) -> None:
     exif = overlapping(360_000, 12_000, inner=inner)
     if format == "png":
         data = with_chunks((b"eXIf", exif))
@@ -212,7 +253,7 @@ def test_overlapping_values_of_exif_are_not_copied(format: str, inner: bool, tmp
         data = exif if not inner else in_a_tiff(exif)
     else:
         data = heif_with(format, exif)
-    answer = answered(data, tmp_path)
+    answer = answered(data)
     if format not in ("tiff", "avif"):
         assert answer.startswith("read:"), answer
     assert inner or format in ("tiff", "avif") or "EXIF block is damaged" in answer
@@ -247,7 +288,7 @@ def heif_with(format: str, exif: bytes) -> bytes:
     return data[:at] + exif + data[at + len(exif) :]
 
 
-def test_overlapping_pieces_of_a_thumbnail_are_blanked_once(tmp_path: Path) -> None:
+def test_overlapping_pieces_of_a_thumbnail_are_blanked_once(answered: Answered) -> None:
     pieces, size = 300_000, 2_900_000
     room = size - 200
     second = {
@@ -256,7 +297,7 @@ def test_overlapping_pieces_of_a_thumbnail_are_blanked_once(tmp_path: Path) -> N
     }
     first = struct.pack("<HHHII", 1, 274, 3, 1, 1) + struct.pack("<I", 26)
     exif = (b"II*\0\x08\0\0\0" + first + pack_directory("<", second, 26)).ljust(size, b"\1")
-    assert answered(with_chunks((b"eXIf", exif)), tmp_path).startswith("read: 3 2")
+    assert answered(with_chunks((b"eXIf", exif))).startswith("read: 3 2")
 
 
 # ----------------------------------------------------------------------------------------------------------- TIFF
@@ -282,16 +323,18 @@ def tiff_of(height: int, counts: list[int], *, width: int = 16, tile: int = 0, s
 
 
 @pytest.mark.parametrize("tile", [0, 16])
-def test_overlapping_strips_and_tiles_are_read_at_a_cost_of_the_picture_or_refused(tile: int, tmp_path: Path) -> None:
+def test_overlapping_strips_and_tiles_are_read_at_a_cost_of_the_picture_or_refused(
+    tile: int, answered: Answered
+) -> None:
     rows = 16 if tile else 1
-    answer = answered(tiff_of(20_000 * rows, [1_000_000] * 20_000, tile=tile), tmp_path)
+    answer = answered(tiff_of(20_000 * rows, [1_000_000] * 20_000, tile=tile))
     assert answer.startswith("refused:") and "overlap" in answer
-    few = answered(tiff_of(200 * rows, [10_000] * 200, tile=tile), tmp_path)  # as programs that write a blank one once
+    few = answered(tiff_of(200 * rows, [10_000] * 200, tile=tile))  # as programs that write a blank one once
     assert few.startswith("read: 16"), few
 
 
 @pytest.mark.parametrize("tags", [0, 1, 2000])
-def test_a_chain_of_pages_is_not_followed_to_its_end(tags: int, tmp_path: Path) -> None:
+def test_a_chain_of_pages_is_not_followed_to_its_end(tags: int, answered: Answered) -> None:
     first = in_a_tiff(bytes(40))
     page = struct.pack("<H", tags) + b"".join(struct.pack("<HHII", 60_000 + k, 3, 1, 0) for k in range(tags))
     step = len(page) + 4
@@ -302,20 +345,20 @@ def test_a_chain_of_pages_is_not_followed_to_its_end(tags: int, tmp_path: Path) 
     offset = struct.unpack_from("<I", first, 4)[0]
     pointer = offset + 2 + 12 * struct.unpack_from("<H", first, offset)[0]
     data = first[:pointer] + struct.pack("<I", at) + first[pointer + 4 :] + chain
-    answer = answered(data, tmp_path)
+    answer = answered(data)
     assert answer.startswith("read: 3 2") and "pages" in answer
 
 
 # ----------------------------------------------------------------------------------------------------------- JPEG
 
 
-def test_a_progressive_jpeg_of_thousands_of_scans_is_refused(tmp_path: Path) -> None:
+def test_a_progressive_jpeg_of_thousands_of_scans_is_refused(answered: Answered) -> None:
     data = saved("JPEG", (2048, 2048), progressive=True)
     last = data.rindex(b"\xff\xda")
     bomb = data[:-2] + data[last:-2] * 3000 + b"\xff\xd9"
-    answer = answered(bomb, tmp_path)
+    answer = answered(bomb)
     assert answer.startswith("refused:") and "scans" in answer
-    assert answered(data, tmp_path).startswith("read: 2048 2048")
+    assert answered(data).startswith("read: 2048 2048")
 
 
 @pytest.mark.parametrize(
@@ -331,59 +374,55 @@ def test_a_progressive_jpeg_of_thousands_of_scans_is_refused(tmp_path: Path) -> 
     ],
     ids=["APP5", "comments", "TEM", "fill", "stuffed", "junk", "captions"],
 )
-def test_what_lies_between_segments_costs_its_length(between: bytes, tmp_path: Path) -> None:
-    assert answered(jpeg_with(between), tmp_path).split(":")[0] in ("read", "refused")
+def test_what_lies_between_segments_costs_its_length(between: bytes, answered: Answered) -> None:
+    assert answered(jpeg_with(between)).split(":")[0] in ("read", "refused")
 
 
-def test_what_lies_behind_a_jpeg_costs_its_length(tmp_path: Path) -> None:
+def test_what_lies_behind_a_jpeg_costs_its_length(answered: Answered) -> None:
     behind = b"\xff\xd8\xff\xda\0\2" * 2_000_000
-    assert answered(jpeg_with(behind=behind), tmp_path).startswith("read: 16 12")
+    assert answered(jpeg_with(behind=behind)).startswith("read: 16 12")
 
 
 # ------------------------------------------------------------------------------------------------------------ PNG
 
 
-def test_pngs_of_a_million_chunks_are_refused(tmp_path: Path) -> None:
+def test_pngs_of_a_million_chunks_are_refused(answered: Answered) -> None:
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 3, 2, 8, 0, 0, 0, 0))
     pixels = png_chunk(b"IDAT", zlib.compress(bytes(8))) + png_chunk(b"IEND", b"")
     for name, content in ((b"IDAT", b""), (b"tEXt", b"a\0b"), (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x/>")):
         data = b"\x89PNG\r\n\x1a\n" + header + png_chunk(name, content) * 1_000_000 + pixels
-        answer = answered(data, tmp_path)
+        answer = answered(data)
         assert answer.startswith("refused:") and "chunks" in answer
 
 
-def test_one_long_chunk_of_pixels_is_read_in_a_time_of_its_length(tmp_path: Path) -> None:
+def test_one_long_chunk_of_pixels_is_read_in_a_time_of_its_length(answered: Answered) -> None:
     height, width = 3000, 4000
     noise = np.random.default_rng(0).integers(0, 256, (height, width + 1), np.uint8)
     noise[:, 0] = 0
     header = (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
     data = png_file([header, (b"IDAT", zlib.compress(noise, 0)), (b"IEND", b"")])
-    path = tmp_path / "photo"
-    path.write_bytes(data)
-    code = CHILD.format(memory=MEMORY, seconds=CPU_SECONDS).replace('("png", "tiff", "jpeg", "webp", "avif")', "()")
-    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=120)
-    assert done.stdout.startswith("read: 4000 3000"), done.stderr
+    assert answered(data, ()).startswith("read: 4000 3000")
 
 
-def test_of_many_compressed_texts_one_is_inflated(tmp_path: Path) -> None:
+def test_of_many_compressed_texts_one_is_inflated(answered: Answered) -> None:
     packed = zlib.compress(bytes(15 << 20), 9)
     for name, content in (
         (b"zTXt", b"Raw profile type exif\0\0" + packed),
         (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + packed[:-2]),
         (b"iCCP", b"a profile\0\0" + packed[:-2]),
     ):
-        assert answered(with_chunks(*[(name, content)] * 2000), tmp_path).startswith("read: 3 2")
+        assert answered(with_chunks(*[(name, content)] * 2000)).startswith("read: 3 2")
 
 
 @pytest.mark.parametrize("name", [b"iCCP", b"iTXt", b"zTXt"])
-def test_compressed_texts_and_profiles_are_not_inflated_without_end(name: bytes, tmp_path: Path) -> None:
+def test_compressed_texts_and_profiles_are_not_inflated_without_end(name: bytes, answered: Answered) -> None:
     packed = zlib.compress(bytes(1 << 29), 1)
     content = {
         b"iCCP": b"a profile\0\0" + packed,
         b"iTXt": b"XML:com.adobe.xmp\0\1\0\0\0" + packed,
         b"zTXt": b"Raw profile type exif\0\0" + packed,
     }[name]
-    assert answered(with_chunks((name, content)), tmp_path).startswith("read: 3 2")
+    assert answered(with_chunks((name, content))).startswith("read: 3 2")
 
 
 # --------------------------------------------------------------------------------------------- GIF, BMP and WebP
@@ -407,8 +446,8 @@ def gif(between: bytes, frames: int = 1) -> bytes:
     ],
     ids=["comment", "short blocks", "comments", "frames", "runs", "chunks"],
 )
-def test_other_formats_cost_their_length(data: bytes, says: str, tmp_path: Path) -> None:
-    assert answered(data, tmp_path).startswith(says)
+def test_other_formats_cost_their_length(data: bytes, says: str, answered: Answered) -> None:
+    assert answered(data).startswith(says)
 
 
 # ---------------------------------------------------------------------------------------------- not regular files
@@ -444,6 +483,8 @@ def a_sparse_file(path: Path) -> Path:
         (a_sparse_file, "1,024 GiB"),
     ],
 )
-def test_what_is_not_a_regular_file_is_said_so_at_once(made: Callable[[Path], Path], says: str, tmp_path: Path) -> None:
-    answer = answered(made(tmp_path / "photo.jpg"), tmp_path)
+def test_what_is_not_a_regular_file_is_said_so_at_once(
+    made: Callable[[Path], Path], says: str, answered: Answered, tmp_path: Path
+) -> None:
+    answer = answered(made(tmp_path / "photo.jpg"))
     assert answer.startswith("refused:") and says in answer
