@@ -29,7 +29,7 @@ def imported_by(*arguments: str) -> set[str]:
     """Top-level modules that a fresh interpreter has loaded when it has run `python ARGUMENTS`, and exits with 0."""
     command = [sys.executable, "-X", "importtime", *arguments]
     environment = {**os.environ, "COLUMNS": "120", "TERM": "dumb"}
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, env=environment)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, env=environment)
     lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
     said = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
     assert done.returncode == 0, "\n".join(said)
@@ -42,7 +42,7 @@ def test_imports_go_downwards_only() -> None:
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -164,7 +164,7 @@ def test_the_wheel_holds_weights_samples_and_types(tmp_path: Path) -> None:
         cwd=REPOSITORY,
         check=True,
         capture_output=True,
-        timeout=120,
+        timeout=300,
     )
     (wheel,) = tmp_path.glob("*.whl")
     packed = set(zipfile.ZipFile(wheel).namelist())

@@ -23,7 +23,7 @@ console.out_json({"file": name})
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii"])
 def test_names_that_the_console_does_not_have_are_printed_all_the_same(encoding: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", SAY], capture_output=True, timeout=60, env={**os.environ, "PYTHONIOENCODING": encoding}
+        [sys.executable, "-c", SAY], capture_output=True, timeout=180, env={**os.environ, "PYTHONIOENCODING": encoding}
     )
     assert done.returncode == 0, done.stderr
     name, line = done.stdout.splitlines()

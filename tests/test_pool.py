@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 def together(folder: Path, tmp_path: Path, count: int = 2, **options: Any) -> list[PhotoSet]:
     """The sets of all processes, each after its preload."""
-    barrier = threading.Barrier(count, timeout=60)
+    barrier = threading.Barrier(count, timeout=180)
 
     def one(number: int) -> PhotoSet:
         photos = open_photos(folder, **options)
@@ -122,7 +122,7 @@ def test_a_disk_without_any_room_leaves_what_the_others_have(folder: Path, tmp_p
 
 
 def test_what_one_finds_all_have_and_what_it_raises_all_raise(tmp_path: Path) -> None:
-    barrier = threading.Barrier(3, timeout=60)
+    barrier = threading.Barrier(3, timeout=180)
     asked: list[int] = []
 
     def one(number: int, mistake: bool) -> Any:

@@ -140,7 +140,7 @@ def test_several_workers_write_the_same_bytes_and_one_line_for_each_photo(comple
 
 def test_workers_are_in_work_at_the_same_time(tmp_path: Path) -> None:
     tasks = [Task(name, tmp_path / name, None, Target(tmp_path, name)) for name in "abcd"]
-    both = threading.Barrier(2, timeout=10)  # breaks where the second never comes
+    both = threading.Barrier(2, timeout=180)  # breaks where the second never comes
 
     def work(task: Task) -> Failed:
         both.wait()

@@ -27,7 +27,7 @@ from manyfill.server.decoding import Decoders
 from manyfill.server.running import configured
 from manyfill.server.settings import Settings
 
-SECONDS = 60.0  # until something happens, on a machine that has other things to do
+SECONDS = 180.0  # until something happens, on a machine that has other things to do
 HOLE = (slice(10, 24), slice(20, 36))  # of a photo of 40 x 50
 
 

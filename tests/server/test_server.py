@@ -41,7 +41,7 @@ def test_health_says_loading_then_ready() -> None:
     gate = threading.Event()
 
     def load(device: str) -> dict[str, Completer]:
-        assert gate.wait(60)
+        assert gate.wait(SECONDS)
         return {"sketch": Completer.of_net(Sketch().eval())}
 
     server = Running(Settings(models=SKETCH), load=load)
@@ -66,7 +66,7 @@ def test_a_model_that_does_not_load_is_told_by_health_and_not_by_a_dead_process(
     damaged.write_bytes(b"no weights")
     server = Running(Settings(models=(str(damaged),)))
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + SECONDS
         while (answer := server.get("/healthz")).json()["status"] == "loading":
             assert time.monotonic() < until
         assert (answer.status_code, answer.json()["status"]) == (503, "failed")

@@ -22,7 +22,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from serving import PHOTO_PNG, WHITE, Running, Sketch, file_of, photo_of
+from serving import PHOTO_PNG, SECONDS, WHITE, Running, Sketch, file_of, photo_of
 
 from manyfill import memory, photos
 from manyfill.completer import Completer
@@ -190,13 +190,13 @@ def test_who_leaves_while_all_decoders_are_busy_does_not_wait_for_one() -> None:
         threads = [threading.Thread(target=pytest.raises, args=(Cancelled, opened, pool, b"bomb", check)) for _ in "ab"]
         for thread in threads:
             thread.start()
-        until = time.monotonic() + 60
+        until = time.monotonic() + SECONDS
         while sum(count > 1 for count in list(looks.values())) < 2:  # one has the decoder, the other waits for it
             assert time.monotonic() < until, looks
             time.sleep(0.01)
         gone.set()
         for thread in threads:
-            thread.join(60)
+            thread.join(SECONDS)
         assert not any(thread.is_alive() for thread in threads)
         assert opened(pool).width == 50
 

@@ -52,7 +52,7 @@ def test_the_shell_examples_run(server: Running, folder: Path) -> None:
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=180,
             env={**os.environ, "PATH": path},
         )
         assert done.returncode == 0, done.stderr
@@ -70,7 +70,7 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     assert unit.count(command) == 1
     file = tmp_path / "manyfill.service"
     file.write_text(unit.replace(command, str(Path(sys.executable).parent / "manyfill")))  # it has to be there
-    done = subprocess.run(["systemd-analyze", "verify", str(file)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["systemd-analyze", "verify", str(file)], capture_output=True, text=True, timeout=180)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+from serving import SECONDS
 
 from manyfill.errors import BadImage
 from manyfill.server.errors import Refusal
@@ -25,7 +26,7 @@ def with_queue(
         queue = WorkQueue(loaders or [lambda: "tool"], waiting=waiting, per_client=per_client)
         queue.start()
         try:
-            await asyncio.wait_for(scenario(queue), 60)
+            await asyncio.wait_for(scenario(queue), SECONDS)
         finally:
             await queue.close()
 
@@ -54,7 +55,7 @@ def held(gate: threading.Event, begun: threading.Event | None = None) -> Callabl
     def work(tool: str, ticket: Ticket[str]) -> Iterator[str]:
         if begun is not None:
             begun.set()
-        assert gate.wait(60)
+        assert gate.wait(SECONDS)
         ticket.check()
         yield "held"
 
@@ -65,7 +66,7 @@ async def begin(queue: WorkQueue[str], gate: threading.Event) -> Ticket[str]:
     """Keep the only worker busy."""
     begun = threading.Event()
     ticket = queue.submit("first", held(gate, begun))
-    await asyncio.to_thread(begun.wait, 60)
+    await asyncio.to_thread(begun.wait, SECONDS)
     return ticket
 
 
@@ -193,7 +194,7 @@ def test_work_waits_while_the_tool_is_loaded() -> None:
     gate = threading.Event()
 
     def load() -> str:
-        assert gate.wait(60)
+        assert gate.wait(SECONDS)
         return "late tool"
 
     async def scenario(queue: WorkQueue[str]) -> None:
@@ -210,7 +211,7 @@ def test_a_tool_that_does_not_load_refuses_all_work_and_says_why() -> None:
     gate = threading.Event()
 
     def load() -> str:
-        assert gate.wait(60)
+        assert gate.wait(SECONDS)
         raise OSError("the file is damaged")
 
     async def scenario(queue: WorkQueue[str]) -> None:
@@ -239,7 +240,7 @@ def test_one_of_two_workers_is_enough() -> None:
 
 def test_two_workers_work_at_once() -> None:
     async def scenario(queue: WorkQueue[str]) -> None:
-        meeting = threading.Barrier(2, timeout=60)
+        meeting = threading.Barrier(2, timeout=SECONDS)
 
         def work(tool: str, ticket: Ticket[str]) -> Iterator[str]:
             meeting.wait()
