@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from manyfill.errors import BadImage
-from manyfill.photos import strips
 from manyfill.photos.colour import profile
 from manyfill.photos.decoded import Decoded, check_size, upright_photo
 from manyfill.photos.photo import Photo, Pixels
+from manyfill.photos.strips import STRIP_BYTES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,21 +81,21 @@ def to_array(photo: Photo) -> Pixels:
     return np.dstack([colour, photo.alpha])
 
 
-def _grey(pixels: Pixels) -> Pixels:
+def _grey(pixels: Pixels, *, strip_bytes: int = STRIP_BYTES) -> Pixels:
     """(H,W) luma, ITU-R 601; exact where the three channels are equal."""
     grey: Pixels = np.empty(pixels.shape[:2], pixels.dtype)
-    rows = max(1, strips.STRIP_BYTES // (pixels.shape[1] * 3 * pixels.itemsize))
+    rows = max(1, strip_bytes // (pixels.shape[1] * 3 * pixels.itemsize))
     for top in range(0, len(grey), rows):
         grey[top : top + rows] = cv2.cvtColor(np.ascontiguousarray(pixels[top : top + rows]), cv2.COLOR_RGB2GRAY)
     return grey
 
 
-def to_8_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
+def to_8_bits(array: NDArray[Any], *, strip_bytes: int = STRIP_BYTES) -> NDArray[np.uint8]:
     """An array of 8 or 16 bits at 8 bits, rounded; strip by strip, as the sums are twice as wide as the array."""
     if array.dtype == np.uint8:
         return array
     narrow = np.empty(array.shape, np.uint8)
-    rows = max(1, strips.STRIP_BYTES // max(1, array[0].nbytes))
+    rows = max(1, strip_bytes // max(1, array[0].nbytes))
     for top in range(0, len(array), rows):
         narrow[top : top + rows] = (array[top : top + rows].astype(np.uint32) + 128) // 257
     return narrow

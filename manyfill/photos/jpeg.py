@@ -9,7 +9,6 @@ from typing import Any
 
 from PIL import JpegImagePlugin
 
-from manyfill.photos import strips
 from manyfill.photos.colour import profile
 from manyfill.photos.decoded import Decoded, check_size, grey_rows
 from manyfill.photos.laying import laid_rows
@@ -41,6 +40,7 @@ from manyfill.photos.segments import (
     jpeg_parts,
     taken_apart,
 )
+from manyfill.photos.strips import STRIP_BYTES
 from manyfill.photos.thumbnail import exif_with_thumbnail
 
 PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
@@ -174,7 +174,9 @@ def coding_of_pil(
     )
 
 
-def write_jpeg(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[bytes | memoryview]:
+def write_jpeg(
+    photo: Photo, quality: int | None, lay: Lay | None, *, strip_bytes: int = STRIP_BYTES
+) -> Iterator[bytes | memoryview]:
     """A JPEG's bytes, with the source's own tables unless a quality is named."""
     coding = photo.jpeg
     options: dict[str, Any] = {"quality": quality or QUALITY["jpeg"]}
@@ -205,7 +207,7 @@ def write_jpeg(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[b
     if options.get("progressive"):  # its scans go over the whole picture
         yield from save_with_pillow(photo, "JPEG", lay, **about)
     else:
-        yield from _jpeg_in_strips(photo, lay, about)
+        yield from _jpeg_in_strips(photo, lay, about, strip_bytes)
     if photo.video is not None:
         yield photo.video.data
 
@@ -214,7 +216,7 @@ def _segment(marker: int, content: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
 
 
-def _jpeg_in_strips(photo: Photo, lay: Lay | None, options: dict[str, Any]) -> Iterator[bytes]:
+def _jpeg_in_strips(photo: Photo, lay: Lay | None, options: dict[str, Any], strip_bytes: int) -> Iterator[bytes]:
     """A baseline JPEG, encoded strip by strip and joined by restart markers: the same pixels as encoded at once.
 
     At a restart a decoder starts again, as it does at the start of a strip that was encoded alone; blocks know nothing
@@ -222,7 +224,7 @@ def _jpeg_in_strips(photo: Photo, lay: Lay | None, options: dict[str, Any]) -> I
     """
     wide, tall = {"L": (8, 8)}.get(photo.mode, {0: (8, 8), 1: (16, 8), 2: (16, 16)}[options["subsampling"]])
     across = -(-photo.width // wide)  # blocks
-    rows = 16 * max(1, min(65_535 // (2 * across), 4 * strips.STRIP_BYTES // (16 * photo.width * len(photo.mode))))
+    rows = 16 * max(1, min(65_535 // (2 * across), 4 * strip_bytes // (16 * photo.width * len(photo.mode))))
     if photo.height <= rows or across * 2 > 65_535:
         yield from map(bytes, save_with_pillow(photo, "JPEG", lay, **options))
         return

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TypeAlias
 
-from manyfill.photos import strips
 from manyfill.photos.arrays import to_array
 from manyfill.photos.photo import Lay, Photo, Pixels
+from manyfill.photos.strips import STRIP_BYTES
 
 Writer: TypeAlias = Callable[[Photo, "int | None", "Lay | None"], Iterator[bytes | memoryview]]
 
@@ -23,13 +23,13 @@ def laid_rows(photo: Photo, lay: Lay | None, top: int, bottom: int) -> Pixels:
     return to_array(replace(photo, pixels=pixels, alpha=alpha))
 
 
-def rows_of_strip(photo: Photo) -> int:
+def rows_of_strip(photo: Photo, strip_bytes: int = STRIP_BYTES) -> int:
     """How many rows of the photo are written at a time."""
-    return max(1, strips.STRIP_BYTES // (photo.width * len(photo.mode) * photo.pixels.itemsize))
+    return max(1, strip_bytes // (photo.width * len(photo.mode) * photo.pixels.itemsize))
 
 
-def laid_strips(photo: Photo, lay: Lay | None) -> Iterator[tuple[int, Pixels]]:
+def laid_strips(photo: Photo, lay: Lay | None, strip_bytes: int = STRIP_BYTES) -> Iterator[tuple[int, Pixels]]:
     """(first row, rows) of the photo in its own mode and depth, strip by strip."""
-    step = rows_of_strip(photo)
+    step = rows_of_strip(photo, strip_bytes)
     for top in range(0, photo.height, step):
         yield top, laid_rows(photo, lay, top, min(top + step, photo.height))

@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from manyfill.errors import BadImage
-from manyfill.photos import strips
 from manyfill.photos.decoded import ONE_BIT, PREMULTIPLIED, Decoded
 from manyfill.photos.laying import laid_rows
 from manyfill.photos.photo import MODES, Lay, Photo, Pixels
+from manyfill.photos.strips import STRIP_BYTES
 
 
 def array_of_pil(image: Image.Image, name: str, notes: list[str]) -> Pixels:
@@ -44,11 +44,11 @@ def array_of_pil(image: Image.Image, name: str, notes: list[str]) -> Pixels:
     raise BadImage(f"{name} has pixels of type {image.mode!r}. Convert it to 8 or 16 bits per channel, grey or RGB.")
 
 
-def copied(image: Image.Image) -> Pixels:
+def copied(image: Image.Image, *, strip_bytes: int = STRIP_BYTES) -> Pixels:
     """A PIL image's pixels; in strips, because Pillow makes two more copies of whatever it is asked for at once."""
     channels = len(image.getbands())
     array = np.empty((image.height, image.width, channels) if channels > 1 else (image.height, image.width), np.uint8)
-    rows = max(1, strips.STRIP_BYTES // (image.width * channels))
+    rows = max(1, strip_bytes // (image.width * channels))
     for top in range(0, image.height, rows):
         bottom = min(top + rows, image.height)
         array[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)))

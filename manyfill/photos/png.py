@@ -17,6 +17,7 @@ from manyfill.photos.colour import profile
 from manyfill.photos.decoded import ONE_BIT, Decoded, check_size, refuse_several
 from manyfill.photos.laying import laid_strips
 from manyfill.photos.photo import Lay, Photo, Pixels
+from manyfill.photos.strips import STRIP_BYTES
 from manyfill.photos.thumbnail import exif_with_thumbnail
 
 Bytes = TypeVar("Bytes", bytes, memoryview)
@@ -122,14 +123,16 @@ def _inflated(packed: bytes) -> bytes | None:
     return raw if stream.eof else None
 
 
-def write_png(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[bytes | memoryview]:
+def write_png(
+    photo: Photo, quality: int | None, lay: Lay | None, *, strip_bytes: int = STRIP_BYTES
+) -> Iterator[bytes | memoryview]:
     """Our own chunks, then the pixels: filters chosen strip by strip by Pillow or OpenCV, compressed as one stream."""
     kind = {"L": 0, "LA": 4, "RGB": 2, "RGBA": 6}[photo.mode]
     header = struct.pack(">IIBBBBB", photo.width, photo.height, photo.depth, kind, 0, 0, 0)
     yield png_file([(b"IHDR", header), *_png_metadata(photo, lay)])
     stream = zlib.compressobj(PNG_LEVEL, zlib.DEFLATED, 15, 9, zlib.Z_FILTERED)
     above: Pixels | None = None
-    for _, rows in laid_strips(photo, lay):
+    for _, rows in laid_strips(photo, lay, strip_bytes):
         # The row above goes along, because filters look at it, and is dropped again.
         filtered = _png_rows(rows if above is None else np.concatenate([above, rows]))
         skip = 0 if above is None else len(filtered) // (len(rows) + 1)

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin
 
 from manyfill.errors import BadImage, TooLarge
-from manyfill.photos import strips, tags
+from manyfill.photos import tags
 from manyfill.photos.colour import profile
 from manyfill.photos.decoded import ONE_BIT, PREMULTIPLIED, Decoded, check_size
 from manyfill.photos.directories import (
@@ -38,6 +38,7 @@ from manyfill.photos.metadata import (
 from manyfill.photos.photo import Lay, Photo, Pixels
 from manyfill.photos.pieces import Layout
 from manyfill.photos.pillow import array_of_pil, as_bytes
+from manyfill.photos.strips import STRIP_BYTES
 
 TIFF_LEVEL, YCBCR = 4, 6
 READ = (1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32946, 34676, 34677, 34925, 50000)  # compressions of Pillow's libtiff
@@ -167,31 +168,33 @@ class _Tiff(TiffImagePlugin.TiffImageFile):
         ImageFile.ImageFile.load_prepare(self)
 
 
-def _make_straight(array: Pixels) -> None:
+def _make_straight(array: Pixels, *, strip_bytes: int = STRIP_BYTES) -> None:
     """Divides premultiplied colours by their alpha, in place."""
     top = np.iinfo(array.dtype).max
-    step = max(1, strips.STRIP_BYTES // array[0].nbytes)
+    step = max(1, strip_bytes // array[0].nbytes)
     for first in range(0, len(array), step):
         rows = array[first : first + step]
         colour = np.minimum(rows[..., :-1] * (top / np.maximum(rows[..., -1:].astype(np.float64), 1)), top)
         rows[..., :-1] = np.rint(colour)
 
 
-def write_tiff(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[bytes | memoryview]:
+def write_tiff(
+    photo: Photo, quality: int | None, lay: Lay | None, *, strip_bytes: int = STRIP_BYTES, spooled: int = SPOOLED
+) -> Iterator[bytes | memoryview]:
     """Deflate with horizontal differences, in strips, in the byte order of the EXIF block that goes with it.
 
     The header says where the directory lies, behind all strips: larger ones wait in a temporary file.
     """
-    with tempfile.SpooledTemporaryFile(max_size=SPOOLED) as packed:
-        yield from _tiff_parts(photo, lay, packed)
+    with tempfile.SpooledTemporaryFile(max_size=spooled) as packed:
+        yield from _tiff_parts(photo, lay, packed, strip_bytes)
 
 
-def _tiff_parts(photo: Photo, lay: Lay | None, packed: IO[bytes]) -> Iterator[bytes]:
+def _tiff_parts(photo: Photo, lay: Lay | None, packed: IO[bytes], strip_bytes: int) -> Iterator[bytes]:
     height, width, samples = photo.height, photo.width, len(photo.mode)
     order = exif_order(photo.exif or photo.tiff_extras)
-    rows = rows_of_strip(photo)
+    rows = rows_of_strip(photo, strip_bytes)
     counts: list[int] = []
-    for _, strip in laid_strips(photo, lay):
+    for _, strip in laid_strips(photo, lay, strip_bytes):
         strip = strip.reshape(len(strip), width, samples)
         difference = strip.copy()
         difference[:, 1:] -= strip[:, :-1]  # wraps round, as the format wants
@@ -237,7 +240,7 @@ def _tiff_parts(photo: Photo, lay: Lay | None, packed: IO[bytes]) -> Iterator[by
             entries[tag] = Entry(kind, len(value), value)
     yield pack_header(order, at) + before
     packed.seek(0)
-    while part := packed.read(strips.STRIP_BYTES):
+    while part := packed.read(STRIP_BYTES):
         yield part
     yield b"\0" * (sum(counts) % 2)
     yield pack_directory(order, entries, at)

@@ -8,6 +8,7 @@ import struct
 import sys
 import tracemalloc
 import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,9 +23,12 @@ from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from manyfill import photos
 from manyfill.errors import BadImage, ManyfillError, TooLarge
-from manyfill.photos import strips, tags, tiff
+from manyfill.files import write_atomic
+from manyfill.photos import arrays, pillow, tags, tiff
 from manyfill.photos.directories import Entry, Order, directory, longs, pack_directory, pack_header, shorts
-from manyfill.photos.png import png_chunks, png_file
+from manyfill.photos.jpeg import write_jpeg
+from manyfill.photos.png import png_chunks, png_file, write_png
+from manyfill.photos.tiff import write_tiff
 
 LOSSLESS = ("png", "tiff", "webp", "bmp")
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
@@ -211,19 +215,18 @@ def test_tiffs_of_another_writer_are_read_to_the_bit(
 
 # ------------------------------------------------------------------------------------------- strip by strip
 
+IN_STRIPS: dict[str, Callable[..., Iterator[bytes]]] = {"png": write_png, "tiff": write_tiff, "jpeg": write_jpeg}
+
 
 @pytest.mark.parametrize("strip", [1, 300, 1 << 20])
 @pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_pngs_in_strips_are_those_of_other_programs_to_the_bit(
-    channels: int, depth: int, strip: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(strips, "STRIP_BYTES", strip)
+def test_pngs_in_strips_are_those_of_other_programs_to_the_bit(channels: int, depth: int, strip: int) -> None:
     y, x = np.mgrid[:37, :23]
     ramp = np.stack([x * 9, y * 5, x * y, 255 - x], 2)[..., :channels] % 256  # filters of every kind pay off
     array = (ramp * (1 if depth == 8 else 251)).astype(f"uint{depth}")
     array = array[..., 0] if channels == 1 else array
-    ours = photos.encode(photos.read(array), format="png")
+    ours = b"".join(write_png(photos.read(array), None, None, strip_bytes=strip))
     if depth == 8 or channels == 1:
         assert np.array_equal(np.asarray(Image.open(io.BytesIO(ours))), array)
     else:
@@ -253,7 +256,7 @@ def test_a_png_whose_pixels_end_too_early_is_refused() -> None:
     + [(3, 8, "lzw"), (3, 8, "packbits"), (3, 8, "jpeg")],
 )
 def test_tiffs_in_strips_of_any_height_are_read_to_the_bit(
-    channels: int, depth: int, rows: int, compression: str | None, monkeypatch: pytest.MonkeyPatch
+    channels: int, depth: int, rows: int, compression: str | None
 ) -> None:
     tifffile = pytest.importorskip("tifffile")
     array = noise(50, 31, channels, depth)
@@ -276,15 +279,14 @@ def test_tiffs_in_strips_of_any_height_are_read_to_the_bit(
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_a_jpeg_written_in_strips_has_the_pixels_of_one_written_at_once(
-    mode: str, subsampling: int, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    mode: str, subsampling: int, size: tuple[int, int]
 ) -> None:
     array = cv2.resize(noise(9, 9, len(mode)), size[::-1]).reshape(*size, -1)
     tables = ((3,) * 64, (5,) * 64)[: 1 if mode == "L" else 2]
     coding = photos.JpegCoding(tables, subsampling, segments=b"\xff\xfe\0\5abc")
     photo = replace(photos.read(array), jpeg=coding, icc=SRGB if mode == "RGB" else None, exif=exif_block(), xmp=XMP)
     at_once = photos.encode(photo, format="jpeg")
-    monkeypatch.setattr(strips, "STRIP_BYTES", 1)
-    in_strips = photos.encode(photo, format="jpeg")
+    in_strips = b"".join(write_jpeg(photo, None, None, strip_bytes=1))
     assert b"\xff\xdd\0\4" not in at_once and (b"\xff\xdd\0\4" in in_strips) == (size[0] > 16)
     one, other = Image.open(io.BytesIO(at_once)), Image.open(io.BytesIO(in_strips))
     assert other.size == size[::-1] and np.array_equal(np.asarray(one), np.asarray(other))
@@ -298,11 +300,8 @@ def test_a_jpeg_written_in_strips_has_the_pixels_of_one_written_at_once(
 
 @pytest.mark.parametrize("format", ["png", "tiff", "bmp", "webp", "jpeg"])
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
-@pytest.mark.parametrize("strip", [100, 1 << 20])
-def test_a_fill_laid_over_while_writing_is_as_pasted_before(
-    format: str, mode: str, strip: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(strips, "STRIP_BYTES", strip)
+@pytest.mark.parametrize("strip", [100, None])
+def test_a_fill_laid_over_while_writing_is_as_pasted_before(format: str, mode: str, strip: int | None) -> None:
     array = noise(40, 30, len(mode))
     array[..., -1] = 255 if mode.endswith("A") else array[..., -1]
     photo, fill = photos.read(array), smooth(9, 8)
@@ -312,7 +311,10 @@ def test_a_fill_laid_over_while_writing_is_as_pasted_before(
             rows[row - top, 3:11] = fill[row - 5]
 
     kept = photo.pixels.copy()
-    parts = b"".join(photos.encode_parts(photo, format=format, lay=lay))
+    if strip is None or format not in IN_STRIPS or (format == "jpeg" and mode.endswith("A")):
+        parts = b"".join(photos.encode_parts(photo, format=format, lay=lay))
+    else:
+        parts = b"".join(IN_STRIPS[format](photo, None, lay, strip_bytes=strip))
     pasted = photos.paste(photo, fill / np.float32(255), np.ones((9, 8), bool), top=5, left=3)
     assert (photo.pixels == kept).all()
     if mode in ("RGB", "RGBA"):
@@ -335,17 +337,31 @@ def test_a_file_is_let_go_of_once_it_is_read(format: str) -> None:
         gc.enable()
 
 
-def test_writing_makes_no_second_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strips, "STRIP_BYTES", 1 << 16)
-    monkeypatch.setattr(tiff, "SPOOLED", 1 << 16)
+@pytest.mark.parametrize(("write", "options"), [(write_png, {}), (write_tiff, {"spooled": 1 << 16})])
+def test_writing_makes_no_second_photo(
+    write: Callable[..., Iterator[bytes]], options: dict[str, int], tmp_path: Path
+) -> None:
     photo = photos.read(cv2.resize(smooth(), (2000, 1500), interpolation=cv2.INTER_LINEAR))
-    for format in ("png", "tiff"):
-        photos.write(photo, tmp_path / f"once.{format}")
-        tracemalloc.start()
-        photos.write(photo, tmp_path / f"a.{format}", lay=lambda rows, _: None)
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        assert peak < 0.3 * photo.pixels.nbytes, format
+    photos.write(photo, tmp_path / "once.png")
+    tracemalloc.start()
+    write_atomic(tmp_path / "photo", write(photo, None, lambda rows, _: None, strip_bytes=1 << 16, **options))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.3 * photo.pixels.nbytes
+
+
+@pytest.mark.parametrize("strip", [1, 500])
+def test_arrays_in_strips_are_those_made_at_once(strip: int) -> None:
+    deep = noise(37, 23, 3, 16)
+    assert np.array_equal(arrays.to_8_bits(deep, strip_bytes=strip), arrays.to_8_bits(deep))
+    assert np.array_equal(arrays._grey(deep, strip_bytes=strip), arrays._grey(deep))
+    for channels in (1, 3):
+        pixels = noise(37, 23, channels)
+        assert np.array_equal(pillow.copied(Image.fromarray(pixels), strip_bytes=strip), pixels)
+    in_strips, at_once = (noise(37, 23, 4, 16) for _ in range(2))
+    tiff._make_straight(in_strips, strip_bytes=strip)
+    tiff._make_straight(at_once)
+    assert np.array_equal(in_strips, at_once)
 
 
 def test_white_is_zero_and_unexplained_samples_of_a_tiff_are_understood() -> None:
