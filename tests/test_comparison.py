@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -145,28 +146,29 @@ def test_attention_is_measured_where_there_is_some(compared: dict[str, Path]) ->
     assert "places" not in rows["none"]
 
 
-def test_all_variants_are_trained_on_the_same_samples(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: dict[type, list[Any]] = {}
+def with_forward(recipe: Recipe, forward: Callable[..., Any]) -> Recipe:
+    """The recipe with an objective of the same kind and values, whose forward pass is this one."""
+    objective = recipe.objective
+    kind = type(objective.__class__.__name__, (objective.__class__,), {"forward": forward})
+    return replace(recipe, objective=kind(**vars(objective)))
 
-    def watched(kind: type) -> Any:
-        usual = kind.forward  # type: ignore[attr-defined]
 
-        def forward(self: Any, nets: Any, image: Any, hole: Any, noise: Any) -> Any:
-            seen.setdefault(kind, []).append((image.clone(), hole.clone()))
-            return usual(self, nets, image, hole, noise)
-
-        return forward
-
-    kinds = (Deterministic, CVAE, InstanceBlind, DualPath)
-    for kind in kinds:
-        monkeypatch.setattr(kind, "forward", watched(kind))
+def test_all_variants_are_trained_on_the_same_samples(photos: Path, tmp_path: Path) -> None:
     base = replace(TINY, masks={"boxes": 1.0, "strokes": 1.0})
-    report = compare("strategies", [photos], tmp_path, budget=4, val=[photos], base=base, seed=7)
-    assert set(seen) == set(kinds) and len(seen[CVAE]) == 2
-    for kind in kinds:
-        for ours, theirs in zip(seen[kind], seen[CVAE], strict=True):
+    seen: dict[str, list[Any]] = {}
+
+    def watched(name: str, recipe: Recipe) -> Recipe:
+        def forward(self: Any, nets: Any, image: Any, hole: Any, noise: Any) -> Any:
+            seen.setdefault(name, []).append((image.clone(), hole.clone()))
+            return recipe.objective.forward(nets, image, hole, noise)
+
+        return with_forward(recipe, forward)
+
+    recipes = {name: watched(name, recipe) for name, recipe in variants("strategies", base).items()}
+    report = compare("strategies", [photos], tmp_path, budget=4, val=[photos], base=base, recipes=recipes, seed=7)
+    assert list(seen) == NAMES["strategies"] and len(seen["cvae"]) == 2
+    for name in seen:
+        for ours, theirs in zip(seen[name], seen["cvae"], strict=True):
             assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
     other = comparison.fingerprint(replace(base, seed=8), [photos])
     assert report.about["samples"] == comparison.fingerprint(replace(base, seed=7), [photos]) != other
@@ -219,29 +221,31 @@ def test_a_comparison_out_of_time_tells_what_it_has(photos: Path, tmp_path: Path
     assert not (tmp_path / "figure.png").exists()
 
 
-def test_a_variant_that_diverges_is_a_result(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variant_that_diverges_is_a_result(photos: Path, tmp_path: Path) -> None:
     steps = 0
-    usual = CVAE.forward
+    base = replace(TINY, checkpoint_every=4, workers=0)
+    recipes = {name: recipe for name, recipe in variants("strategies", base).items() if name in ("cvae", "dual-path")}
+    usual = recipes["cvae"].objective
 
     def forward(self: Any, *given: Any) -> Any:
         nonlocal steps
         steps += 1
-        out = usual(self, *given)
+        out = usual.forward(*given)
         if steps == 3:  # after the checkpoint at 4 images
             out.pictures[0].image.mul_(math.nan)
         return out
 
-    monkeypatch.setattr(CVAE, "forward", forward)
-    base = replace(TINY, checkpoint_every=4, workers=0)
-    report = compare("strategies", [photos], tmp_path, budget=8, val=[photos], base=base)
+    recipes["cvae"] = with_forward(recipes["cvae"], forward)
+    options: dict[str, Any] = {"budget": 8, "val": [photos], "base": base, "recipes": recipes}
+    report = compare("strategies", [photos], tmp_path, **options)
     rows = {row.variant: row for row in report.rows}
     assert rows["cvae"].diverged is not None and "nan" in rows["cvae"].diverged
     assert rows["cvae"].images_seen == 4 and "psnr_hole" in rows["cvae"].scores
     assert rows["dual-path"].diverged is None and rows["dual-path"].images_seen == 8
     assert report.finished
     assert "**cvae diverged.** Stopped after 4 images" in (tmp_path / "table.md").read_text()
-    again = compare("strategies", [photos], tmp_path, budget=8, val=[photos], base=base)
-    assert again.rows[1].diverged == rows["cvae"].diverged, "what diverged is not trained again"
+    again = compare("strategies", [photos], tmp_path, **options)
+    assert again.rows[0].diverged == rows["cvae"].diverged, "what diverged is not trained again"
     assert steps == 3
 
 

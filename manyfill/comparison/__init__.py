@@ -116,6 +116,7 @@ def compare(
     val: Sequence[Path] = (),
     show: Sequence[Path] = (),
     base: Recipe | None = None,
+    recipes: Mapping[str, Recipe] | None = None,
     seed: int = 0,
     query: Query | None = None,
     start_from: str | None = None,
@@ -127,7 +128,8 @@ def compare(
 
     Each variant's run is OUT/VARIANT, as `train` writes it; the same call again goes on where it stopped. `val` are
     the photos that are scored (default: those of `data`, which flatters), `show` those in the figure (default: the
-    first of `val`). A run whose loss stops being a number is a result: its row says so, with the scores of its last
+    first of `val`). `recipes`: variants of your own by name, in place of `variants(kind, base)`, with the comparison's
+    seed and budget. A run whose loss stops being a number is a result: its row says so, with the scores of its last
     checkpoint; remove its folder to try it again. After `max_minutes` in all, what is there is scored.
 
     Raises ManyfillError for an unknown kind, a base without the field that is varied, and an OUT that holds another
@@ -136,7 +138,9 @@ def compare(
     if kind not in BASES:
         raise ManyfillError(f"there is no comparison '{kind}'. There are: {', '.join(BASES)}.")
     base = replace(base or BASES[kind], seed=seed, images=budget)
-    recipes = variants(kind, base)
+    recipes = {
+        name: replace(recipe, seed=seed, images=budget) for name, recipe in (recipes or variants(kind, base)).items()
+    }
     about = _about(kind, base, data, val, device)
     _claim(out, about)
     deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
