@@ -1,22 +1,21 @@
 """Small files that are built to freeze or to eat: each is read or refused within seconds and little memory.
 
-Every file is read in a process of its own, whose CPU time and memory the system limits: one that breaks a promise dies.
+Every file is read in a process of its own, whose CPU time and memory the system limits (limited.py): one that breaks a
+promise dies.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import os
 import struct
-import subprocess
-import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from limited import Limited
 from PIL import Image
 
 from manyfill.photos.directories import Entry, longs, pack_directory, pack_header, shorts
@@ -25,19 +24,14 @@ from manyfill.photos.png import png_chunk, png_file
 Answered = Callable[..., str]
 resource = pytest.importorskip("resource")  # limits of a process: not on Windows
 
-CPU_SECONDS, MEMORY = 5, 400 << 20  # beyond what the libraries take when they are loaded
+CPU_SECONDS, MEMORY = 6, 400 << 20  # beyond what the libraries take when they are loaded
 FORMATS = ("png", "tiff", "jpeg", "webp", "avif")
 READER = """
-import json, os, pathlib, resource, signal, sys, traceback
+import pathlib
 from manyfill import photos
 from manyfill.errors import ManyfillError
 
-def limited(path, formats, out):
-    os.dup2(out, 1), os.dup2(out, 2)
-    signal.alarm({wait})  # where it waits for ever, it spends no CPU time
-    held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (held + {memory},) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, ({seconds},) * 2)
+def answer(path, formats):
     try:
         photos.size_of(pathlib.Path(path))
     except ManyfillError:
@@ -50,51 +44,24 @@ def limited(path, formats, out):
         print("refused:", error)
     else:
         print("read:", photo.width, photo.height, *photo.notes)
-
-for line in sys.stdin:
-    path, formats = json.loads(line)
-    ours, theirs = os.pipe()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            limited(path, formats, theirs)
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        sys.stdout.flush()
-        os._exit(code)
-    os.close(theirs)
-    with open(ours) as said:
-        words = said.read()
-    print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), words]), flush=True)
 """
 
 
 @pytest.fixture(scope="module")
-def _reader() -> Iterator[subprocess.Popen[str]]:
-    """A process that has loaded the package once, and for each file forks one that is limited."""
-    code = READER.format(memory=MEMORY, seconds=CPU_SECONDS + 1, wait=300)
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as it:
-        yield it
-        assert it.stdin is not None
-        it.stdin.close()
+def _reader() -> Iterator[Limited]:
+    with Limited(READER, seconds=CPU_SECONDS, memory=MEMORY) as reader:
+        yield reader
 
 
 @pytest.fixture
-def answered(_reader: subprocess.Popen[str], tmp_path: Path) -> Answered:
+def answered(_reader: Limited, tmp_path: Path) -> Answered:
     """What a process with limits says to a file, which it then writes in each of the formats."""
 
     def answer(data: bytes | Path, formats: Sequence[str] = FORMATS) -> str:
         path = data if isinstance(data, Path) else tmp_path / "photo"
         if not isinstance(data, Path):
             path.write_bytes(data)
-        assert _reader.stdin is not None and _reader.stdout is not None
-        _reader.stdin.write(json.dumps([str(path), formats]) + "\n")
-        _reader.stdin.flush()
-        code, said = json.loads(_reader.stdout.readline())
-        assert code == 0, f"it ended with {code} (below 0: by that signal): {said[-500:]}"
-        return str(said).strip().replace(str(tmp_path), "")  # which bears the test's name
+        return _reader(str(path), formats).replace(str(tmp_path), "")  # which bears the test's name
 
     return answer
 
