@@ -1,4 +1,4 @@
-"""JPEG: read whole with Pillow, written strip by strip with the tables that the source had."""
+"""JPEG: read whole with Pillow, written strip by strip with the tables that the source had. Metadata: segments.py."""
 
 from __future__ import annotations
 
