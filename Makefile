@@ -28,7 +28,7 @@ demo: $(STAMPS)/demo
 test: $(STAMPS)/dev
 	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(PYTEST)
 
-coverage: PYTEST += --cov --cov-report=term
+coverage: override PYTEST += --cov --cov-report=term
 coverage: test
 
 lint: $(STAMPS)/dev $(STAMPS)/tsc
