@@ -118,6 +118,8 @@ def test_a_worker_that_does_not_start_ends_the_job(model: cluster.Model, tmp_pat
         def __init__(self, model: cluster.Model) -> None:
             raise ManyfillError("no model here")
 
+        def attempt(self, task: Task, options: Options, model_file: Path | None) -> None: ...
+
     with pytest.raises(ManyfillError, match=r"a worker cannot start: .*no model here"):
         cluster.complete_folder(model, small_job(tmp_path, 2), workers=1, kind=Unfit)
     assert not list((tmp_path / "out").rglob("*.png"))
