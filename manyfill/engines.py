@@ -28,7 +28,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from manyfill import photos
 from manyfill.download import cache_folder
 from manyfill.errors import ManyfillError
-from manyfill.nets import CompletionNet, Prediction
+from manyfill.nets import CompletionNet, NearNet, Prediction
+from manyfill.nets.near import Area
 from manyfill.nets.traits import traits_of
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,11 @@ def start(
 def engine_of(net: CompletionNet) -> str:
     """Which of ENGINES runs a network."""
     return net.engine if isinstance(net, OpenVinoNet) else "torch"
+
+
+def draws_near(net: CompletionNet) -> bool:
+    """Whether a network, on whatever engine, draws a part of a picture in less time: a NearNet."""
+    return bool(getattr(net, "draws_near", False))
 
 
 def _openvino_is_installed() -> bool:
@@ -132,6 +138,7 @@ class OpenVinoNet:
         self.config = net.config
         self._net = net
         self._varied = net.noise_shape(net.multiple, net.multiple) is not None
+        self.draws_near = draws_near(net)
         self._lock = threading.Lock()
         core = openvino.Core()
         if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
@@ -184,6 +191,17 @@ class OpenVinoNet:
         if shape is not None:
             noise = torch.zeros(len(arrays[0]), *shape) if noise is None else noise
             arrays = [*arrays, noise.numpy()]
+        elif self.draws_near:  # near all of it
+            arrays = [*arrays, cast(NearNet, self._net).boxes_near((0, 0, *encoded.size), *encoded.size).numpy()]
+        return self._drawn(arrays)
+
+    def decode_near(self, encoded: _Photo, area: Area) -> Prediction:
+        """`decode` of an area alone, where the network `draws_near`: nets.NearNet."""
+        net, (image, hole) = cast(NearNet, self._net), map(torch.from_numpy, encoded.arrays)
+        near = net.boxes_near(area, *encoded.size)
+        return net.put_near(self._drawn([*encoded.arrays, near.numpy()]), image * (1 - hole), near, area)
+
+    def _drawn(self, arrays: list[Any]) -> Prediction:
         drawn = {name: torch.from_numpy(array) for name, array in self._run("decode", arrays).items()}
         scales = tuple(drawn[f"scale{k}"] for k in range(sum(name.startswith("scale") for name in drawn)))
         return Prediction(drawn["image"], drawn.get("alpha"), drawn.get("raw"), scales)
@@ -220,6 +238,17 @@ class _Whole(nn.Module):
         return tuple(_named(self.net.decode(self.net.encode(image, hole), None)).values())
 
 
+class _Near(nn.Module):
+    """Photo to a part of the picture in one call."""
+
+    def __init__(self, net: CompletionNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor, hole: Tensor, near: Tensor) -> tuple[Tensor, ...]:
+        return tuple(_named(cast(NearNet, self.net).draw_near(self.net.encode(image, hole), near)).values())
+
+
 class _Encode(nn.Module):
     """Photo to the tensors that the decoder needs, as a flat tuple."""
 
@@ -250,7 +279,12 @@ def _converted(net: CompletionNet, varied: bool) -> Iterator[tuple[str, Any]]:
     encoded = net.encode(image, hole)
     drawn = list(_named(net.decode(encoded, noise)))
     if not varied:
-        yield "decode", _as_openvino(_Whole(net), [image, hole], drawn)
+        if draws_near(net):
+            height, width = image.shape[-2:]
+            near = cast(NearNet, net).boxes_near((height // 4, width // 4, height // 2, width // 2), height, width)
+            yield "decode", _as_openvino(_Near(net), [image, hole, near], drawn)
+        else:
+            yield "decode", _as_openvino(_Whole(net), [image, hole], drawn)
         return
     leaves = list(_leaves(encoded))
     yield "encode", _as_openvino(_Encode(net), [image, hole], [f"leaf{k}" for k in range(len(leaves))])
@@ -270,7 +304,8 @@ def _as_openvino(module: nn.Module, example: Sequence[Tensor], outputs: Sequence
         frontend = FrontEndManager().load_by_framework("pytorch")
         decoder = TorchScriptPythonDecoder(traced)  # named, so that it outlives the conversion
         model = frontend.convert(frontend.load(decoder))
-    model.reshape({model.input(k): PartialShape([-1, each.shape[1], -1, -1]) for k, each in enumerate(example)})
+    shapes = ([-1, each.shape[1], -1, -1] if each.ndim == 4 else list(each.shape) for each in example)
+    model.reshape({model.input(k): PartialShape(shape) for k, shape in enumerate(shapes)})
     for number, source in enumerate(model.inputs):
         source.set_names({f"input{number}"})  # no name may be an input's and an output's
     for output, name in zip(model.outputs, outputs, strict=True):

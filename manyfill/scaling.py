@@ -6,6 +6,7 @@ bool here, because photos live in numpy; only what the network sees and draws is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -62,6 +63,23 @@ def from_net(picture: Tensor, window: Window, box: Box) -> Floats:
     columns = _cubic(inside.left, inside.width, window.box.width, window.inner[1], window.offset[1], window.padded[1])
     resized = np.matmul(np.matmul(rows, drawn), columns.T)  # (C, h, w)
     return np.ascontiguousarray(resized.transpose(1, 2, 0).clip(0, 1))
+
+
+def read_for(window: Window, box: Box) -> tuple[int, int, int, int]:
+    """Top, left, bottom and right of what `from_net` reads of the network's picture for `box`."""
+    inside = box.inside(window.box)
+    spans = (inside.top, inside.height), (inside.left, inside.width)
+    sides = (window.box.height, window.box.width)
+    found = []
+    for (start, count), length, inner, offset, padded in zip(
+        spans, sides, window.inner, window.offset, window.padded, strict=True
+    ):
+        ratio = inner / length
+        reach = 2 * max(1.0, ratio)
+        first, last = (start + 0.5) * ratio - 0.5 + offset, (start + count - 0.5) * ratio - 0.5 + offset
+        found.append((max(0, math.floor(first - reach)), min(padded, math.ceil(last + reach) + 1)))
+    (top, bottom), (left, right) = found
+    return top, left, bottom, right
 
 
 def _as_float(pixels: NDArray[Any]) -> Floats:

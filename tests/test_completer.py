@@ -388,6 +388,18 @@ def test_no_step_is_the_chosen_fill_and_a_whole_one_any_other() -> None:
     assert same(complete(sketch(), pixels, HOLE, seed=3, near=7, step=1)[0], other)
 
 
+@pytest.mark.parametrize("band", [0, 5])
+def test_a_network_that_draws_the_holes_surroundings_alone_gives_the_same_fill(
+    band: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = photo_of(90, 130)
+    hole = box(90, 130, (slice(20, 60), slice(70, 100)), (slice(80, 83), slice(3, 8)))
+    near = complete(NETS["dfnet"], photo, hole, band=band)[0].array.astype(int)
+    monkeypatch.setattr(DFNet, "draws_near", False)
+    whole = complete(NETS["dfnet"], photo, hole, band=band)[0].array
+    assert np.abs(near - whole).max() <= 1  # convolutions of another size round differently
+
+
 def test_a_network_without_noise_gives_the_one_fill_it_has() -> None:
     assert len(complete(NETS["dfnet"], photo_of(90, 120), HOLE, n=4)) == 1
     one, two = (complete(NETS["dfnet"], photo_of(90, 120), HOLE, seed=seed)[0] for seed in (0, 1))

@@ -112,6 +112,21 @@ def test_openvino_draws_the_torch_picture_at_any_size(name: str) -> None:
 
 
 @needs_openvino
+@pytest.mark.parametrize("name", ["dfnet", "deconv", "bilinear"])
+def test_openvino_draws_a_part_of_the_picture_as_torch_does(name: str) -> None:
+    net, engine = build(name), OpenVinoNet(build(name))
+    assert engines.draws_near(engine) and engines.draws_near(net)
+    for (height, width), area in zip(SIZES, [(9, 3, 20, 25), (0, 0, 64, 24), (39, 90, 40, 96)], strict=True):
+        image, hole, _ = inputs(net, height, width)
+        with torch.inference_mode():
+            expected = net.decode_near(net.encode(image, hole), area)
+        drawn = engine.decode_near(engine.encode(image, hole), area)
+        for mine, theirs in zip([*drawn[:3], *drawn.scales], [*expected[:3], *expected.scales], strict=True):
+            assert mine is not None
+            assert_close(mine, theirs, atol=engines.TOLERANCE["f32"], rtol=0)
+
+
+@needs_openvino
 def test_without_noise_openvino_draws_the_most_likely_fill() -> None:
     net = build("picnet")
     engine = OpenVinoNet(build("picnet"))

@@ -13,7 +13,7 @@ from skimage.measure import block_reduce
 from skimage.transform import downscale_local_mean
 
 from manyfill.boxes import Bools, Box
-from manyfill.scaling import _mirror, carry_detail, enlarge, from_net, shrink, shrink_hole, to_net
+from manyfill.scaling import _mirror, carry_detail, enlarge, from_net, read_for, shrink, shrink_hole, to_net
 from manyfill.seams import Floats
 from manyfill.windows import Window, net_size, shrink_hole_to
 
@@ -31,6 +31,19 @@ def test_at_the_photos_own_pixels_nothing_is_resampled() -> None:
     assert not hole.any()
     part = Box(3, 5, 20, 30)
     assert (np.rint(from_net(image, window, part) * 255) == pixels[part.part]).all()
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.data())
+@settings(max_examples=60)
+def test_nothing_is_read_beyond_what_a_part_needs(height: int, width: int, data: st.DataObject) -> None:
+    window = window_of(height, width, 32, 16)
+    top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    part = Box(top, left, data.draw(st.integers(1, height - top)), data.draw(st.integers(1, width - left)))
+    first, start, last, end = read_for(window, part)
+    drawn = torch.rand(1, 3, *window.padded, generator=torch.Generator().manual_seed(height))
+    other = torch.zeros_like(drawn)
+    other[..., first:last, start:end] = drawn[..., first:last, start:end]
+    assert (from_net(drawn, window, part) == from_net(other, window, part)).all()
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

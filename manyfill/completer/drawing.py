@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -14,17 +14,17 @@ from torch import Tensor, nn
 from manyfill import engines
 from manyfill.boxes import Bools, Box
 from manyfill.completer.completion import Draft, Patch, unfinished
-from manyfill.completer.joining import finish, show_scales
+from manyfill.completer.joining import finish, region_of, show_scales
 from manyfill.completer.looking import looks
 from manyfill.completer.task import Noise, Preview, Progress, Task, as_float, derive_seed
 from manyfill.errors import BadWeights, ManyfillError
 from manyfill.fillers import Filler
-from manyfill.nets import CompletionNet, Prediction
+from manyfill.nets import CompletionNet, NearNet, Prediction
 from manyfill.nets.traits import traits_of
-from manyfill.scaling import from_net, to_net
+from manyfill.scaling import from_net, read_for, to_net
 from manyfill.seams import Floats
 from manyfill.views import MIRRORED, PLAIN, View, draw_through, view_of
-from manyfill.windows import Window, plan, squared
+from manyfill.windows import Turn, Window, plan, squared
 
 FILLER_SIDE = 1024  # least side in pixels of the part of the photo that a filler without a network is shown
 
@@ -150,7 +150,7 @@ class NetDrawer:
             if asked == PLAIN:
                 encoded = self.net.encode(image, hole) if encoded is None else encoded
                 task.check()
-                prediction = self.net.decode(encoded, noise)
+                prediction = self._decode(task, turn, encoded, noise)
                 if self.traits.views:
                     mirrored = predict_through(MIRRORED, self.net, image, hole, noise)
                     prediction = mean_of(prediction, mirrored)
@@ -166,6 +166,12 @@ class NetDrawer:
                 steps = len(prediction.scales) + 1
                 preview(unfinished(task, draft), steps, steps)
         return drafts
+
+    def _decode(self, task: Task, turn: Turn, encoded: Any, noise: Tensor | None) -> Prediction:
+        """All that is looked at of a fill, which is less than the window."""
+        if engines.draws_near(self.net):
+            return cast(NearNet, self.net).decode_near(encoded, read_for(turn.window, region_of(task, turn)))
+        return self.net.decode(encoded, noise)
 
     def _view(self, seed: int, noise: Noise) -> View:
         """How a fill's seed has the network shown the photo, where the network is one that is asked in several ways."""

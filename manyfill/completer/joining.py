@@ -53,6 +53,11 @@ def finish(task: Task, turn: Turn, view: NDArray[Any], prediction: Prediction) -
     return Patch(box, pixels, painted)
 
 
+def region_of(task: Task, turn: Turn) -> Box:
+    """What is looked at of what a network drew in a window: its seam is closed against known pixels around it."""
+    return turn.box.grown(task.band, turn.window.box).grown(MARGIN, turn.window.box)
+
+
 def _joined(
     task: Task, turn: Turn, view: NDArray[Any], prediction: Prediction, box: Box
 ) -> Iterator[tuple[Box, Floats, Floats]]:
@@ -62,7 +67,7 @@ def _joined(
     the network's own, and what closes it is brought to the photo's pixels.
     """
     window, missing = turn.window, turn.missing
-    region = box.grown(MARGIN, window.box)
+    region = region_of(task, turn)
     here = region.inside(window.box).part
     factor = math.ceil((region.height * region.width / task.portions.seam_pixels) ** 0.5)
     if factor == 1:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from manyfill.nets.adapter import AdapterConfig
     from manyfill.nets.dfnet import DFNetConfig
     from manyfill.nets.migan import MIGANConfig
+    from manyfill.nets.near import Area
     from manyfill.nets.picnet import PICNetConfig
 
 
@@ -48,6 +49,24 @@ class CompletionNet(Protocol):
 
     def decode(self, encoded: Any, noise: Tensor | None) -> Prediction:
         """One fill per picture: draws no random numbers and does not composite."""
+
+
+class NearNet(CompletionNet, Protocol):
+    """A deterministic network that draws a part of a picture, such as a hole's surroundings, in less time."""
+
+    draws_near: bool
+
+    def boxes_near(self, area: Area, height: int, width: int) -> Tensor:
+        """What `draw_near` needs to know of an area (top, left, bottom, right) of pictures of this size."""
+
+    def draw_near(self, encoded: Any, near: Tensor) -> Prediction:
+        """The area and what surrounds it alone; can be traced for all areas at once."""
+
+    def put_near(self, drawn: Prediction, masked: Tensor, near: Tensor, area: Area) -> Prediction:
+        """What `draw_near` drew, as a whole picture: the masked photo around the area."""
+
+    def decode_near(self, encoded: Any, area: Area) -> Prediction:
+        """`decode`, right in the area alone."""
 
 
 MORE: dict[str, tuple[type[Any], type[Any]]] = {}  # families that plug-ins have added (plugins.add_network)
