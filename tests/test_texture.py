@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from manyfill.texture.scales import Pixels, blur, level_of
 from manyfill.texture.search import Search
 
 SEARCH = Search()
+ANYWHERE = Search(calm=0.0, nearer=SEARCH.nearness)  # neither calm nor far places pay
 
 
 def noise(height: int, width: int, seed: int = 0) -> Pixels:
@@ -232,7 +234,7 @@ def test_rebate_keeps_detail_that_votes_blur() -> None:
         filled = run(grain, hole, guide, search=search).image
         return float(((filled - blur(filled, 1.5))[hole] ** 2).mean())
 
-    assert detail(Search(calm=0.0)) > 1.1 * detail(Search(calm=0.0, rebate=0.0))
+    assert detail(ANYWHERE) > 1.1 * detail(replace(ANYWHERE, rebate=0.0))
 
 
 def furry_disc_behind_stripes() -> tuple[Pixels, NDArray[np.bool_], NDArray[np.bool_]]:
@@ -254,7 +256,9 @@ def test_what_is_mostly_hidden_goes_on_from_its_broken_patches() -> None:
         return float(disc.ravel()[result.sources[inside]].mean())
 
     assert of_the_disc(SEARCH) > 0.9
-    assert of_the_disc(Search(whole=0.0)) < 0.8, "the scene is too easy: it needs no broken patches"
+    assert of_the_disc(replace(ANYWHERE, calm=SEARCH.calm, whole=0.0)) < 0.8, (
+        "the scene is too easy: it needs no broken patches"
+    )
 
 
 def test_fills_of_one_photo_share_what_does_not_depend_on_them() -> None:
@@ -308,6 +312,25 @@ def test_calm_places_elsewhere_do_not_fill_what_is_lively_all_around() -> None:
     def of_the_sky(search: Search) -> float:
         return float((run(image, hole, guide, search=search).sources[hole] < 70 * 220).mean())
 
-    paid, free = of_the_sky(SEARCH), of_the_sky(Search(calm=0.0))
+    paid, free = of_the_sky(replace(ANYWHERE, calm=SEARCH.calm)), of_the_sky(ANYWHERE)
     assert paid < 0.5 * free, (paid, free)
     assert free > 0.3, "the scene is too easy"
+
+
+def test_in_a_scene_what_is_far_away_costs_more_and_in_one_texture_it_does_not() -> None:
+    """Sky above, surf below: what is as pale as the surf is no surf. But one texture is the same all over."""
+    image = (0.6 + 0.5 * (blur(noise(240, 220, 7), 0.9) - 0.5)).astype(np.float32)
+    even = image.copy()
+    image[:72] = 0.6
+    image[200:] = np.float32([0.6, 0.5, 0.3])
+    hole = box(240, 220, 130, 70, 180, 150)
+    guide = np.where(hole[..., None], np.float32(0.6), image)
+
+    def of_the_sky(search: Search) -> float:
+        return float((run(image, hole, guide, search=search).sources[hole] < 72 * 220).mean())
+
+    near, anywhere = of_the_sky(replace(ANYWHERE, nearer=SEARCH.nearer)), of_the_sky(ANYWHERE)
+    assert near < 0.2 * anywhere, (near, anywhere)
+    assert anywhere > 0.3, "the scene is too easy"
+    assert prepare(image, hole).search.nearness == pytest.approx(SEARCH.nearer)
+    assert prepare(even, hole).search.nearness == SEARCH.nearness

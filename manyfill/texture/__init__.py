@@ -23,6 +23,7 @@ from manyfill.texture.kernels import RADIUS
 from manyfill.texture.lines import Line, carry, lines_through
 from manyfill.texture.scales import Ints, Mask, Pixels, double, levels_of, surroundings
 from manyfill.texture.search import Search
+from manyfill.texture.structure import surely_a_scene
 
 Check = Callable[[], None]  # called between the steps of the work; what it raises ends it, and comes out
 
@@ -58,6 +59,8 @@ def prepare(image: Pixels, hole: Mask, search: Search | None = None, *, check: C
     if not hole.any():
         return Prepared(search, hole, whole_of(hole), [], 0, [])
     near = surroundings(hole)
+    nearness = search.nearness + (search.nearer - search.nearness) * surely_a_scene(image, hole)
+    search = replace(search, nearness=nearness)
     levels = levels_of(image[near.part], hole[near.part], search)
     last = len(levels) - 1
     working = next((k for k, level in enumerate(levels) if level.hole.size <= search.working or k == last), 0)

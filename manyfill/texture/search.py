@@ -26,6 +26,7 @@ class Search:
     max_bias: float = 0.05  # light may change by this much
     bias_price: float = 0.5  # what such a change costs, beside the squared differences that it saves
     nearness: float = 0.02  # a source a whole picture away costs as much as a colour this far off
+    nearer: float = 0.1  # and in a scene of unlike parts: there, what is far away is seldom what goes on in the hole
     rebate: float = 1.0  # of a source's own detail, off its price: votes blur, and must not favour smooth sources
     blur_depth: float = 4.0  # into the hole, where that is given in full; at the rim votes are sharp: nothing is
     calmer: float = 0.25  # share of the detail around the hole that a source has at least, or it pays
