@@ -39,7 +39,7 @@ class Selector:
     """Selects in photos. Models are loaded once, and a photo is looked at once, whatever is then clicked in it."""
 
     def __init__(self, load: Callable[[], Sam | None] = sams.available) -> None:
-        self._load, self._looked = load, False
+        self._load = load
         self._sam: Sam | None = None
         self._lock = threading.Lock()
 
@@ -88,8 +88,8 @@ class Selector:
 
     def _sam_once(self) -> Sam | None:
         with self._lock:
-            if not self._looked:
-                self._sam, self._looked = self._load(), True
+            if self._sam is None:  # it may be fetched while a server runs
+                self._sam = self._load()
             return self._sam
 
 

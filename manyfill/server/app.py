@@ -26,6 +26,7 @@ from starlette.types import Scope
 from manyfill import __version__
 from manyfill.completer.origins import arrows, copied_share
 from manyfill.errors import ManyfillError
+from manyfill.selection import Selector, sam
 from manyfill.server import canvas, errors, iopaint, openai, select
 from manyfill.server.decoding import Decoders
 from manyfill.server.errors import ClientLeft, OpenAIError, Refusal, described
@@ -42,6 +43,7 @@ from manyfill.server.results import Results
 from manyfill.server.service import Models, Service, load_models
 from manyfill.server.settings import MOST_FILLS, Settings
 from manyfill.server.shares import Shares
+from manyfill.server.shell import WORKER, worker_of
 from manyfill.server.spool import Spools
 from manyfill.server.work import writing
 
@@ -80,6 +82,7 @@ class Health(BaseModel):
     )
     reason: str | None = None
     models: list[str]
+    sam: bool = Field(description="Whether a click on a whole object selects it: SAM was fetched.")
     version: str
     token_needed: bool
     limits: PublicLimits
@@ -105,6 +108,7 @@ class Page(StaticFiles):
     def __init__(self, routes: Sequence[Route], folder: Path | None) -> None:
         super().__init__(directory=folder, html=True)
         self.routes = routes  # that come first: what gets here is none of theirs, unless the method is wrong
+        self.worker = worker_of(folder) if folder else None
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """A file, with its caching header. Raises HTTPException 405 where only another method would find something."""
@@ -117,7 +121,10 @@ class Page(StaticFiles):
             raise HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))})
         if scope["method"] != "GET":
             raise HTTPException(404)
-        response = await super().get_response(path, scope)
+        if path == WORKER and self.worker is not None:
+            response: Response = Response(self.worker, media_type="text/javascript")
+        else:
+            response = await super().get_response(path, scope)
         response.headers["Cache-Control"] = "no-cache"
         return response
 
@@ -161,6 +168,7 @@ def create_app(
         uploads=Uploads(lambda: shares.uploads),
         metrics=Metrics(),
         pace=Pace(),
+        selector=Selector(),
         created=int(time.time()),
     )
     _watch(service)
@@ -297,6 +305,7 @@ def health_of(service: Service) -> Health:
         status=status,
         reason=queue.failure,
         models=service.models,
+        sam=sam.missing() is None,
         version=__version__,
         token_needed=service.settings.token is not None,
         limits=PublicLimits(body_bytes=limits.body, pixels=limits.pixels, fills=MOST_FILLS, seconds=limits.seconds),

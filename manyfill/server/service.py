@@ -16,6 +16,7 @@ from manyfill import memory, zoo
 from manyfill.completer import Completer, Completion
 from manyfill.options import MOST_SEED as MOST_SEED
 from manyfill.photos import Photo
+from manyfill.selection import Selector
 from manyfill.server.decoding import Decoders, Opened
 from manyfill.server.errors import ClientLeft, Refusal
 from manyfill.server.hosts import network_of
@@ -50,6 +51,7 @@ class Service:
     uploads: Uploads
     metrics: Metrics
     pace: Pace
+    selector: Selector
     created: int  # when it started, seconds since 1970
 
     @property

@@ -198,10 +198,15 @@ class Restartable:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.running, name)
 
-    def restart(self) -> None:
-        port = int(self.running.url.rpartition(":")[2])
+    def stop(self) -> None:
         self.running.stop()
-        self.running = running_at(port)
+
+    def start(self) -> None:
+        self.running = running_at(int(self.running.url.rpartition(":")[2]))
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
 
 
 def running_at(port: int | None) -> Running:

@@ -115,3 +115,6 @@ def test_it_can_be_installed(sketching: Running, tab: Open) -> None:
     assert page.find("link[rel=manifest]").get_attribute("href") == "manifest.json"
     assert about["start_url"] == "./" and about["display"] == "standalone"
     assert all(sketching.get(f"/{one['src']}").status_code == 200 for one in about["icons"])
+    page.page.evaluate("async () => { await navigator.serviceWorker.ready; }")
+    errors = page.page.context.new_cdp_session(page.page).send("Page.getInstallabilityErrors")["installabilityErrors"]
+    assert [one["errorId"] for one in errors if one["errorId"] != "in-incognito"] == []  # as every test's window is

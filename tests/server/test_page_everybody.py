@@ -46,6 +46,32 @@ def test_the_keyboard_alone_is_enough(sketching: Running, tab: Open) -> None:
     expect(page.find("#helpDialog")).to_be_hidden()
 
 
+HANDLED = """async () => {
+  const { LETTERS, COMMANDS } = await import("./keys.js");
+  const { TOOLS } = await import("./tools.js");
+  const tools = [...TOOLS.values()].map(({ key }) => key).filter(Boolean);
+  return [[...Object.keys(LETTERS), ...tools], Object.keys(COMMANDS)];
+}"""
+SAID = {"-": "−", "=": "+", " ": "Space", "Escape": "Esc", "Tab": "Tab", "Enter": "Enter"}  # as the sheet spells it
+
+
+def test_every_key_that_does_something_is_in_the_sheet(sketching: Running, tab: Open) -> None:
+    page = tab(sketching)
+    page.load(photo_file())
+    page.page.keyboard.press("?")
+    caps = set(page.find("#keys kbd").all_inner_texts())
+    letters, commands = page.page.evaluate(HANDLED)
+    assert {SAID.get(key, key.upper()) for key in letters} <= caps and {"B", "W", "X"} <= caps
+    assert {f"Ctrl {key.upper()}" for key in commands} <= caps
+    script = sketching.get("/keys.js").text
+    named = set(re.findall(r'key === "([^"]+)"', script))
+    assert named == {"Tab", "Escape", " ", "Enter"}, "another key is handled: put it into the sheet"
+    assert {SAID[key] for key in named} <= caps
+    words = page.find("#keys dd").all_inner_texts()
+    assert all(words) and len(words) == len(set(words)) == page.find("#keys dt").count()
+    assert "Extend the canvas" in words
+
+
 def test_every_button_has_a_name_and_every_word_a_translation(sketching: Running, tab: Open) -> None:
     page = tab(sketching, locale="zh-CN")
     assert page.find("html").get_attribute("lang") == "zh-Hans"

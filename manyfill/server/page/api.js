@@ -50,7 +50,7 @@ async function problemOf(response) {
 
 /** @returns {Promise<ServerHealth>} */
 export async function health() {
-  return (await call("healthz")).json();
+  return (await call("healthz")).json().catch(() => { throw new Problem("", { code: "no_connection" }); }); // a proxy's word
 }
 
 /** @returns {Promise<string[]>} */

@@ -14,13 +14,21 @@ import { arrow, dropStroke, pick, pickedTool, togglePen } from "./strokes.js";
 import { TOOLS } from "./tools.js";
 import { fit, zoom } from "./view.js";
 
-/** @type {Record<string, () => void>} */
-const LETTERS = {
+/** What single keys do, beside picking tools. @type {Record<string, () => void>} */
+export const LETTERS = {
   "[": () => sizeBy(1 / 1.15), "]": () => sizeBy(1.15),
   "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), f: fit,
   c: toggleCompare, u: () => toggleOverlay("heat"), o: () => toggleOverlay("origins"),
   d: () => { togglePen(); say(text(state.penDown ? "penDown" : "penUp")); },
   "?": () => $("#helpDialog").showModal(),
+};
+
+/** With Ctrl, or Command. Each says whether the key was for it. @type {Record<string, (shift: boolean) => boolean>} */
+export const COMMANDS = {
+  s: () => { if (state.doc.base) download(); return true; },
+  c: () => { const can = Boolean(state.doc.chosen?.path) && !String(getSelection()); if (can) copy(); return can; },
+  z: (shift) => { moved(!shift); return true; },
+  y: () => { moved(false); return true; },
 };
 
 const TAP = 300; // milliseconds; a Tab held longer shows the original, a shorter one moves the focus
@@ -44,24 +52,12 @@ document.addEventListener("keydown", (event) => {
   const { key } = event;
   const target = /** @type {Element} */ (event.target);
   const command = event.ctrlKey || event.metaKey;
-  if (command && key.toLowerCase() === "s") {
-    event.preventDefault();
-    if (state.doc.base) download();
-    return;
-  }
-  if (!state.doc.base || typing(target)) return;
-  if (command && key.toLowerCase() === "c" && state.doc.chosen?.path && !String(getSelection())) {
-    event.preventDefault();
-    copy();
-    return;
-  }
+  const letter = key.toLowerCase();
+  if (letter !== "s" && (!state.doc.base || typing(target))) return;
+  if (command && COMMANDS[letter]?.(event.shiftKey)) event.preventDefault();
+  if (command || event.altKey || !state.doc.base || typing(target)) return;
   const onStage = target === $("#stage") || target === document.body;
-  if (command && ["z", "y"].includes(key.toLowerCase())) {
-    event.preventDefault();
-    moved(key.toLowerCase() === "z" && !event.shiftKey);
-  } else if (command || event.altKey) {
-    return;
-  } else if (key === "Tab" && !event.shiftKey && state.doc.chosen && (onStage || target.closest("#strip"))) {
+  if (key === "Tab" && !event.shiftKey && state.doc.chosen && (onStage || target.closest("#strip"))) {
     event.preventDefault();
     if (tabDown === null) tabDown = event.timeStamp;
     set({ original: true });
@@ -82,7 +78,7 @@ document.addEventListener("keydown", (event) => {
   } else if (/^[0-9]$/.test(key)) {
     chooseNumber(Number(key));
   } else if (!event.repeat || "[]+-=".includes(key)) {
-    press(key.toLowerCase());
+    press(letter);
   }
 });
 

@@ -6,11 +6,13 @@ import "./arrivals.js";
 import "./keys.js";
 import { startButtons } from "./buttons.js";
 import { startKeeping } from "./keep.js";
+import { startOffline } from "./offline.js";
 import { connect } from "./problems.js";
 import { render } from "./render.js";
 import { spell } from "./spelling.js";
 import { state, subscribe } from "./state.js";
 import { startLanguage } from "./strings.js";
+import { pick } from "./strokes.js";
 
 state.token = sessionStorage.getItem("manyfill.token");
 startLanguage();
@@ -20,4 +22,6 @@ subscribe(render);
 render();
 await startKeeping();
 await connect();
+if (state.server?.sam && !state.doc.base) pick("select"); // a click is all it takes
+startOffline();
 document.body.classList.add("ready");

@@ -5,9 +5,10 @@ import { state, set, step, EMPTY } from "./state.js";
 import * as api from "./api.js";
 import { toPng } from "./png.js";
 import { maskStroke, openPhoto } from "./photo.js";
-import { busyWith, report, say } from "./problems.js";
+import { busyWith, note, report, say } from "./problems.js";
 import { SAMPLES, strokesOf } from "./samples.js";
 import { text } from "./strings.js";
+import { pickedTool } from "./strokes.js";
 
 /**
  * Open a photo; the one before it is an undo away, and what is filled there goes on.
@@ -21,7 +22,11 @@ export async function open(blob, name, { strokes = null } = {}) {
     set({ compare: null, overlay: null, peek: null, mix: null });
     step({ ...EMPTY, base, hole: strokes ? Object.assign(strokes(base), { suggested: true }) : [] });
     say(text("opened", base));
-    setTimeout(() => $("#stage").focus({ preventScroll: true })); // when it is to be seen
+    setTimeout(() => { // when it is to be seen
+      $("#stage").focus({ preventScroll: true });
+      const { invites } = pickedTool();
+      if (invites && !state.doc.hole.length && !$("#hint").checkVisibility()) note(text(invites)); // where its panel takes the hint's place
+    });
   }, () => open(blob, name, { strokes }));
 }
 

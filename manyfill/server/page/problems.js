@@ -6,7 +6,11 @@ import * as api from "./api.js";
 import { knows, text } from "./strings.js";
 
 const NOTE_MILLISECONDS = 6000;
+const LOOK_MILLISECONDS = 2500; // from one look for a server that is gone to the next
 let noteTimer = 0;
+let lookTimer = 0;
+/** What the page says of a server that is gone. @type {Problem | null} */
+let gone = null;
 
 /**
  * Say something to those who cannot see it happen.
@@ -81,15 +85,28 @@ export function stop() {
   return last !== undefined;
 }
 
-/** Learn what the server can do; ask for the token where it wants one. */
+/** Learn what the server can do; ask for the token where it wants one. While it is gone, look for it. */
 export async function connect() {
+  clearTimeout(lookTimer);
   try {
     const server = await api.health();
     set({ server });
+    if (gone) {
+      if (state.problem === gone) set({ problem: null });
+      gone = null;
+      note(text("back"));
+    }
     if (server.status === "failed") throw new api.Problem(server.reason ?? "", { code: "model_not_loaded" });
     set({ models: await api.models() });
   } catch (error) {
-    report(error, connect);
+    if (!(error instanceof api.Problem) || error.code !== "no_connection") {
+      report(error, connect);
+      return;
+    }
+    lookTimer = window.setTimeout(connect, LOOK_MILLISECONDS);
+    if (gone) return; // it was said
+    gone = { message: text("error.gone"), retry: connect };
+    set({ problem: gone });
   }
 }
 

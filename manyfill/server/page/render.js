@@ -127,10 +127,10 @@ function hintOf() {
   if (task) return [text(TASKS[task.kind]), true];
   if (run?.live) return [wordsOfLive(run.live), true];
   if (liveElsewhere()) return [text("elsewhere"), true];
-  const { hint } = pickedTool();
+  const { hint, invites } = pickedTool();
   if (hint) return [text(hint), false];
   if (chosen) return [region.length ? "" : text("hintRegion"), false];
-  if (!hole.length) return [text("hintPaint"), false];
+  if (!hole.length) return [text(invites ?? "hintPaint"), false];
   return [text(hole.suggested ? "hintSample" : "hintReady"), false];
 }
 

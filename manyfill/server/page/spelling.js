@@ -2,14 +2,24 @@
 
 import { $, element } from "./dom.js";
 import { text } from "./strings.js";
+import { TOOLS } from "./tools.js";
 
-/** @type {[string, string[]][]} */
-const KEYS = [
-  ["keyFill", ["keyEnter"]], ["keyTools", ["B", "E", "R", "L", "W"]], ["keySize", ["[", "]"]], ["keyUndo", ["Ctrl Z", "Ctrl ⇧ Z"]],
-  ["keyChoose", ["1", "…", "9", "0"]], ["keyOriginal", ["keyTab"]], ["keyCompare", ["C"]], ["keyHeat", ["U"]],
-  ["keyZoom", ["keyWheel"]], ["keyPan", ["keySpace"]], ["keyArrows", ["arrows"]], ["keyPen", ["D"]],
-  ["keySave", ["Ctrl S"]], ["keyStop", ["keyEsc"]], ["keyHelp", ["?"]],
-];
+const CTRL = /Mac|iPhone|iPad/.test(navigator.platform) ? "⌘" : "Ctrl";
+
+/** What each key of keys.js and of the tools is for. @returns {[string, string[]][]} */
+function keys() {
+  const tools = [...TOOLS.values()].filter(({ key }) => key);
+  return [
+    ...tools.map(({ name, key = "" }) => /** @type {[string, string[]]} */ ([name, [key.toUpperCase()]])),
+    ["keySize", ["[", "]"]], ["keyFill", ["keyEnter"]],
+    ["keyChoose", ["1", "…", "9", "0"]], ["keyOriginal", ["keyTab"]],
+    ["keyCompare", ["C"]], ["keyHeat", ["U"]], ["origins", ["O"]], ["keyStop", ["keyEsc"]],
+    ["keyZoom", ["keyWheel", "+", "−", "F"]], ["keyPan", ["keySpace"]],
+    ["keyArrows", ["arrows"]], ["keyPen", ["D"]],
+    ["keyUndo", [`${CTRL} Z`]], ["keyRedo", [`${CTRL} ⇧ Z`, `${CTRL} Y`]],
+    ["keySave", [`${CTRL} S`]], ["keyCopy", [`${CTRL} C`]], ["keyPaste", [`${CTRL} V`]], ["keyHelp", ["?"]],
+  ];
+}
 
 /** @param {string} selector @returns {NodeListOf<HTMLElement>} */
 function all(selector) {
@@ -27,8 +37,8 @@ export function spell() {
     one.setAttribute("aria-label", words);
     if (one.matches("button, input")) one.title = one.dataset.key ? `${words}  ${one.dataset.key}` : words;
   }
-  $("#keys").replaceChildren(...KEYS.flatMap(([what, keys]) => {
-    const caps = keys.map((key) => element("kbd", { textContent: text(key) }));
+  $("#keys").replaceChildren(...keys().flatMap(([what, pressed]) => {
+    const caps = pressed.map((key) => element("kbd", { textContent: text(key) }));
     return [element("dt", {}, ...caps), element("dd", { textContent: text(what) })];
   }));
 }

@@ -1,5 +1,8 @@
 // What the page's modules hand to each other. Types only: nothing of this reaches a browser.
 
+/** The page's files and their version; the server puts it before worker.js. */
+declare const SHELL: { version: string; files: string[] };
+
 type Language = "en" | "zh";
 type Words = Record<string, string>;
 type Size = { width: number; height: number };
@@ -104,6 +107,7 @@ interface Tool {
   done?(stroke: Stroke): void; // instead of adding it to what is painted
   draw?(context: CanvasRenderingContext2D, scale: number): void; // marks while it is picked, in the photo's pixels
   hint?: string; // what to say while it is picked, instead of how to paint
+  invites?: string; // what to say while nothing is painted
   enter?(): boolean; // Enter is pressed while it is picked; true: it was for the tool
   escape?(): boolean; // likewise
   panel?(): HTMLElement; // shown beside the hint while it is picked
@@ -121,6 +125,7 @@ interface Task {
 interface ServerHealth {
   status: string;
   reason: string | null;
+  sam: boolean; // a click selects a whole object
   limits: { body_bytes: number; pixels: number; fills: number; seconds: number };
 }
 

@@ -126,10 +126,12 @@ function show() {
 register({
   name: "select",
   key: "w",
+  invites: "selectHint",
   icon: '<path d="m5 19 8.500-8.500M16 4v3m0 4v3m-5-5h3m4 0h3M12.500 5.500l1.500 1.500m4 4 1.500 1.500m0-7L18 7"/>',
   words: {
     en: {
       select: "Select an object by a click or a box",
+      selectHint: "Click on what should go, or draw a box around it",
       selectNew: "Object", selectNewTitle: "Click on what should go, or draw a box around it",
       selectMore: "+", selectMoreTitle: "More of it: click or scribble on what belongs to it, too",
       selectLess: "−", selectLessTitle: "Less of it: click on what should stay",
@@ -139,6 +141,7 @@ register({
     },
     zh: {
       select: "点击或框选物体",
+      selectHint: "点击要去掉的东西，或在它周围画框",
       selectNew: "物体", selectNewTitle: "点击要去掉的东西，或在它周围画框",
       selectMore: "＋", selectMoreTitle: "增加：点击或涂抹也属于它的部分",
       selectLess: "－", selectLessTitle: "减少：点击要保留的部分",
