@@ -134,14 +134,14 @@ SIZES = {"phone": PHONE, "phone on its side": {"width": 844, "height": 390}, "20
 COVERED = """
 () => {
   const seen = (one) => one.checkVisibility() && !one.closest("[popover], dialog");
-  const names = "header button, #tools > *, #fill, #options, #strip button, #sight button";
+  const names = "header button, #tools > *, #fill, #options, #strip button, #sight button, #line button, #line input, #line output, .edge";
   const all = [...document.querySelectorAll(names)];
   return all.filter(seen).flatMap((one) => {
     one.scrollIntoView({ block: "nearest", inline: "nearest" });
     const box = one.getBoundingClientRect();
     const on = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
     const whole = box.left >= -1 && box.right <= innerWidth + 1 && box.top >= -1 && box.bottom <= innerHeight + 1;
-    return whole && (one === on || one.contains(on)) ? [] : [one.id || one.dataset.tool || one.ariaLabel];
+    return whole && (one === on || one.contains(on)) ? [] : [one.id || one.dataset.tool || one.ariaLabel || one.textContent];
   });
 }
 """  # buttons that something lies on, or that no scrolling brings into the window
@@ -157,6 +157,12 @@ def test_nothing_is_covered_or_cut_in_a_small_window(sketching: Running, tab: Op
     page.paint(length=30)
     page.fill(4)
     assert page.page.evaluate(COVERED) == []
+    for tool in ("select", "extend"):
+        page.find(f"[data-tool={tool}]").click()
+        expect(page.find(f"#{tool}ing")).to_be_visible()
+        assert page.page.evaluate(COVERED) == [], tool
+        assert page.page.evaluate("() => document.documentElement.scrollWidth") == SIZES[size]["width"]
+    page.find("[data-tool=brush]").click()
     page.page.locator("#stage").scroll_into_view_if_needed()
     page.paint(length=30)  # a part, which may be taken from any other
     expect(page.find("#regionBar")).to_be_visible()
@@ -210,6 +216,12 @@ def test_no_barrier_in_any_state(sketching: Running, tab: Open, theme: str, loca
     page.find("#samples button").nth(1).click()
     expect(page.find("#fill")).to_be_enabled()
     check("open")
+    for tool in ("select", "extend"):
+        page.find(f"[data-tool={tool}]").click()
+        check(tool)
+    page.find("[data-shape='1:1']").click()
+    check("extended")
+    page.find("#extendCancel").click()
     with held(net):
         page.find("#fill").click()
         expect(page.find("#strip .waiting")).to_have_count(4)
@@ -226,6 +238,9 @@ def test_no_barrier_in_any_state(sketching: Running, tab: Open, theme: str, loca
     page.find("#options").click()
     check("options")
     page.page.keyboard.press("Escape")
+    page.find("[data-tool=select]").click()
+    check("select a region")
+    page.find("[data-tool=brush]").click()
     page.find("#downloadMore").click()
     check("downloads")
     page.page.keyboard.press("Escape")
@@ -236,6 +251,11 @@ def test_no_barrier_in_any_state(sketching: Running, tab: Open, theme: str, loca
     page.page.set_input_files("#photoFile", {"name": "x.png", "mimeType": "image/png", "buffer": b"no photo"})
     expect(page.find("#problem")).to_be_visible()
     check("problem")
+    page.page.set_input_files("#photoFile", [
+        {"name": name, "mimeType": "image/png", "buffer": photo_file()} for name in ("a.png", "b.png")
+    ])  # fmt: skip
+    expect(page.find("#album")).to_be_visible()
+    check("album")
 
 
 def test_focus_and_words_follow_what_happens(sketching: Running, tab: Open) -> None:

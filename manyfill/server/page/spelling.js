@@ -31,6 +31,7 @@ export function spell() {
     const words = text(one.dataset.text ?? "");
     if (!one.querySelector("svg")) one.textContent = words;
     else (one.querySelector("span") ?? one.appendChild(element("span"))).textContent = words;
+    if (one.closest("#chosenBar")) one.title = one.dataset.key ? `${words}  ${one.dataset.key}` : words; // its words go where it is narrow
   }
   for (const one of all("[data-label]")) {
     const words = text(one.dataset.label ?? "");

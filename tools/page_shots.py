@@ -1,0 +1,208 @@
+"""Pictures of the page in every state, to be looked at: desktop and phone, light and dark, English and 中文.
+
+    python tools/page_shots.py FOLDER [--only desktop-light-en,phone-dark-zh] [--states welcome,fills] [--sheets]
+
+One PNG for each state and look, STATE_LOOK.png; `--sheets` puts the looks of a state side by side, one sheet each. The
+network is the tests' own, which draws noise in no time: it is the page that is looked at. Needs `pip install -e '.[dev]'`
+and a Chromium.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import expect, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "server"))
+from serving import SECONDS, Running, Sketch
+
+from manyfill.server.settings import Settings
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+SIZES: dict[str, dict[str, Any]] = {
+    "desktop": {"viewport": {"width": 1280, "height": 800}},
+    "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2},
+    "side": {"viewport": {"width": 844, "height": 390}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2},
+    "zoomed": {"viewport": {"width": 640, "height": 400}},
+    "tiny": {"viewport": {"width": 360, "height": 225}},
+}
+LOCALES = {"en": "en-GB", "zh": "zh-CN"}
+USUAL = [f"{size}-{theme}-{words}" for size in ("desktop", "phone") for theme in ("light", "dark") for words in LOCALES]
+SMALL = ["side-light-en", "side-dark-zh", "zoomed-light-en", "zoomed-dark-zh", "tiny-light-en", "tiny-dark-zh"]
+WIDEST = 640  # pixels of one look on a sheet
+
+
+class Looker:
+    """One tab, led from state to state, in an order in which each follows from the one before."""
+
+    def __init__(self, page: Any, server: Running, shoot: Callable[[str], None]) -> None:
+        self.page, self.server, self.shoot = page, server, shoot
+
+    def press(self, key: str) -> None:
+        self.page.locator("#stage").focus()
+        self.page.keyboard.press(key)
+
+    def click(self, selector: str, number: int = 0) -> None:
+        self.page.locator(selector).nth(number).click()
+
+    def pick(self, name: str, files: list[str]) -> None:
+        samples = Path(__file__).parents[1] / "manyfill/server/page/samples"
+        self.page.set_input_files(name, [samples / file for file in files])
+
+    def paint(self, x: int, y: int, *, length: int = 60) -> None:
+        box = self.page.locator("#stage").bounding_box()
+        left, top = box["x"] + box["width"] / 2 + x, box["y"] + box["height"] / 2 + y
+        self.page.mouse.move(left, top)
+        self.page.mouse.down()
+        self.page.mouse.move(left + length, top, steps=4)
+        self.page.mouse.up()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        net = self.server.net
+        assert net is not None
+        net.gate.clear()
+        try:
+            yield
+        finally:
+            net.gate.set()
+
+    def finished(self) -> None:
+        expect(self.page.locator("#hint.busy")).to_have_count(0)
+        expect(self.page.locator("#strip .waiting, #strip .sketch")).to_have_count(0)
+        self.page.mouse.move(2, 2)
+
+    def go(self) -> None:
+        """Through every state."""
+        self.shoot("welcome")
+        self.pick("#photoFile", ["canyon.jpg"])
+        expect(self.page.locator("#editor")).to_be_visible()
+        self.shoot("open")
+        self.click("[data-tool=select]")
+        self.shoot("select")
+        self.click("[data-tool=extend]")
+        self.click("[data-shape='16:9']")
+        self.shoot("extend")
+        self.click("#extendCancel")
+        self.paint(-40, 20)
+        self.shoot("painted")
+        with self.held():
+            self.click("#fill")
+            expect(self.page.locator("#strip .waiting")).to_have_count(4)
+            self.shoot("filling")
+        self.finished()
+        self.shoot("fills")
+        for key, name in (("c", "compare"), ("u", "heat"), ("o", "origins")):
+            self.press(key)
+            self.page.wait_for_timeout(300)
+            self.shoot(name)
+            self.press(key)
+        self.click("[data-tool=select]")
+        self.shoot("select_fill")
+        self.click("[data-tool=extend]")
+        self.shoot("extend_fill")
+        self.click("[data-tool=brush]")
+        self.paint(-30, 20, length=20)
+        self.page.mouse.move(2, 2)
+        self.shoot("region")
+        self.press("Escape")
+        self.press("0")
+        self.paint(60, -30)
+        self.click("#fill")
+        self.finished()
+        self.shoot("two_holes")
+        for button, name in (("#options", "options"), ("#downloadMore", "downloads")):
+            self.click(button)
+            self.shoot(name)
+            self.page.keyboard.press("Escape")
+        self.press("?")
+        self.shoot("help")
+        self.page.keyboard.press("Escape")
+        self.page.set_input_files("#photoFile", {"name": "a.txt", "mimeType": "text/plain", "buffer": b"no photo"})
+        expect(self.page.locator("#problem")).to_be_visible()
+        self.shoot("problem")
+        self.click("#dismiss")
+        self.pick("#photoFile", ["beach.jpg", "farm.jpg", "clouds.jpg"])
+        expect(self.page.locator("#album")).to_be_visible()
+        self.page.wait_for_timeout(500)
+        self.shoot("album")
+        self.page.evaluate("async () => { await navigator.serviceWorker.ready; }")
+        self.page.route("**/healthz", lambda route: route.abort())
+        self.page.reload()
+        expect(self.page.locator("#problem")).to_be_visible()
+        self.shoot("offline")
+
+
+def sheet(files: list[Path], out: Path) -> None:
+    """Pictures side by side."""
+    pictures = [Image.open(file).convert("RGB") for file in files]
+    small = []
+    for one in pictures:
+        width = min(WIDEST, one.width) if one.width > one.height else WIDEST // 2
+        small.append(one.resize((width, round(one.height * width / one.width)), Image.Resampling.LANCZOS))
+    rows = [small[at : at + 4] for at in range(0, len(small), 4)]
+    heights = [max(one.height for one in row) for row in rows]
+    whole = Image.new("RGB", (max(sum(one.width + 8 for one in row) for row in rows), sum(heights) + 8 * len(rows)), "#888")
+    top = 0
+    for row, height in zip(rows, heights, strict=True):
+        left = 0
+        for one in row:
+            whole.paste(one, (left, top))
+            left += one.width + 8
+        top += height + 8
+    whole.save(out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", help="looks, with commas; default: all")
+    parser.add_argument("--states", help="states that are kept, with commas; default: all")
+    parser.add_argument("--sheets", action="store_true", help="one sheet for each state beside the pictures")
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    looks = given.only.split(",") if given.only else USUAL + SMALL
+    taken: dict[str, list[Path]] = {}
+    server = Running(Settings(models=("sketch",)), Sketch()).ready()
+    try:
+        with sync_playwright() as playwright:
+            expect.set_options(timeout=1000 * SECONDS)
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+            for look in looks:
+                size, theme, words = look.split("-")
+                context = browser.new_context(
+                    **SIZES[size], color_scheme=theme, locale=LOCALES[words], reduced_motion="reduce"
+                )
+                context.set_default_timeout(1000 * SECONDS)
+                page = context.new_page()
+
+                def shoot(state: str, page: Any = page, look: str = look) -> None:
+                    if given.states and state not in given.states.split(","):
+                        return
+                    page.wait_for_timeout(150)
+                    file = given.folder / f"{state}_{look}.png"
+                    page.screenshot(path=file)
+                    taken.setdefault(state, []).append(file)
+
+                page.goto(server.url)
+                page.wait_for_selector("body.ready")
+                Looker(page, server, shoot).go()
+                context.close()
+                print(look, flush=True)
+            browser.close()
+    finally:
+        server.stop()
+    if given.sheets:
+        for state, files in taken.items():
+            sheet(files, given.folder / f"sheet_{state}.png")
+
+
+if __name__ == "__main__":
+    main()
