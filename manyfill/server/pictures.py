@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,15 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfill import masks, photos, sheet
-from manyfill.completer import Completion, uncertainty
+from manyfill.completer import Completion
 from manyfill.completer.ceiling import WRITING
 from manyfill.errors import BadMask, TooLarge
 from manyfill.options import Margins
 from manyfill.photos import Photo
+from manyfill.server import small
 from manyfill.server.errors import Refusal
 
 PREVIEW_SIDE = 1600  # longer side of a result's preview, pixels: sharp on a page, quick to load
 PARTIAL_SIDE = 1024  # of a partial picture
+SMALL_QUALITY = 85  # of both, as WebP or JPEG
 LEAST_SPREAD = 0.02  # of fills that disagree nowhere: what is less is no colour
 SHOWN = ("png", "jpeg", "webp")  # what browsers and OpenAI's clients show
 
@@ -97,8 +99,9 @@ class Finished:
 
     def preview(self) -> Encoded:
         """Small."""
-        photo = self.fill.photo
-        return preview(photo if self.scaled is None else resized(photo, *self.scaled))
+        if self.scaled is None:
+            return preview_of(self.fill)
+        return preview(resized(self.fill.photo, *self.scaled))
 
 
 def unfilled(photo: Photo) -> Completion:
@@ -229,33 +232,22 @@ def resized(photo: Photo, width: int, height: int) -> Photo:
     return replace(photo, pixels=np.asarray(cv2.resize(photo.pixels, (width, height), interpolation=how)), alpha=alpha)
 
 
-def shrunk(photo: Photo, side: int) -> Photo:
-    """The photo at 8 bits, its longer side at most `side` pixels, without metadata but its colour profile."""
-    share = min(1.0, side / max(photo.width, photo.height))
-    size = max(1, round(photo.width * share)), max(1, round(photo.height * share))
-
-    def small(array: NDArray[Any]) -> NDArray[Any]:
-        if size != (photo.width, photo.height):
-            array = np.asarray(cv2.resize(array, size, interpolation=cv2.INTER_AREA))
-        return array if array.dtype == np.uint8 else ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-    alpha = None if photo.alpha is None else small(photo.alpha)
-    return Photo(small(photo.pixels), alpha=alpha, mode=photo.mode, icc=photo.icc)
+def preview(photo: Photo, side: int = PREVIEW_SIDE) -> Encoded:
+    """A small picture to show instead of the whole one."""
+    return encode(small.shrunk(photo, side), format="webp", quality=SMALL_QUALITY)
 
 
-def preview(photo: Photo, side: int = PREVIEW_SIDE, *, format: str = "webp") -> Encoded:
-    """A small picture to show while, or instead of, the whole one."""
-    quality = None if format == "png" else 85
-    return encode(shrunk(photo, side), format=format, quality=quality)
+def preview_of(fill: Completion, side: int = PREVIEW_SIDE, *, format: str = "webp") -> Encoded:
+    """The same of a fill, of which no whole is made."""
+    quality = None if format == "png" else SMALL_QUALITY
+    return encode(small.shrunk_fill(fill, side), format=format, quality=quality)
 
 
-def heat_map(fills: Sequence[Completion]) -> Encoded:
+def heat_map(fills: list[Completion]) -> Encoded:
     """Where the fills disagree, over the photo in grey, scaled to where they do most: small, JPEG."""
-    spread = uncertainty(fills)
-    small = shrunk(fills[0].photo, PREVIEW_SIDE)
-    spread = np.asarray(cv2.resize(spread, (small.width, small.height), interpolation=cv2.INTER_AREA), np.float32)
+    below, spread = small.shrunk_fill(fills[0], PREVIEW_SIDE), small.shrunk_spread(fills, PREVIEW_SIDE)
     spread /= max(float(spread.max()), LEAST_SPREAD)  # the whole of the legend is used
-    picture = photos.read(sheet.heat_map(photos.to_pil(replace(small, icc=None)), spread))
+    picture = photos.read(sheet.heat_map(photos.to_pil(replace(below, icc=None)), spread))
     return encode(picture, format="jpeg", quality=90)
 
 

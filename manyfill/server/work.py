@@ -107,7 +107,7 @@ def edit(
             wanted = [-(-(number + 1) * steps // form.partial_images) for number in range(form.partial_images)]
             if step in wanted:
                 format = form.output_format if form.output_format in pictures.SHOWN else "webp"
-                small = pictures.preview(fill.photo, pictures.PARTIAL_SIDE, format=format)
+                small = pictures.preview_of(fill, pictures.PARTIAL_SIDE, format=format)
                 ticket.put(Shown("partial", small, small, seed=fill.seed, step=wanted.index(step)))
             ticket.check()
 
