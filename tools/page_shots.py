@@ -3,8 +3,8 @@
     python tools/page_shots.py FOLDER [--only desktop-light-en,phone-dark-zh] [--states welcome,fills] [--sheets]
 
 One PNG for each state and look, STATE_LOOK.png; `--sheets` puts the looks of a state side by side, one sheet each. The
-network is the tests' own, which draws noise in no time: it is the page that is looked at. Needs `pip install -e '.[dev]'`
-and a Chromium.
+network is the tests' own, which draws noise in no time: it is the page that is looked at. Needs a Chromium and
+`pip install -e '.[dev]'`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from serving import SECONDS, Running, Sketch
 from manyfill.server.settings import Settings
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+TOUCHED = {"has_touch": True, "is_mobile": True, "device_scale_factor": 2}
 SIZES: dict[str, dict[str, Any]] = {
     "desktop": {"viewport": {"width": 1280, "height": 800}},
-    "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2},
-    "side": {"viewport": {"width": 844, "height": 390}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2},
+    "phone": {"viewport": {"width": 390, "height": 844}, **TOUCHED},
+    "side": {"viewport": {"width": 844, "height": 390}, **TOUCHED},
     "zoomed": {"viewport": {"width": 640, "height": 400}},
     "tiny": {"viewport": {"width": 360, "height": 225}},
 }
@@ -46,17 +47,21 @@ class Looker:
         self.page, self.server, self.shoot = page, server, shoot
 
     def press(self, key: str) -> None:
+        """A key on the stage."""
         self.page.locator("#stage").focus()
         self.page.keyboard.press(key)
 
     def click(self, selector: str, number: int = 0) -> None:
+        """One of what a selector names."""
         self.page.locator(selector).nth(number).click()
 
     def pick(self, name: str, files: list[str]) -> None:
+        """Samples in a file dialog."""
         samples = Path(__file__).parents[1] / "manyfill/server/page/samples"
         self.page.set_input_files(name, [samples / file for file in files])
 
     def paint(self, x: int, y: int, *, length: int = 60) -> None:
+        """A stroke to the right, from a point relative to the stage's middle."""
         box = self.page.locator("#stage").bounding_box()
         left, top = box["x"] + box["width"] / 2 + x, box["y"] + box["height"] / 2 + y
         self.page.mouse.move(left, top)
@@ -66,6 +71,7 @@ class Looker:
 
     @contextmanager
     def held(self) -> Iterator[None]:
+        """Nothing is drawn inside the block."""
         net = self.server.net
         assert net is not None
         net.gate.clear()
@@ -75,6 +81,7 @@ class Looker:
             net.gate.set()
 
     def finished(self) -> None:
+        """Until all fills are there."""
         expect(self.page.locator("#hint.busy")).to_have_count(0)
         expect(self.page.locator("#strip .waiting, #strip .sketch")).to_have_count(0)
         self.page.mouse.move(2, 2)
@@ -149,7 +156,8 @@ def sheet(files: list[Path], out: Path) -> None:
         small.append(one.resize((width, round(one.height * width / one.width)), Image.Resampling.LANCZOS))
     rows = [small[at : at + 4] for at in range(0, len(small), 4)]
     heights = [max(one.height for one in row) for row in rows]
-    whole = Image.new("RGB", (max(sum(one.width + 8 for one in row) for row in rows), sum(heights) + 8 * len(rows)), "#888")
+    width = max(sum(one.width + 8 for one in row) for row in rows)
+    whole = Image.new("RGB", (width, sum(heights) + 8 * len(rows)), "#888")
     top = 0
     for row, height in zip(rows, heights, strict=True):
         left = 0

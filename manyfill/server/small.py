@@ -1,9 +1,10 @@
-"""Fills made small, without a whole one in memory: the photo is shrunk as it lies, then what was filled, tile by tile."""
+"""Fills made small, no whole one in memory: the photo is shrunk as it lies, then what was filled, tile by tile."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -64,8 +65,8 @@ def _small(array: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
 def _tiles(photo: Photo, size: tuple[int, int]) -> Iterator[tuple[Box, Box]]:
     """Boxes of the photo and what they are of the small picture; `size`: its width and height."""
     downs, acrosses = _cuts(photo.height, size[1]), _cuts(photo.width, size[0])
-    for (top, small_top), (bottom, small_bottom) in zip(downs, downs[1:], strict=False):
-        for (left, small_left), (right, small_right) in zip(acrosses, acrosses[1:], strict=False):
+    for (top, small_top), (bottom, small_bottom) in pairwise(downs):
+        for (left, small_left), (right, small_right) in pairwise(acrosses):
             yield (
                 Box(top, left, bottom - top, right - left),
                 Box(small_top, small_left, small_bottom - small_top, small_right - small_left),
@@ -73,9 +74,12 @@ def _tiles(photo: Photo, size: tuple[int, int]) -> Iterator[tuple[Box, Box]]:
 
 
 def _cuts(length: int, small: int) -> list[Cut]:
-    """Where a side is cut into tiles: where a pixel of the small picture begins as nearly as can be with one of the photo."""
+    """Where a side is cut into tiles: where pixels of both pictures begin together, as nearly as can be."""
     scale = length / small
-    off: Callable[[int], float] = lambda at: abs(at * scale - round(at * scale))  # noqa: E731
+
+    def off(at: int) -> float:
+        return abs(at * scale - round(at * scale))
+
     cuts = [(0, 0)]
     while small - cuts[-1][1] > TILE:
         last = cuts[-1][1]

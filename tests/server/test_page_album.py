@@ -54,6 +54,19 @@ def test_several_photos_are_filled_with_one_hole_and_downloaded_as_one_file(sket
     expect(page.find("#album")).to_be_hidden()
 
 
+def test_several_photos_beside_one_that_is_open_are_each_there_once(sketching: Running, tab: Open) -> None:
+    page = tab(sketching)
+    page.load(photo_file())
+    page.paint()
+    page.page.set_input_files("#photoFile", files_of(("sea.png", photo_file()), ("pond.png", photo_file())))
+    expect(page.find("#note")).to_contain_text("3 photos are open")
+    expect(page.page).to_have_title(re.compile("sea"))
+    assert page.find("#photos li").all_inner_texts() == ["lake.png", "sea.png", "pond.png"]
+    page.find("#photos button").first.click()
+    expect(page.find("#fill")).to_be_enabled()  # with its hole
+    expect(page.find("#photos li")).to_have_count(3)
+
+
 def test_a_mask_is_saved_and_loaded_again(sketching: Running, tab: Open) -> None:
     page = tab(sketching)
     page.load(photo_file())

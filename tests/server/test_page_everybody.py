@@ -134,14 +134,16 @@ SIZES = {"phone": PHONE, "phone on its side": {"width": 844, "height": 390}, "20
 COVERED = """
 () => {
   const seen = (one) => one.checkVisibility() && !one.closest("[popover], dialog");
-  const names = "header button, #tools > *, #fill, #options, #strip button, #sight button, #line button, #line input, #line output, .edge";
-  const all = [...document.querySelectorAll(names)];
+  const names = "header button, #tools > *, #fill, #options, #strip button, #sight button";
+  const line = "#line button, #line input, #line output, .edge";
+  const all = [...document.querySelectorAll(`${names}, ${line}`)];
   return all.filter(seen).flatMap((one) => {
     one.scrollIntoView({ block: "nearest", inline: "nearest" });
     const box = one.getBoundingClientRect();
     const on = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
     const whole = box.left >= -1 && box.right <= innerWidth + 1 && box.top >= -1 && box.bottom <= innerHeight + 1;
-    return whole && (one === on || one.contains(on)) ? [] : [one.id || one.dataset.tool || one.ariaLabel || one.textContent];
+    const name = one.id || one.dataset.tool || one.ariaLabel || one.textContent;
+    return whole && (one === on || one.contains(on)) ? [] : [name];
   });
 }
 """  # buttons that something lies on, or that no scrolling brings into the window

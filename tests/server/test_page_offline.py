@@ -125,7 +125,8 @@ def test_a_new_version_takes_the_place_of_the_one_before(browser: Any, tmp_path:
 
 def test_the_worker_names_every_file_of_the_page_and_only_those(sketching: Running) -> None:
     script = sketching.get("/worker.js")
-    assert script.headers["content-type"].startswith("text/javascript") and script.headers["cache-control"] == "no-cache"
+    assert script.headers["content-type"].startswith("text/javascript")
+    assert script.headers["cache-control"] == "no-cache"
     for path in PAGE.rglob("*"):
         if path.suffix in (".html", ".js", ".css", ".svg", ".png", ".json", ".jpg"):
             name = path.relative_to(PAGE).as_posix()

@@ -22,7 +22,7 @@ export async function openAll(files) {
   const entries = files.map((file) => (
     { key: newKey(), name: file.name || "photo.png", blob: file, doc: null, past: [], future: [] }));
   set({ album: [...state.album, ...entries] });
-  note(text("severalOpened", { count: files.length }));
+  note(text("severalOpened", { count: state.album.length }));
   await show(entries[0]);
 }
 
@@ -32,7 +32,10 @@ function keepOpen() {
   if (!doc.base) return;
   const now = current();
   if (now) Object.assign(now, { doc, past, future });
-  else set({ album: [...state.album, { key: newKey(), name: doc.base.root.name, blob: doc.base.root.blob, doc, past, future }] });
+  else {
+    const entry = { key: newKey(), name: doc.base.root.name, blob: doc.base.root.blob, doc, past, future };
+    set({ album: [...state.album, entry], at: entry.key });
+  }
 }
 
 /** The photo of the album that is open. */

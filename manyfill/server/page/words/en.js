@@ -26,7 +26,7 @@ export const EN = {
   hintPaint: "Paint over what should go",
   hintReady: "Press Fill when all of it is covered",
   hintSample: "A hole is painted for you: press Fill, or paint your own",
-  hintRegion: "Paint on a fill to redo a part of it, or to take that part from another",
+  hintRegion: "Paint on a fill to redo a part, or to take it from another",
 
   strip: "Fills, best first",
   photoCell: "Photo", photoCellLabel: "The photo with its hole",
