@@ -61,7 +61,8 @@ def from_net(picture: Tensor, window: Window, box: Box) -> Floats:
         return np.ascontiguousarray(drawn[:, top : top + box.height, left : left + box.width].transpose(1, 2, 0))
     rows = _cubic(inside.top, inside.height, window.box.height, window.inner[0], window.offset[0], window.padded[0])
     columns = _cubic(inside.left, inside.width, window.box.width, window.inner[1], window.offset[1], window.padded[1])
-    resized = np.matmul(np.matmul(rows, drawn), columns.T)  # (C, h, w)
+    down, across = _used(rows), _used(columns)  # a part of a large window is drawn from few of its pixels
+    resized = np.matmul(np.matmul(rows[:, down], drawn[:, down, across]), columns[:, across].T)  # (C, h, w)
     return np.ascontiguousarray(resized.transpose(1, 2, 0).clip(0, 1))
 
 
@@ -104,6 +105,12 @@ def _cubic(start: int, count: int, length: int, inner: int, offset: int, padded:
     x = np.abs(np.arange(padded)[None, :] - centre[:, None]) / stretch
     weights = np.where(x < 1, (1.5 * x - 2.5) * x * x + 1, np.where(x < 2, ((-0.5 * x + 2.5) * x - 4) * x + 2, 0.0))
     return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
+
+
+def _used(weights: Floats) -> slice:
+    """The columns of weights (n, padded) between the first and the last that count for anything."""
+    places = np.flatnonzero(weights.any(0))
+    return slice(int(places[0]), int(places[-1]) + 1)
 
 
 # ── detail ──────────────────────────────────────────────────────────────────────────────────────────────────────────

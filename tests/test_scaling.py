@@ -157,3 +157,18 @@ def test_detail_comes_along_from_where_the_fill_was_taken(factor: int) -> None:
     assert np.abs(soft - taken).mean() > 0.1  # what would be there without
     for nothing in ((sources, 0 * ones), (np.full_like(sources, -1), ones)):
         np.testing.assert_array_equal(carry_detail(photo, seen, drawn, *nothing, factor, at), soft)
+
+
+def test_a_part_is_drawn_from_the_pixels_near_it_and_no_others() -> None:
+    window = window_of(1500, 2000, 256, 32)
+    rng = np.random.default_rng(0)
+    picture = torch.from_numpy(rng.random((1, 3, *window.padded), np.float32))
+    part = Box(300, 500, 100, 120)
+    whole = from_net(picture, window, window.box)[part.part]
+    far = torch.full_like(picture, torch.nan)  # what is read, even with no weight, shows
+    top, left = (
+        round(at * inner / length) for at, inner, length in zip((300, 500), window.inner, (1500, 2000), strict=True)
+    )
+    near = (slice(None), slice(None), slice(top - 4, top + 26), slice(left - 4, left + 26))
+    far[near] = picture[near]
+    assert np.allclose(from_net(far, window, part), whole, atol=1e-6)
