@@ -1,6 +1,7 @@
 """Pictures of the page in every state, to be looked at: desktop and phone, light and dark, English and 中文.
 
     python tools/page_shots.py FOLDER [--only desktop-light-en,phone-dark-zh] [--states welcome,fills] [--sheets]
+    python tools/page_shots.py docs/images --docs      those of docs/page.md, with the default model
 
 One PNG for each state and look, STATE_LOOK.png; `--sheets` puts the looks of a state side by side, one sheet each. The
 network is the tests' own, which draws noise in no time: it is the page that is looked at. Needs a Chromium and
@@ -10,6 +11,7 @@ network is the tests' own, which draws noise in no time: it is the page that is 
 from __future__ import annotations
 
 import argparse
+import io
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -34,6 +36,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "zoomed": {"viewport": {"width": 640, "height": 400}},
     "tiny": {"viewport": {"width": 360, "height": 225}},
 }
+ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
 LOCALES = {"en": "en-GB", "zh": "zh-CN"}
 USUAL = [f"{size}-{theme}-{words}" for size in ("desktop", "phone") for theme in ("light", "dark") for words in LOCALES]
 SMALL = ["side-light-en", "side-dark-zh", "zoomed-light-en", "zoomed-dark-zh", "tiny-light-en", "tiny-dark-zh"]
@@ -62,6 +65,7 @@ class Looker:
 
     def paint(self, x: int, y: int, *, length: int = 60) -> None:
         """A stroke to the right, from a point relative to the stage's middle."""
+        self.page.locator("#stage").scroll_into_view_if_needed()
         box = self.page.locator("#stage").bounding_box()
         left, top = box["x"] + box["width"] / 2 + x, box["y"] + box["height"] / 2 + y
         self.page.mouse.move(left, top)
@@ -147,6 +151,62 @@ class Looker:
         self.shoot("offline")
 
 
+def for_docs(browser: Any, server: Running, folder: Path) -> None:
+    """The pictures of docs/page.md: fills of the samples by the default model."""
+
+    def opened(look: str, sample: int) -> Any:
+        size, theme, words = look.split("-")
+        context = browser.new_context(
+            **{**SIZES[size], "device_scale_factor": 1},
+            color_scheme=theme,
+            locale=LOCALES[words],
+            reduced_motion="reduce",
+        )
+        context.set_default_timeout(10_000 * SECONDS)
+        page = context.new_page()
+        page.goto(server.url)
+        page.wait_for_selector("body.ready")
+        page.locator("#samples button").nth(sample).click()
+        expect(page.locator("#editor")).to_be_visible()
+        return page
+
+    def filled(page: Any) -> None:
+        page.locator("#fill").click()
+        expect(page.locator("#strip .waiting, #strip .sketch")).not_to_have_count(0)
+        expect(page.locator("#strip .waiting, #strip .sketch")).to_have_count(0, timeout=10_000 * SECONDS)
+        expect(page.locator("#hint.busy")).to_have_count(0)
+        page.mouse.move(2, 2)
+
+    def keep(page: Any, name: str) -> None:
+        page.wait_for_timeout(1500)
+        picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        picture.save(folder / name, quality=85, **({"method": 6} if name.endswith("webp") else {"optimize": True}))
+        print(name, flush=True)
+
+    page = opened("desktop-light-en", 0)
+    filled(page)
+    keep(page, "page.jpg")
+    page.locator("#origins").click()
+    expect(page.locator("#origin")).to_be_visible()
+    keep(page, "page_origins.webp")
+    page.context.close()
+    page = opened("desktop-light-en", 2)
+    page.locator("[data-tool=extend]").click()
+    page.locator("[data-shape='16:9']").click()
+    keep(page, "page_extend.webp")
+    page.context.close()
+    page = opened("phone-light-en", 1)
+    filled(page)
+    keep(page, "page_phone.webp")
+    page.context.close()
+    page = opened("side-dark-zh", 1)
+    page.locator("#fill").click()
+    page.wait_for_selector("#strip .sketch")
+    keep(page, "page_side.webp")
+    page.locator("#fill").click()
+    page.context.close()
+
+
 def sheet(files: list[Path], out: Path) -> None:
     """Pictures side by side."""
     pictures = [Image.open(file).convert("RGB") for file in files]
@@ -173,16 +233,25 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", help="looks, with commas; default: all")
     parser.add_argument("--states", help="states that are kept, with commas; default: all")
+    parser.add_argument("--docs", action="store_true", help="the pictures of docs/page.md instead")
     parser.add_argument("--sheets", action="store_true", help="one sheet for each state beside the pictures")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
+    if given.docs:
+        with sync_playwright() as playwright:
+            server = Running(Settings()).ready()
+            try:
+                for_docs(playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS), server, given.folder)
+            finally:
+                server.stop()
+        return
     looks = given.only.split(",") if given.only else USUAL + SMALL
     taken: dict[str, list[Path]] = {}
     server = Running(Settings(models=("sketch",)), Sketch()).ready()
     try:
         with sync_playwright() as playwright:
             expect.set_options(timeout=1000 * SECONDS)
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
             for look in looks:
                 size, theme, words = look.split("-")
                 context = browser.new_context(
