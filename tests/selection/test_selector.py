@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
+from networks import put_sam
 from pictures import ball, overlap
 from PIL import Image
 
 from manyfill import photos
 from manyfill.errors import BadMask
 from manyfill.selection import Selection, Selector, as_mask, select
+from manyfill.selection.sam import Sam, available
 
 BARE = Selector(lambda: None)
 
@@ -59,15 +62,25 @@ def test_what_is_not_there_is_an_error_that_says_so(wanted: Selection, message: 
         BARE.select(photos.read(ball()[0]), wanted)
 
 
-def test_networks_are_looked_for_once_and_only_for_objects() -> None:
+def test_networks_are_looked_for_when_an_object_is_wanted_until_they_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setenv("MANYFILL_CACHE", str(tmp_path))
     looked = []
-    selector = Selector(lambda: looked.append(1))  # type: ignore[func-returns-value]
-    photo = photos.read(painted()[0])
+
+    def load() -> Sam | None:
+        looked.append(1)
+        return available()
+
+    selector, photo = Selector(load), photos.read(painted()[0])
     selector.select(photo, Selection(colour="#ff00ff"))
     assert not looked
-    for _ in range(2):
-        selector.select(photo, Selection(clicks=((200, 110),)))
-    assert len(looked) == 1
+    click = Selection(clicks=((200, 110),))
+    assert "GrabCut" in selector.select(photo, click).notes[0]
+    put_sam(tmp_path)  # as a fetch does while a server runs
+    notes = [selector.select(photo, click).notes[0] for _ in range(3)]
+    assert notes == ["Selected by SAM."] * 3 and len(looked) == 2
 
 
 def test_python_gets_the_mask_that_the_command_line_would_write() -> None:
