@@ -77,15 +77,7 @@ def complete(
     text: selecting.Text = False,
     dust: selecting.Dust = False,
     colour: selecting.Colour = None,
-    grow: Annotated[
-        int | None,
-        typer.Option(
-            "--grow",
-            metavar="PX",
-            help="Enlarge the hole by this. Default: 0, or for a selection enough to cover rims and shadows.",
-            show_default=False,
-        ),
-    ] = None,
+    grow: selecting.Grow = None,
     extend: Annotated[
         str | None,
         typer.Option(

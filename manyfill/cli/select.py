@@ -23,15 +23,7 @@ def select(
     text: selecting.Text = False,
     dust: selecting.Dust = False,
     colour: selecting.Colour = None,
-    grow: Annotated[
-        int | None,
-        typer.Option(
-            "--grow",
-            metavar="PX",
-            help="Enlarge the selection by this; below 0 shrinks it. Default: enough for rims and shadows.",
-            show_default=False,
-        ),
-    ] = None,
+    grow: selecting.Grow = None,
     feather: Annotated[int, typer.Option("--feather", min=0, max=1024, metavar="PX", help="Soften the edge.")] = 0,
     out: Annotated[
         Path | None,

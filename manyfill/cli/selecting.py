@@ -37,6 +37,16 @@ Colour = Annotated[
     str | None,
     typer.Option("--colour", metavar="'#RRGGBB'", help="Select what was painted in this colour."),
 ]
+Grow = Annotated[
+    int | None,
+    typer.Option(
+        "--grow",
+        metavar="PX",
+        help="Enlarge the hole by this; below 0 shrinks a selection. Default: for a selection enough to cover rims and "
+        "shadows, for a mask 0.",
+        show_default=False,
+    ),
+]
 
 
 def wanted(
