@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import csv
 import hashlib
 import io
 import json
@@ -39,7 +40,7 @@ GOLDEN = HERE / "tests" / "golden"
 FORMATS = ("same", "png", "jpg", "webp", "tiff")
 PLAIN = ("grey8", "rgb8", "rgba8", "grey16", "rgb16", "rgba16")
 PARTS = ("demo", "replay", "previews", "options", "formats", "select", "extend", "folder", "evaluate", "golden")
-PASSING = ("seconds", "changed_ns")  # of a run or a file: other ones each time
+PASSING = ("seconds", "changed_ns", "pictures", "files")  # of a run, or checksums of what tells its time
 
 
 def main() -> int:
@@ -53,7 +54,8 @@ def main() -> int:
     if asked.what == "record":
         asked.file.parent.mkdir(parents=True, exist_ok=True)
         asked.file.write_text(json.dumps(now, indent=1, sort_keys=True) + "\n")
-        print(f"{len(now)} outputs recorded in {asked.file}")
+        refused = sum(name.endswith("/refused") for name in now)
+        print(f"{len(now)} outputs recorded in {asked.file}; {refused} of them say why there is none")
         return 0
     before = json.loads(asked.file.read_text())
     if asked.only:
@@ -154,7 +156,7 @@ def _formats(home: Path) -> Iterator[tuple[str, str]]:
         mask = "hole_turned" if "turned" in name else "hole"
         for format in FORMATS:
             asked = ("--mask", home / f"{mask}.png", "--model", model, "--format", format, *engine)
-            out = home / "out" / format / name
+            out = home / "out" / format / name.replace(".", "_")  # a folder
             yield from _attempt(f"formats/{format}/{name}", out, "complete", source, *asked)
 
 
@@ -236,8 +238,10 @@ def _evaluated(home: Path) -> Iterator[tuple[str, str]]:
     home.mkdir()
     _run("evaluate", "--model", "telea", "--model", "mean", "--data", PHOTOS, "--photos", 2, "--size", 128,
          "--metrics", "psnr_hole,ssim_hole,l1_hole,gradient_jump", "-o", home / "out")  # fmt: skip
-    for line in (home / "out" / "report.csv").read_text().splitlines():
-        yield f"evaluate/{','.join(line.split(',')[:3])}", _digest(line.encode())
+    with open(home / "out" / "report.csv", newline="") as table:
+        for row in csv.DictReader(table):
+            name = "/".join(("evaluate", row["source"], row["photo"], row["fill"]))
+            yield name, _digest(json.dumps({k: v for k, v in row.items() if "seconds" not in k}).encode())
 
 
 def _attempt(name: str, out: Path, *args: object, to: Path | None = None) -> Iterator[tuple[str, str]]:
