@@ -99,7 +99,7 @@ def test_metrics_count_what_happened() -> None:
 def held() -> Iterator[tuple[Running, Sketch]]:
     """A server whose first fill waits until the gate is opened."""
     net = Sketch()
-    with running(Settings(models=SKETCH, limits=Limits(waiting=2, seconds=60.0)), net) as server:
+    with running(Settings(models=SKETCH, limits=Limits(waiting=2, seconds=SECONDS)), net) as server:
         net.gate.clear()
         yield server, net
 
@@ -193,7 +193,9 @@ def test_a_request_that_takes_too_long_ends_with_504(stream: str) -> None:
         server.wait_for('requests_total{route="/v1/images/edits"', 2)  # the first was not tried again
         net.gate.set()
         server.wait_for("queue_running", 0)
-        assert edit(server).status_code == 200
+        until = time.monotonic() + SECONDS
+        while edit(server).status_code != 200:  # a busy machine may take longer, too
+            assert time.monotonic() < until
 
 
 def test_a_crash_is_a_500_to_one_client_and_the_next_is_served() -> None:
