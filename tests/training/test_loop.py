@@ -114,13 +114,13 @@ def test_a_damaged_checkpoint_costs_what_came_after_the_one_before(
     assert (tmp_path / "model.safetensors").read_bytes() == (never_killed / "model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"net": 1}'])
-def test_a_damaged_recipe_json_does_not_stand_in_the_way(photos: Path, tmp_path: Path, text: str) -> None:
+def test_a_damaged_recipe_json_does_not_stand_in_the_way(photos: Path, tmp_path: Path) -> None:
     train(TINY, [photos], tmp_path, images=2)
-    (tmp_path / "recipe.json").write_text(text)
-    train(TINY, [photos], tmp_path, images=4)
-    assert state(tmp_path)["images_seen"] == 4
-    assert json.loads((tmp_path / "recipe.json").read_text())["name"] == "tiny"
+    for seen, text in enumerate(("", "{", "[]", "null", '{"net": 1}'), 2):
+        (tmp_path / "recipe.json").write_text(text)
+        train(TINY, [photos], tmp_path, images=2 * seen)
+        assert state(tmp_path)["images_seen"] == 2 * seen, text
+        assert json.loads((tmp_path / "recipe.json").read_text())["name"] == "tiny", text
 
 
 def test_a_second_run_in_the_same_folder_is_refused(photos: Path, tmp_path: Path) -> None:
