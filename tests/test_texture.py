@@ -200,7 +200,7 @@ def test_every_missing_pixel_lies_in_a_patch_of_a_sparse_round(h: int, w: int, s
     level = level_of(noise(h, w, 1), hole, SEARCH)
     if level is None or not hole.any():
         return
-    matching = Sources(level, SEARCH)
+    matching = Sources(level, SEARCH, lambda: None)
     reached = np.zeros(hole.shape, bool)
     for y, x in zip(*np.divmod(matching.few, w), strict=True):
         reached[y - RADIUS : y + RADIUS + 1, x - RADIUS : x + RADIUS + 1] = True

@@ -251,7 +251,7 @@ class Completer:
         else:
             hole = masks.read_hole(mask, polarity=options.polarity, size=size, strict=options.strict, notes=said)
         notes = () if mask is photo else tuple(said)  # a photo that is its own mask says so itself
-        hole = masks.grow(hole, options.grow) if options.grow else hole
+        hole = masks.grow(hole, options.grow, check=check) if options.grow else hole
         if options.extends:
             source, hole = extended(source, hole, margins(options, *size), options.max_memory)
         source, hole, blind = see_through(source, hole, fill_transparent=options.polarity == "alpha")
@@ -262,6 +262,7 @@ class Completer:
         drawn = count + max(2, count // 2) if count > 1 else 1
         seeds = [(options.seed + number) % (MOST_SEED + 1) for number in range(drawn)]
         noise = Noise(options.diversity, options.near, options.step)
+        check()
         neutral = is_neutral(source.pixels, hole if blind is None else hole | blind, hole)
         task = Task(source, hole, blind, options.band, noise, neutral, check, self.portions)
         mended: list[Patch] = []
@@ -276,6 +277,7 @@ class Completer:
         check()
         if options.texture == "auto" and strength > 0:
             strength = share(task.photo.pixels, task.hole, self.drawer.scene_texture)
+            check()
         windows = self.drawer.plan(task.hole)
         check()
         parts = plan(task.hole, working_size=texturing.SIDE, multiple=1) if strength > 0 else []
@@ -295,6 +297,7 @@ class Completer:
                 scores.append(self._score(task, windows, draft))
                 check()
                 thumbnails.append(thumbnail(task, windows, draft))
+                check()
                 if progress is not None:
                     progress("rank", index + 1, drawn)
         best = ranking.pick(scores, ranking.distances(thumbnails), count)
@@ -326,10 +329,12 @@ class Completer:
         largest = sorted(range(len(windows)), key=lambda i: (-areas[i], i))[:SCORED]
         total = 0.0
         for index in largest:
+            task.check()
             window = windows[index]
             if self.drawer.critic is not None:
                 view = draft.look(task.photo.pixels, window.box)
                 image, _ = to_net(view, np.zeros(view.shape[:2], bool), window)
+                task.check()
                 score = ranking.critic_score(self.drawer.critic, image.to(self.device))
             else:
                 box = window.core.grown(MARGIN, Box(0, 0, *task.hole.shape))

@@ -16,7 +16,7 @@ from manyfill.boxes import Bools, Box
 from manyfill.completer.completion import Draft, Patch, unfinished
 from manyfill.completer.joining import finish, region_of, show_scales
 from manyfill.completer.looking import looks
-from manyfill.completer.task import Noise, Preview, Progress, Task, as_float, derive_seed
+from manyfill.completer.task import Check, Noise, Preview, Progress, Task, as_float, derive_seed, go_on
 from manyfill.errors import BadWeights, ManyfillError
 from manyfill.fillers import Filler
 from manyfill.nets import CompletionNet, NearNet, Prediction
@@ -144,18 +144,21 @@ class NetDrawer:
             turn, draft = look.turn, look.draft
             noise = self._noise(turn.window, draft.seed, look.number, task.noise)
             asked = self._view(draft.seed, task.noise)
+            task.check()
             if look.fresh:
                 image, hole = (x.to(self.device) for x in to_net(look.view, turn.missing, turn.window))
+                task.check()
                 encoded = None
             if asked == PLAIN:
                 encoded = self.net.encode(image, hole) if encoded is None else encoded
                 task.check()
                 prediction = self._decode(task, turn, encoded, noise)
                 if self.traits.views:
-                    mirrored = predict_through(MIRRORED, self.net, image, hole, noise)
+                    task.check()
+                    mirrored = predict_through(MIRRORED, self.net, image, hole, noise, check=task.check)
                     prediction = mean_of(prediction, mirrored)
             else:
-                prediction = predict_through(asked, self.net, image, hole, noise)
+                prediction = predict_through(asked, self.net, image, hole, noise, check=task.check)
             task.check()
             if not torch.isfinite(prediction.image).all():
                 raise BadWeights(f"model '{self.name}' drew values that are not numbers: its weights are damaged.")
@@ -199,7 +202,9 @@ class NetDrawer:
         return None if shape is None else noise.draw(shape, seed, number, plain_start=self.traits.views).to(self.device)
 
 
-def predict_through(view: View, net: CompletionNet, image: Tensor, hole: Tensor, noise: Tensor | None) -> Prediction:
+def predict_through(
+    view: View, net: CompletionNet, image: Tensor, hole: Tensor, noise: Tensor | None, *, check: Check = go_on
+) -> Prediction:
     """What a network draws of image (1,3,h,w) and hole (1,1,h,w) seen in another way, put back where it belongs.
 
     The noise is that of the whole picture; at half size its first rows and columns are heard.
@@ -211,7 +216,9 @@ def predict_through(view: View, net: CompletionNet, image: Tensor, hole: Tensor,
     def draw(image: Tensor, hole: Tensor) -> Tensor:
         shape = net.noise_shape(*image.shape[-2:])
         heard = None if shape is None or noise is None else noise[..., : shape[1], : shape[2]]
-        drawn = net.decode(net.encode(image, hole), heard)
+        encoded = net.encode(image, hole)
+        check()
+        drawn = net.decode(encoded, heard)
         parts = [part for part in drawn[:3] if part is not None]
         channels[:] = [0 if part is None else part.shape[1] for part in drawn[:3]]
         return torch.cat(parts, 1)
@@ -262,6 +269,7 @@ class FillerDrawer:
         drafts = [Draft(seed) for seed in seeds]
         for look in looks(task, windows, drafts, progress):
             turn, draft, view = look.turn, look.draft, look.view
+            task.check()
             part = turn.box.inside(turn.window.box).part
             seen = np.rint(as_float(view) * 255).astype(np.uint8)
             seed = derive_seed(draft.seed, look.number) if task.noise.diversity > 0 else 0

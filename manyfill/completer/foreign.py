@@ -59,8 +59,10 @@ class OnnxDrawer:
         noise = task.noise
         for look in looks(task, windows, drafts, progress):
             view = view_of(look.draft.seed, diversity=noise.diversity, near=noise.near, step=noise.step)
+            task.check()
             image, hole = to_net(look.view, look.turn.missing, look.turn.window)
             drawn = draw_through(view, self.model.draw, image, hole)
+            task.check()
             raw = drawn if self.model.meaning.copies else None  # what is copied says nothing of how the rest fits
             look.draft.patches.append(finish(task, look.turn, look.view, Prediction(drawn, raw=raw)))
             if preview is not None and look.last:

@@ -82,6 +82,7 @@ def _joined(
         size = region.height, region.width
         seen = shrink(lambda top, bottom: view[here][top:bottom], size, factor)
         gap = shrink_hole(missing[here], factor)
+        task.check()
         fill = shrink(drawn_rows, size, factor)
     band = -(-task.band // factor)
     task.check()
@@ -92,10 +93,13 @@ def _joined(
             part = box.inside(region).part
             yield box, closed[part], closed[part]
             return
+        task.check()
         outward = continue_outwards(closed - fill, wide)
     else:  # a fused picture copies the known pixels, and `raw` need not fit them: what was drawn is continued outwards
         continued = continue_outwards(fill, gap)
+        task.check()
         correction = close_seam(continued, seen, gap) - continued
+        task.check()
         outward = continue_outwards(correction, gap, sigma=1 + band / 2)
         if factor == 1:
             part = box.inside(region).part

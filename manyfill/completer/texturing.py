@@ -71,7 +71,9 @@ class Texturing:
             missing = shrink_hole(gap, factor) if factor > 1 else gap
             if missing.all():  # nothing to take patches from
                 continue
+            self._go_on()
             guide = self._guide(draft, part.box, factor)
+            self._go_on()
             seed = derive_seed(draft.seed if task.noise.diversity > 0 else 0, number, 1)
             made = texture.synthesize(
                 guide,
@@ -83,6 +85,7 @@ class Texturing:
                 prepared=self._prepared(guide, missing, number),
                 check=self._go_on,
             )
+            self._go_on()
             core = part.core.inside(part.box)
             inner = np.zeros_like(missing)
             here = Box(
@@ -96,6 +99,7 @@ class Texturing:
             pixels = task.photo.pixels[part.box.part]
             if (task.hole[part.box.part] & ~gap).any():  # detail may come from there too
                 pixels = draft.look(task.photo.pixels, part.box)
+                self._go_on()
             for tile in core.tiles(task.portions.tile):
                 here = tile.inside(core).part
                 self._go_on()
@@ -145,6 +149,7 @@ class Texturing:
         task = self.task
 
         def rows(top: int, bottom: int) -> NDArray[Any]:
+            self._go_on()
             return draft.look(task.photo.pixels, Box(box.top + top, box.left, bottom - top, box.width))
 
         guide = shrink(rows, (box.height, box.width), factor) if factor > 1 else as_float(rows(0, box.height))

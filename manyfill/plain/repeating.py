@@ -7,6 +7,7 @@ explains nearly all of what is seen there, the part is copied from that far away
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -24,12 +25,19 @@ SEEN = 0.5  # share of the rim that a shift must show; beside the hole, the rest
 MOST = 1_500_000  # pixels of hole and margin beyond which nothing is tried
 
 
-def repeat(pixels: NDArray[Any], unknown: Bools, box: Box, own: Bools) -> Floats | None:
+def view_of(box: Box, photo: Box) -> Box:
+    """What is looked at for a part of the hole in `box`."""
+    return box.grown(max(MARGIN, box.height, box.width), photo)
+
+
+def repeat(
+    pixels: NDArray[Any], unknown: Bools, box: Box, own: Bools, *, check: Callable[[], None] = lambda: None
+) -> Floats | None:
     """A part of the hole, `own` (h,w) of `box`, as (h,w,3) in [0,1]; None where nothing repeats there.
 
-    `pixels` (H,W,3) and `unknown` (H,W) of the photo.
+    `pixels` (H,W,3) and `unknown` (H,W) of the photo. `check()` is called between steps.
     """
-    view = box.grown(max(MARGIN, box.height, box.width), whole(unknown))
+    view = view_of(box, whole(unknown))
     if view.height * view.width > MOST:
         return None
     highest = np.float32(np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1)
@@ -42,7 +50,7 @@ def repeat(pixels: NDArray[Any], unknown: Bools, box: Box, own: Bools) -> Floats
     if not rim.any() or float(luma[rim].std()) < CONTRAST:
         return None
     luma = np.where(missing, np.float32(0), luma - luma[rim].mean())
-    shift = _shift(luma, rim, ~missing, hole.astype(bool), float(luma[rim].var()))
+    shift = _shift(luma, rim, ~missing, hole.astype(bool), float(luma[rim].var()), check)
     if shift is None:
         return None
     y, x = np.nonzero(hole)
@@ -72,7 +80,9 @@ def _inside(y: NDArray[Any], x: NDArray[Any], missing: Bools) -> Bools:
     return np.asarray(there)
 
 
-def _shift(luma: Floats, rim: Bools, known: Bools, hole: Bools, variance: float) -> tuple[int, int] | None:
+def _shift(
+    luma: Floats, rim: Bools, known: Bools, hole: Bools, variance: float, check: Callable[[], None]
+) -> tuple[int, int] | None:
     """The shift (down, right) that explains the rim best, if any does; luma (h,w) is 0 where it is not known."""
     h, w = luma.shape
     box = tight(hole, whole(hole))
@@ -81,10 +91,12 @@ def _shift(luma: Floats, rim: Bools, known: Bools, hole: Bools, variance: float)
     size = (cv2.getOptimalDFTSize(h + RIM), cv2.getOptimalDFTSize(w + RIM))
 
     def spectrum(x: NDArray[Any]) -> NDArray[np.complex64]:
+        check()
         return np.asarray(np.fft.rfft2(x.astype(np.float32), size))
 
     def correlated(*pairs: tuple[NDArray[np.complex64], NDArray[np.complex64]]) -> Floats:
         """The sum of some correlations, at the shifts that keep the hole in the view."""
+        check()
         found = np.fft.irfft2(sum(np.conj(a) * b for a, b in pairs), size)
         rows, columns = np.r_[-box.top : h - box.bottom + 1], np.r_[-box.left : w - box.right + 1]
         return np.asarray(found[np.ix_(rows % size[0], columns % size[1])], np.float32)

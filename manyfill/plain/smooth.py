@@ -6,7 +6,7 @@ polynomial fills it; what little of the rim it misses is hung in as a membrane, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,8 @@ GRAIN_SIDE = 8  # of the squares that grain is copied in
 CELLS = 2_000_000  # pixels above which parts of the hole are found at a smaller scale
 MOST = 1000  # parts that are looked at, the largest first
 GRID = 250_000  # cells at most in which what the polynomial misses is averaged
+RIM_TILE = 256  # side in pixels of the tiles in which a rim is looked for
+DENSE, CLOSE = 0.25, 32  # boxes that a part covers less of are halved, down to this side
 AVERAGE = 3.0  # pixels: spread of those means
 
 
@@ -80,24 +82,31 @@ def parts(hole: Bools, *, cells: int = CELLS) -> Iterator[tuple[Box, Bools]]:
         yield at, hole[at.part] & own[: at.height, : at.width]
 
 
-def ground(pixels: NDArray[Any], unknown: Bools, box: Box, own: Bools, *, grid: int = GRID) -> Ground | None:
+def ground(
+    pixels: NDArray[Any],
+    unknown: Bools,
+    box: Box,
+    own: Bools,
+    *,
+    grid: int = GRID,
+    check: Callable[[], None] = lambda: None,
+) -> Ground | None:
     """What a part of the hole lies in; None where that is not smooth.
 
     `pixels` (H,W,3) and `unknown` (H,W) of the photo; the part is `own` (h,w) of `box`. Of the simplest polynomials
     that miss little, one that misses hardly more than the best. What it misses is averaged in at most `grid` cells.
+    `check()` is called between steps.
     """
     reach = int(min(MOST_RIM, max(RIM, RIM_SHARE * min(box.height, box.width))))
     rim = box.grown(reach, whole(unknown))
     inner = box.inside(rim)
-    near = np.zeros((rim.height, rim.width), np.uint8)
-    near[inner.part] = own
-    disc = np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)), np.uint8)
-    known = cv2.dilate(near, disc, borderValue=0).astype(bool) & ~unknown[rim.part]
+    known = _known_near(unknown, rim, inner, own, reach, check)
     y, x = np.nonzero(known)
     if len(y) < LEAST:
         return None
-    values = pixels[rim.part][known] / np.float64(_highest(pixels))
-    noise = _noise(pixels[rim.part], known)
+    check()
+    values = pixels[rim.top + y, rim.left + x] / np.float64(_highest(pixels))
+    noise = _noise(pixels[rim.part], known, y, x)
     if noise > NOISE:
         return None
     turned = np.arctan2(y - inner.top - box.height / 2, x - inner.left - box.width / 2)
@@ -106,6 +115,7 @@ def ground(pixels: NDArray[Any], unknown: Bools, box: Box, own: Bools, *, grid: 
     cell = int(np.ceil((rim.height * rim.width / grid) ** 0.5))
     found: list[tuple[float, Ground]] = []
     for count in (1, 3, 6) if seen >= SIDES else (1, 3):
+        check()
         matrix = _terms(y + rim.top, x + rim.left, box, count)
         terms = _fit(matrix[::every], values[::every], noise)
         off = values - matrix @ terms
@@ -122,15 +132,57 @@ def ground(pixels: NDArray[Any], unknown: Bools, box: Box, own: Bools, *, grid: 
     return next((made for missed, made in found if missed <= 1.2 * least + 0.1 * BEND), None)
 
 
-def fill(made: Ground, pixels: NDArray[Any], tile: int) -> Iterator[tuple[Box, Floats]]:
-    """The part's pixels, in tiles of `tile` pixels a side: (box in the photo, (h,w,3) in [0,1])."""
+def fill(made: Ground, pixels: NDArray[Any], own: Bools, tile: int) -> Iterator[tuple[Box, Floats]]:
+    """The part's pixels, `own` (h,w) of its box, in tiles of `tile` pixels a side at most.
+
+    Gives (box in the photo, (h,w,3) in [0,1]). Boxes fit closely around what is missing: a thin line across the photo
+    does not cost the photo's area.
+    """
     hung = hang(made.left, made.given, 0.0)
     squares = _squares(made, pixels)
-    for at in made.box.tiles(tile):
+    for inside in _close_boxes(own, tile):
+        at = inside._replace(top=made.box.top + inside.top, left=made.box.left + inside.left)
         shown = made.at(at) + _enlarged(hung, made.cell, at.inside(made.rim))
         if len(squares):
             shown += _laid(squares, at)
         yield at, np.clip(shown, 0, 1).astype(np.float32)
+
+
+def _known_near(unknown: Bools, rim: Box, inner: Box, own: Bools, reach: int, check: Callable[[], None]) -> Bools:
+    """(h,w) of `rim`: what is known within `reach` pixels of the part, whose `own` lies at `inner` of it.
+
+    Tile by tile, and only where the part is: many parts whose boxes lie in each other cost what they cover.
+    """
+    frame = Box(0, 0, rim.height, rim.width)
+    near, known = np.zeros((rim.height, rim.width), np.uint8), np.zeros((rim.height, rim.width), bool)
+    near[inner.part] = own
+    disc = np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)), np.uint8)
+    for tile in frame.tiles(RIM_TILE):
+        seen = tile.grown(reach, frame)
+        missing = unknown[tile._replace(top=rim.top + tile.top, left=rim.left + tile.left).part]
+        if near[seen.part].any() and not missing.all():
+            check()
+            grown = cv2.dilate(near[seen.part], disc, borderValue=0)[tile.inside(seen).part]
+            known[tile.part] = grown.astype(bool) & ~missing
+    return known
+
+
+def _close_boxes(own: Bools, tile: int) -> Iterator[Box]:
+    """Boxes of at most `tile` pixels a side that together hold all of `own` (h,w), hardly any of them mostly empty."""
+    waiting = list(whole(own).tiles(tile))[::-1]
+    while waiting:
+        box = tight(own, waiting.pop())
+        if box is None:
+            continue
+        longer = max(box.height, box.width)
+        if longer <= CLOSE or np.count_nonzero(own[box.part]) >= DENSE * box.height * box.width:
+            yield box
+        elif box.height == longer:
+            half = longer // 2
+            waiting += [box._replace(top=box.top + half, height=longer - half), box._replace(height=half)]
+        else:
+            half = longer // 2
+            waiting += [box._replace(left=box.left + half, width=longer - half), box._replace(width=half)]
 
 
 def _highest(pixels: NDArray[Any]) -> float:
@@ -156,16 +208,25 @@ def _fit(matrix: NDArray[np.float64], values: NDArray[np.float64], noise: float)
     return np.asarray(terms)
 
 
-def _noise(view: NDArray[Any], known: Bools) -> float:
-    """Standard deviation in the noisiest channel and direction, from second differences; few large ones count less."""
+def _noise(view: NDArray[Any], known: Bools, y: NDArray[Any], x: NDArray[Any]) -> float:
+    """Standard deviation in the noisiest channel and direction, from second differences; few large ones count less.
+
+    (y, x): where `known` (h,w) is, row by row.
+    """
     worst, highest = 0.0, _highest(view)
     for axis in (0, 1):
         a, k = np.moveaxis(view, axis, 0), np.moveaxis(known, axis, 0)
-        both = k[:-2] & k[1:-1] & k[2:]
-        at = np.flatnonzero(both)
-        if not len(at):
+        if axis:  # column by column
+            order = np.argsort(x, kind="stable")
+            y, x = x[order], y[order]
+        fits = y < len(k) - 2
+        rows, columns = y[fits], x[fits]
+        both = k[rows + 1, columns] & k[rows + 2, columns]
+        rows, columns = rows[both], columns[both]
+        if not len(rows):
             continue
-        rows, columns = np.divmod(at[:: max(1, len(at) // SAMPLES)], both.shape[1])
+        every = max(1, len(rows) // SAMPLES)
+        rows, columns = rows[::every], columns[::every]
         second = (
             np.abs(a[rows, columns].astype(np.float64) - 2.0 * a[rows + 1, columns] + a[rows + 2, columns]) / highest
         )

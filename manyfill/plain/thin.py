@@ -8,6 +8,7 @@ known to what lies deeper. The cost is a constant for each missing pixel, whatev
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
@@ -31,10 +32,13 @@ SHARE = 1000  # places that a thread is worth
 TILE = 1024  # side in pixels of what is looked at at once
 
 
-def thin(hole: Bools, blind: Bools | None = None, *, tile: int = TILE) -> Bools:
+def thin(
+    hole: Bools, blind: Bools | None = None, *, tile: int = TILE, check: Callable[[], None] = lambda: None
+) -> Bools:
     """(H,W): what of the hole is nowhere deeper than DEPTH, apart from the ragged edges of what is.
 
-    `blind` (H,W) is no more known than the hole is. Looked at in tiles of `tile` pixels a side, which changes nothing.
+    `blind` (H,W) is no more known than the hole is. Looked at in tiles of `tile` pixels a side, which changes nothing;
+    `check()` is called before each.
     """
     found = np.zeros_like(hole)
     box = tight(hole, whole(hole))
@@ -43,6 +47,7 @@ def thin(hole: Bools, blind: Bools | None = None, *, tile: int = TILE) -> Bools:
     margin = TAIL + int(DEPTH) + 2
     disc = np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * TAIL + 1, 2 * TAIL + 1)), np.uint8)
     for at in box.tiles(tile):
+        check()
         if not hole[at.part].any():
             continue
         view = at.grown(margin, whole(hole))

@@ -61,14 +61,16 @@ def prepare(image: Pixels, hole: Mask, search: Search | None = None, *, check: C
     near = surroundings(hole)
     nearness = search.nearness + (search.nearer - search.nearness) * surely_a_scene(image, hole)
     search = replace(search, nearness=nearness)
-    levels = levels_of(image[near.part], hole[near.part], search)
+    check()
+    levels = levels_of(image[near.part], hole[near.part], search, check)
     last = len(levels) - 1
     working = next((k for k, level in enumerate(levels) if level.hole.size <= search.working or k == last), 0)
     coarse = replace(search, rebate=0.0)
     scales = []
     for number, level in enumerate(levels):
         check()
-        scales.append(Sources(level, search if number <= working else coarse))
+        scales.append(Sources(level, search if number <= working else coarse, check))
+    check()
     lines = lines_through(levels[working].image, levels[working].hole) if levels and search.lines else []
     return Prepared(search, hole, near, scales, working, lines)
 
@@ -115,6 +117,7 @@ def synthesize(
         check()
         whole = compose(guide, hole.shape, near, levels[working], working)
         whole, carried = carry(whole, levels[working].image, levels[working].hole, made.lines)
+        check()
         hints[working:] = hints_of(whole, levels[working:], search)
     first = len(levels) - 1
     field = peel(scales[first], hints[first], rng, check)
@@ -125,7 +128,7 @@ def synthesize(
             field = inherit(field, scales[number + 1], scale)
         coarser = max(0, number - working)
         rounds = (search.finest if number >= working else 1) + search.rounds * coarser
-        matching = Matching(scale, hints[number])
+        matching = Matching(scale, hints[number], check)
         sparse = len(scale.targets) >= search.sparse
         for left in reversed(range(rounds)):
             check()
@@ -142,7 +145,6 @@ def synthesize(
     elif working:
         for level in reversed(levels[:working]):
             trust = double(trust, level.hole.shape)
-    check()
     _write(result, matching, field, near, guide, trust * strength)
     return result
 
@@ -153,11 +155,14 @@ def _write(result: Synthesis, matching: Matching, field: Field, near: Box, guide
     crop, hole = of.crop, of.missing
     out = Box(near.top + crop.top, near.left + crop.left, crop.height, crop.width)
     picture, error = matching.last_vote(field)
+    matching.check()
     fill = picture + np.clip(close(error, hole), -most, most)
+    matching.check()
     share = share[crop.part]
     if guide is not None:
         drawn = enlarge(guide, result.confidence.shape, out)
         fill = drawn + share[..., None] * (fill - drawn)
+    matching.check()
     result.image[out.part][hole] = np.clip(fill[hole], 0, 1)
     result.confidence[out.part][hole] = share[hole]
     height, width = of.shape

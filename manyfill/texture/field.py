@@ -24,6 +24,7 @@ from manyfill.texture.kernels import (
     SAY,
     SPAN,
     SPREAD,
+    price_all,
     sweep,
     vote,
 )  # fmt: skip
@@ -35,6 +36,7 @@ MISSING = np.array([-0.6, -0.6, -0.6, 0, 0], np.float32)  # a missing pixel wher
 PAIRS = 12_000_000  # of patch and source that the coarsest start compares, about
 LEAST_SOURCES, MOST_SOURCES = 200, 6000  # for each patch
 LOT = 512  # patches at a time
+PORTION = 50_000  # patches that are searched for, or vote, between two checks: a tenth of a second, about
 SAMPLES = 5000  # patches that tell what is a usual price
 
 
@@ -49,7 +51,7 @@ class Field:
 class Sources:
     """One scale of the photo with what does not depend on a fill: shared by the fills of one photo."""
 
-    def __init__(self, level: Level, search: Search):
+    def __init__(self, level: Level, search: Search, check: Callable[[], None]):
         self.level, self.search = level, search
         h, w = self.shape = level.hole.shape
         box = tight(level.hole, whole(level.hole))
@@ -64,19 +66,25 @@ class Sources:
         back = (y + RADIUS) % 2 * w + (x + RADIUS) % 2  # to the one that those between go on from
         few |= ~level.touched.ravel()[self.targets - back]
         self.few, self.between, self.back = self.targets[few], self.targets[~few], back[~few]
+        check()
         known = (~level.hole).astype(np.float32)
         share = np.maximum(cv2.blur(known, (PATCH, PATCH)), np.float32(1e-6))
         self.photo = features(np.where(level.hole[..., None], blur_known(level, 2.0), level.image), search.edges)
+        check()
         detail = _detail(self.photo)
+        check()
         self.facts = np.zeros((h, w, FACTS), np.float32)
         self.facts[..., :3] = _mean(level.image) / share[..., None]
+        check()
         self.facts[..., SPREAD] = np.sqrt(np.maximum(detail, 0))
         self.facts[..., DETAIL] = np.float32(search.rebate) * detail
         self.facts[..., LIFE] = np.log(np.maximum(detail, np.float32(CALM)))
+        check()
         if level.scarce:  # what is missing is compared as the blur of what is near, and has its price
             self.facts[..., LACK] = np.float32(search.lack * AREA) * (1 - share)
         else:
             self.photo.reshape(h, w, CHANNELS)[level.hole] = MISSING
+        check()
         price = AREA * 3 * (search.nearness / max(h, w)) ** 2
         settings = [price, search.max_bias, 2 * AREA, (1 + search.bias_price) * AREA, search.calm]
         self.settings = np.array(settings, np.float32)
@@ -85,6 +93,7 @@ class Sources:
         self.leeway: Pixels = (deep / search.blur_depth).clip(0, 1).astype(np.float32)
         self.outer: Pixels = (np.float32(search.deeper) ** -np.minimum(deep, 40)).astype(np.float32)
         near = cv2.dilate(self.missing.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).astype(bool)
+        check()
         self.life_wanted = self._life_wanted()
         self.inner = np.flatnonzero(self.missing).astype(np.int32)  # of the crop, flat
         self.rim = np.flatnonzero(near & ~self.missing).astype(np.int32)
@@ -116,8 +125,10 @@ class Sources:
 class Matching:
     """One scale of one fill: what its patches are compared by."""
 
-    def __init__(self, sources: Sources, hint: Hint | None):
+    def __init__(self, sources: Sources, hint: Hint | None, check: Callable[[], None]):
+        self.check = check
         self.of, self.level, self.search = sources, sources.level, sources.search
+        check()
         crop = sources.crop
         none = np.zeros((1, 1, 3), np.float32)
         self.seen, self.told = (hint.known, np.ascontiguousarray(hint.guide[crop.part])) if hint else (none, none)
@@ -134,33 +145,46 @@ class Matching:
         of = self.of
         targets = of.few if sparse else of.targets
         now = self.vote(field, targets)
+        self.check()
         source, cost = np.full_like(field.source, -1), field.cost.copy()
         source[targets] = field.source[targets]
         looks = features(now, self.search.edges)
+        self.check()
         self.wanted[..., :3] = _mean(now)
         self.wanted[..., SPREAD] = np.sqrt(np.maximum(_detail(looks), 0))
-        here, there = (looks, self.wanted, self.told), (of.photo, of.facts, self.seen)
-        stride = 2 if sparse else 1
-        corner = (of.crop.top, of.crop.left)
-        sweep(
-            here,
-            there,
-            of.settings,
-            source,
-            cost,
-            self.level.usable,
-            targets,
-            corner,
-            stride,
-            reach,
-            sweeps,
-            seed,
-            SPAN,
-        )
+        self._search(looks, source, cost, targets, 2 if sparse else 1, reach, sweeps, seed)
         self.matched = True
+        self.check()
         if sparse:
             self._follow(source, cost, field.source)
         return Field(source, cost)
+
+    def _search(
+        self, looks: Pixels, source: Ints, cost: Pixels, targets: Ints, stride: int, reach: int, sweeps: int, seed: int
+    ) -> None:
+        """Better sources for the targets, in place; a `check` before each portion of them."""
+        of = self.of
+        here, there = (looks, self.wanted, self.told), (of.photo, of.facts, self.seen)
+        corner, width = (of.crop.top, of.crop.left), of.shape[1]
+        rows, columns = np.empty(len(source), np.int32), np.empty(len(source), np.int32)  # of the sources
+        rows[targets], columns[targets] = np.divmod(source[targets], np.int32(width))
+        at_y, at_x = np.divmod(targets, np.int32(width))
+        at_y, at_x = at_y - np.int32(of.crop.top), at_x - np.int32(of.crop.left)  # of the targets, in the crop
+        portions = [slice(first, first + PORTION) for first in range(0, len(targets), PORTION)]
+        for some in portions:
+            self.check()
+            price_all(
+                here, there, of.settings, rows, columns, cost, targets[some], at_y[some], at_x[some], corner, SPAN
+            )  # fmt: skip
+        state = seed
+        for turn in range(sweeps):
+            forwards = turn % 2 == 0
+            for some in portions if forwards else portions[::-1]:
+                self.check()
+                state = sweep(
+                    here, there, of.settings, source, rows, columns, cost, self.level.usable, targets[some],
+                    at_y[some], at_x[some], corner, stride, reach, forwards, state, SPAN,
+                )  # fmt: skip
 
     def _follow(self, source: Ints, cost: Pixels, before: Ints) -> None:
         """Patches between go on from the one above and to the left; where that cannot be copied, as before."""
@@ -205,24 +229,14 @@ class Matching:
         shape = np.exp(-(dy**2 + dx**2) / (2 * focus**2)).clip(1e-20).astype(np.float32)  # far is little, never none
         height, width = of.missing.shape
         sums, totals = np.zeros((height, 3 * width), np.float32), np.zeros((height, width), np.float32)
-        vote(
-            level.image.reshape(len(level.hole), -1),
-            level.hole,
-            level.valid,
-            of.facts,
-            self.wanted,
-            of.outer,
-            of.settings,
-            field.source,
-            field.cost,
-            targets,
-            (of.crop.top, of.crop.left),
-            usual,
-            shape,
-            sums,
-            totals,
-            PATCH,
-        )
+        corner = (of.crop.top, of.crop.left)
+        for first in range(0, len(targets), PORTION):
+            self.check()
+            some = targets[first : first + PORTION]
+            vote(
+                level.image.reshape(len(level.hole), -1), level.hole, level.valid, of.facts, self.wanted, of.outer,
+                of.settings, field.source, field.cost, some, corner, usual, shape, sums, totals, PATCH,
+            )  # fmt: skip
         totals[totals == 0] = 1
         said: Pixels = sums.reshape(-1, 3)
         said /= totals.reshape(-1, 1)

@@ -73,56 +73,63 @@ def _price(
 
 
 @compiled
-def sweep(
-    here: Any, there: Any, settings: Any, source: Any, cost: Any, valid: Any, targets: Any,
-    corner: Any, stride: int, reach: int, sweeps: int, state: int, span: int,
+def price_all(
+    here: Any, there: Any, settings: Any, rows: Any, columns: Any, cost: Any, targets: Any, at_y: Any, at_x: Any,
+    corner: Any, span: int,
 ) -> None:  # fmt: skip
-    """PatchMatch: good neighbours, `stride` away, are followed, then random places around the best one are tried."""
+    """What the patches at `targets`, at (at_y, at_x) of the crop, cost where they are copied from now."""
+    top, left = corner
+    for i in range(len(targets)):
+        t = targets[i]
+        cost[t] = _price(here, there, settings, top, left, span, at_y[i], at_x[i], rows[t], columns[t], WORST)
+
+
+@compiled
+def sweep(
+    here: Any, there: Any, settings: Any, source: Any, rows: Any, columns: Any, cost: Any, valid: Any, targets: Any,
+    at_y: Any, at_x: Any, corner: Any, stride: int, reach: int, forwards: bool, state: int, span: int,
+) -> int:  # fmt: skip
+    """PatchMatch: good neighbours, `stride` away, are followed, then random places around the best one are tried.
+
+    One way through some targets that follow each other; gives the state of chance for those that come next.
+    """
     h, w = valid.shape
     top, left = corner
     n = len(targets)
-    rows, columns = np.empty(len(source), np.int32), np.empty(len(source), np.int32)  # of the sources: no divisions
-    at_y, at_x = np.empty(n, np.int32), np.empty(n, np.int32)  # of the targets, in the crop
-    for i in range(n):
-        t = targets[i]
-        s = source[t]
-        rows[t], columns[t] = s // w, s % w
-        at_y[i], at_x[i] = t // w - top, t % w - left
-        cost[t] = _price(here, there, settings, top, left, span, at_y[i], at_x[i], rows[t], columns[t], WORST)
-    for turn in range(sweeps):
-        back = -stride if turn % 2 == 0 else stride
-        for j in range(n):
-            i = j if back < 0 else n - 1 - j
-            t, ty, tx = targets[i], at_y[i], at_x[i]
-            by, bx, least = rows[t], columns[t], cost[t]
-            for k in range(2):
-                step = back if k == 0 else back * w
-                if source[t + step] < 0:
-                    continue
-                sy, sx = rows[t + step], columns[t + step]
-                if k == 0:
-                    sx -= back
-                else:
-                    sy -= back
-                if (sy == by and sx == bx) or sy < 0 or sx < 0 or sy >= h or sx >= w:
-                    continue
-                if valid[sy, sx]:
-                    price = _price(here, there, settings, top, left, span, ty, tx, sy, sx, least)
-                    if price < least:
-                        by, bx, least = sy, sx, price
-            radius = reach
-            while radius >= 1:
-                state = (state * 1103515245 + 12345) & 0x7FFFFFFF
-                sy = by + (((state >> 8) * (2 * radius + 1)) >> 23) - radius
-                state = (state * 1103515245 + 12345) & 0x7FFFFFFF
-                sx = bx + (((state >> 8) * (2 * radius + 1)) >> 23) - radius
-                if 0 <= sy < h and 0 <= sx < w and valid[sy, sx] and (sy != by or sx != bx):
-                    price = _price(here, there, settings, top, left, span, ty, tx, sy, sx, least)
-                    if price < least:
-                        by, bx, least = sy, sx, price
-                radius //= 4
-            rows[t], columns[t], cost[t] = by, bx, least
-            source[t] = by * w + bx
+    back = -stride if forwards else stride
+    for j in range(n):
+        i = j if forwards else n - 1 - j
+        t, ty, tx = targets[i], at_y[i], at_x[i]
+        by, bx, least = rows[t], columns[t], cost[t]
+        for k in range(2):
+            step = back if k == 0 else back * w
+            if source[t + step] < 0:
+                continue
+            sy, sx = rows[t + step], columns[t + step]
+            if k == 0:
+                sx -= back
+            else:
+                sy -= back
+            if (sy == by and sx == bx) or sy < 0 or sx < 0 or sy >= h or sx >= w:
+                continue
+            if valid[sy, sx]:
+                price = _price(here, there, settings, top, left, span, ty, tx, sy, sx, least)
+                if price < least:
+                    by, bx, least = sy, sx, price
+        radius = reach
+        while radius >= 1:
+            state = (state * 1103515245 + 12345) & 0x7FFFFFFF
+            sy = by + (((state >> 8) * (2 * radius + 1)) >> 23) - radius
+            state = (state * 1103515245 + 12345) & 0x7FFFFFFF
+            sx = bx + (((state >> 8) * (2 * radius + 1)) >> 23) - radius
+            if 0 <= sy < h and 0 <= sx < w and valid[sy, sx] and (sy != by or sx != bx):
+                price = _price(here, there, settings, top, left, span, ty, tx, sy, sx, least)
+                if price < least:
+                    by, bx, least = sy, sx, price
+            radius //= 4
+        rows[t], columns[t], cost[t] = by, bx, least
+        source[t] = by * w + bx
+    return state
 
 
 @compiled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -53,13 +54,15 @@ def level_of(image: Pixels, hole: Mask, search: Search) -> Level | None:
     return Level(seen, hole, valid, usable, near & inside, scarce)
 
 
-def levels_of(image: Pixels, hole: Mask, search: Search) -> list[Level]:
+def levels_of(image: Pixels, hole: Mask, search: Search, check: Callable[[], None]) -> list[Level]:
     """Halve while the picture is large, the hole is thick and enough patches stay known; fine to coarse."""
+    check()
     level = level_of(image, hole, search)
     if level is None:
         return []
     levels = [level]
     while hole.size > search.working or (min(hole.shape) >= search.side and thickness(hole) >= search.thick):
+        check()
         h, w = hole.shape[0] // 2, hole.shape[1] // 2
         even = np.s_[: 2 * h, : 2 * w]
         known = resize((~hole[even]).astype(np.float32), h, w)

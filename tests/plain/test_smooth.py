@@ -26,7 +26,7 @@ def filled(pixels: NDArray[Any], hole: Bools, grid: int = smooth.GRID) -> NDArra
         found = smooth.ground(pixels, hole, at, own, grid=grid)
         if found is None:
             return None
-        for tile, fill in smooth.fill(found, pixels, 64):
+        for tile, fill in smooth.fill(found, pixels, own, 64):
             painted = own[tile.inside(at).part]
             out[tile.part][painted] = fill[painted] * float(np.iinfo(pixels.dtype).max)
     return out
