@@ -34,7 +34,12 @@ class BadWeights(ManyfillError):
 
 
 class TooLarge(ManyfillError):
-    """The photo or the request is over a stated limit (pixels, memory, number of fills)."""
+    """The photo or the request is over a stated limit (pixels, memory, number of fills).
+
+    `needed`: bytes that the process would have to hold, where that is what is too much.
+    """
+
+    needed: float | None = None
 
 
 class MissingExtra(ManyfillError, ImportError):

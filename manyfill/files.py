@@ -101,13 +101,16 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_atomic(path: str | os.PathLike[str], data: bytes | Iterable[bytes | memoryview]) -> None:
+def write_atomic(
+    path: str | os.PathLike[str], data: bytes | Iterable[bytes | memoryview], *, follow: bool = True
+) -> None:
     """Puts the data at the path at once: what lay there stays until all is on the disk; a failure leaves nothing new.
 
-    A link is followed. Raises CannotWrite with the system's reason.
+    A link is followed, or replaced where `follow` is False: then what it points to stays, whenever it was laid there.
+    Raises CannotWrite with the system's reason.
     """
     with Parcel() as parcel:
-        parcel.add(Path(os.path.realpath(path)), data)
+        parcel.add(Path(os.path.realpath(path) if follow else path), data)
         parcel.put()
 
 

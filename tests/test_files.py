@@ -190,3 +190,12 @@ def test_a_second_process_is_refused_while_the_first_holds_the_lock_and_not_afte
         child.kill()
     with files.lock(path, "it"), pytest.raises(Busy), files.lock(path, "it"):
         pass
+
+
+def test_a_link_that_came_since_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    original, place = tmp_path / "photo.png", tmp_path / "mask.png"
+    original.write_bytes(b"the only one")
+    place.symlink_to(original)
+    files.write_atomic(place, b"mask", follow=False)
+    assert original.read_bytes() == b"the only one"
+    assert place.read_bytes() == b"mask" and not place.is_symlink()

@@ -248,6 +248,21 @@ def test_grow_is_dilation_by_a_disc(pixels, seed, height, width):
     assert np.array_equal(hole, before)
 
 
+def test_grow_in_bands_is_grow_at_once_and_can_be_stopped():
+    hole = np.random.default_rng(0).random((2600, 2000)) < 1e-5
+    hole[1200:2400, 5:40] = True
+    expected = ndimage.distance_transform_edt(~hole) <= 30 + 1e-6
+    bands = []
+    assert np.array_equal(masks.grow(hole, 30, check=lambda: bands.append(1)), expected)
+    assert len(bands) > 1
+
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        masks.grow(hole, 30, check=stop)
+
+
 def test_set_hash_changes_with_one_pixel_with_order_and_with_shape():
     one, other = torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)
     other[0, 0, 1, 2] = 1

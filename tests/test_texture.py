@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from manyfill.texture import Synthesis, prepare, synthesize
+from manyfill.texture import Synthesis, field, prepare, synthesize
 from manyfill.texture.field import Sources
 from manyfill.texture.kernels import RADIUS
 from manyfill.texture.scales import Pixels, blur, level_of
@@ -334,3 +335,27 @@ def test_in_a_scene_what_is_far_away_costs_more_and_in_one_texture_it_does_not()
     assert anywhere > 0.3, "the scene is too easy"
     assert prepare(image, hole).search.nearness == pytest.approx(SEARCH.nearer)
     assert prepare(even, hole).search.nearness == SEARCH.nearness
+
+
+def test_nobody_waits_while_more_than_a_portion_of_the_patches_is_worked_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work is counted in patches, between two checks; the loops themselves are only watched."""
+    image, hole = noise(700, 700, 2), box(700, 700, 120, 120, 580, 580)
+    since, longest, whole = 0, 0, 0
+
+    def watched(loop: Any, targets: int) -> Any:
+        def counted(*arguments: Any) -> Any:
+            nonlocal since, whole
+            since, whole = since + len(arguments[targets]), whole + len(arguments[targets])
+            return loop(*arguments)
+
+        return counted
+
+    def check() -> None:
+        nonlocal since, longest
+        since, longest = 0, max(longest, since)
+
+    for name, targets in (("price_all", 6), ("sweep", 8), ("vote", 9)):
+        monkeypatch.setattr(field, name, watched(getattr(field, name), targets))
+    synthesize(image, hole, check=check)
+    assert 0 < longest <= field.PORTION
+    assert whole > 20 * field.PORTION, "else nothing was parted"

@@ -83,7 +83,7 @@ def masks(
         try:
             for index, name in enumerate(names):
                 data, hole_ratio = drawn(index)
-                files.write_atomic(out / name, data)
+                files.write_atomic(out / name, data, follow=False)
                 about = (name, kind, seed + index, height, width, f"{hole_ratio:.6f}", sha256(data).hexdigest())
                 rows[name] = dict(zip(COLUMNS, map(str, about), strict=True))
                 if progress is not None:
@@ -112,7 +112,7 @@ def _write_manifest(path: Path, rows: Mapping[str, Mapping[str, str]]) -> None:
     writer.writeheader()
     writer.writerows(row for _, row in sorted(rows.items()))
     data = table.getvalue().encode()
-    files.write_atomic(path, data)
+    files.write_atomic(path, data, follow=False)
     ledger.remember(path, sha256(data).hexdigest())
 
 

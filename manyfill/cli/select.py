@@ -45,9 +45,7 @@ def select(
     if out.suffix.lower() != ".png":
         raise ManyfillError(f"-o {out}: masks are written as PNG. Name it {out.with_suffix('.png')}.")
 
-    from hashlib import sha256
-
-    from manyfill import files, photos, selection
+    from manyfill import photos, selection
     from manyfill.jobs import ledger
 
     if out.exists() and photo.exists() and out.samefile(photo):
@@ -58,8 +56,7 @@ def select(
         found = selection.find(source, wanted)
     data = selection.as_mask(found.hole, feather=feather)
     out.parent.mkdir(parents=True, exist_ok=True)
-    files.write_atomic(out, data)
-    ledger.remember(out, sha256(data).hexdigest())
+    ledger.write(out, data, force=force)
     ratio = float(found.hole.mean())
     for note in found.notes:
         console.say(f"note: {note}")

@@ -114,11 +114,13 @@ def check_memory(
         if needed <= ceiling:
             return at_once
     fills = "A fill" if count == 1 else f"{count} fills"
-    raise TooLarge(
+    error = TooLarge(
         f"{fills} of a photo of {task.photo.width}x{task.photo.height} with this hole would take {_mib(needed)} MiB"
         f" of memory; {_limit(max_memory)} is {_mib(ceiling)} MiB."
         f" Raise it (--max-memory {_mib(needed * 1.05)}M), ask for fewer fills, or make the photo smaller."
     )
+    error.needed = needed
+    raise error
 
 
 def estimate(

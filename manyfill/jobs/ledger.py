@@ -33,6 +33,13 @@ def check(path: Path, *, force: bool = False) -> None:
         raise refusal(path)
 
 
+def write(path: Path, data: bytes, *, force: bool = False) -> None:
+    """Write a file that nothing else will speak of. Raises CannotWrite, also where something else came there since."""
+    check(path, force=force)
+    files.write_atomic(path, data, follow=False)
+    remember(path, hashlib.sha256(data).hexdigest())
+
+
 def is_ours(path: Path, known: Collection[str | None] = ()) -> bool:
     """Whether nothing would be lost: what we wrote, as we wrote it, or an empty file.
 

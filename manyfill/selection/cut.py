@@ -6,7 +6,7 @@ around the click, larger and larger, and of these the one with the clearest outl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
@@ -25,9 +25,10 @@ MOST = 0.6  # share of the photo that a click may mean
 SURE = 3  # pixels around a click that are surely what is clicked at
 
 
-def cut(pixels: NDArray[Any], wanted: Selection) -> Floats:
+def cut(pixels: NDArray[Any], wanted: Selection, *, check: Callable[[], None] = lambda: None) -> Floats:
     """What is pointed at in a photo (H,W,3): (h,w) of zeros and ones at a smaller size. Raises BadMask."""
     small = reduced(pixels, LONGEST)
+    check()
     height, width = small.shape[:2]
     scale = width / pixels.shape[1], height / pixels.shape[0]
     sure, stays = _marks(wanted, (height, width), scale)
@@ -39,24 +40,28 @@ def cut(pixels: NDArray[Any], wanted: Selection) -> Floats:
     inside = np.zeros(sure.shape, bool)
     inside[within.part] = True
     guess = _guess(small, sure, stays, within) if sure.any() else inside & ~stays
+    check()
     labels = np.full(sure.shape, cv2.GC_BGD, np.uint8)
     labels[_around(guess, inside).part] = cv2.GC_PR_BGD
     labels[~inside] = cv2.GC_BGD
     labels[guess & inside] = cv2.GC_PR_FGD
     labels[sure & inside] = cv2.GC_FGD
     labels[stays] = cv2.GC_BGD
-    found = _grabcut(small, labels)
+    found = _grabcut(small, labels, check)
     return _touched(found, sure, stays).astype(np.float32)
 
 
-def _grabcut(small: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Bools:
+def _grabcut(small: NDArray[np.uint8], labels: NDArray[np.uint8], check: Callable[[], None]) -> Bools:
     """What GrabCut makes of it; the labels themselves where one side of it is empty, as it needs both."""
     front = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
     if not front.any() or front.all():
         return np.asarray(front)
     cv2.setRNGSeed(0)  # of this thread: its first clusters are drawn at random
-    empty: NDArray[Any] = np.zeros((1, 65))
-    found, *_ = cv2.grabCut(small, labels.copy(), (0, 0, 1, 1), empty, empty.copy(), ROUNDS, cv2.GC_INIT_WITH_MASK)
+    found, back, fore = labels.copy(), np.zeros((1, 65)), np.zeros((1, 65))
+    for turn in range(ROUNDS):  # one round at a time: the same as all at once
+        check()
+        mode = cv2.GC_EVAL if turn else cv2.GC_INIT_WITH_MASK
+        found, back, fore = cv2.grabCut(small, found, (0, 0, 1, 1), back, fore, 1, mode)  # type: ignore[assignment]
     return np.asarray((found == cv2.GC_FGD) | (found == cv2.GC_PR_FGD))
 
 

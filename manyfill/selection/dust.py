@@ -8,6 +8,7 @@ edge; and it stands out of what the same filter finds around it. A row of number
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from manyfill.boxes import Bools, Box
 from manyfill.selection.shapes import Floats, mean_around
 
 TILE = 1024
+LONG = 3  # times as long as wide: a panorama, or a strip of film, is not scaled by its length
 FEATURES = (
     "contrast", "flatness", "standing out", "against the opposite", "edge", "sharpness", "tint", "inner contrast",
     "area", "length to width",
@@ -53,17 +55,21 @@ class Candidates:
     widths: Rows  # (n,), pixels at the usual scale, on average
 
 
-def find_dust(pixels: NDArray[Any], search: Search | None = None) -> Bools:
-    """Where there is dust on a photo (H,W,3): (H,W). Works tile by tile: memory does not go with the photo."""
+def find_dust(pixels: NDArray[Any], search: Search | None = None, *, check: Callable[[], None] = lambda: None) -> Bools:
+    """Where there is dust on a photo (H,W,3): (H,W). Works tile by tile: memory does not go with the photo.
+
+    `check()` is called between the tiles.
+    """
     search = search or Search()
     height, width = pixels.shape[:2]
-    times = max(1.0, max(height, width) / search.scale)
+    times = max(1.0, min(max(height, width), LONG * min(height, width)) / search.scale)
     frame = Box(0, 0, height, width)
     margin = round(times * 2 * search.surroundings)
     sure, likely = np.zeros((2, height, width), bool), np.zeros((2, height, width), bool)
     for tile in frame.tiles(TILE):
         seen = tile.grown(margin, frame)
         for kind, bright in enumerate((True, False)):
+            check()
             there = candidates(pixels[seen.part], search, bright=bright, times=times)
             labels = there.labels[tile.inside(seen).part]
             scores = np.where(there.widths <= search.width, there.features @ np.array(search.weights), -np.inf)

@@ -23,6 +23,8 @@ from manyfill.selection.sam import Sam
 from manyfill.selection.shapes import feathered, grown, refined, rim
 from manyfill.selection.text import find_text
 
+Check = Callable[[], None]
+
 # Shares of the photo's longer side that a selection is grown by, so that rims and shadows go, too.
 OBJECT_RIM, TEXT_RIM, DUST_RIM, COLOUR_RIM = 0.006, 0.002, 0.0006, 0.003
 
@@ -43,39 +45,42 @@ class Selector:
         self._sam: Sam | None = None
         self._lock = threading.Lock()
 
-    def select(self, photo: Photo, wanted: Selection) -> Selected:
-        """What is wanted, united. Raises BadMask where it lies outside the photo or nothing is found."""
+    def select(self, photo: Photo, wanted: Selection, *, check: Check = lambda: None) -> Selected:
+        """What is wanted, united. Raises BadMask where it lies outside the photo or nothing is found.
+
+        `check()` is called between small steps of the work; what it raises ends it and comes out.
+        """
         wanted.check_inside(photo.height, photo.width)
         hole = np.zeros((photo.height, photo.width), bool)
         notes: list[str] = []
         if wanted.of_object:
-            hole |= self._grown(self._object(photo, wanted, notes), wanted, OBJECT_RIM)
+            hole |= self._grown(self._object(photo, wanted, notes, check), wanted, OBJECT_RIM, check)
         if wanted.text:
-            found = find_text(photo.pixels)
+            found = find_text(photo.pixels, check=check)
             if not found.any():
                 raise BadMask("no text was found in the photo. Mark it by --box, or by a mask.")
-            hole |= self._grown(found, wanted, TEXT_RIM)
+            hole |= self._grown(found, wanted, TEXT_RIM, check)
         if wanted.dust:
-            found = find_dust(photo.pixels)
+            found = find_dust(photo.pixels, check=check)
             if not found.any():
                 raise BadMask("no dust and no scratches were found in the photo. Mark them by --click, or by a mask.")
-            hole |= self._grown(found, wanted, DUST_RIM)
+            hole |= self._grown(found, wanted, DUST_RIM, check)
         if wanted.colour is not None:
             found = masks.read_hole(photo, polarity=wanted.colour)
             if not found.any():
                 raise BadMask(f"nothing in the photo has the colour {wanted.colour}. Look up the paint's exact colour.")
-            hole |= self._grown(found, wanted, COLOUR_RIM)
+            hole |= self._grown(found, wanted, COLOUR_RIM, check)
         if not hole.any():
             raise BadMask("nothing is left of the selection. Shrink it less: --grow.")
         return Selected(hole, tuple(notes))
 
-    def _object(self, photo: Photo, wanted: Selection, notes: list[str]) -> Bools:
+    def _object(self, photo: Photo, wanted: Selection, notes: list[str], check: Check) -> Bools:
         sam = self._sam_once()
         if sam is not None:
-            found = refined(photo.pixels, sam.select(photo.pixels, wanted))
+            found = refined(photo.pixels, sam.select(photo.pixels, wanted), check=check)
             notes.append("Selected by SAM.")
         else:
-            found = refined(photo.pixels, cut(photo.pixels, wanted))
+            found = refined(photo.pixels, cut(photo.pixels, wanted, check=check), check=check)
             notes.append(f"Selected by GrabCut; {sams.missing() or 'SAM is not used here'}.")
         if not found.any():
             raise BadMask(
@@ -83,8 +88,9 @@ class Selector:
             )
         return found
 
-    def _grown(self, found: Bools, wanted: Selection, share: float) -> Bools:
-        return grown(found, rim(max(found.shape), share) if wanted.grow is None else wanted.grow)
+    def _grown(self, found: Bools, wanted: Selection, share: float, check: Check) -> Bools:
+        pixels = rim(max(found.shape), share) if wanted.grow is None else wanted.grow
+        return grown(found, pixels, check=check)
 
     def _sam_once(self) -> Sam | None:
         with self._lock:
@@ -96,9 +102,9 @@ class Selector:
 _SELECTOR = Selector()
 
 
-def find(photo: Photo, wanted: Selection) -> Selected:
-    """What is wanted, by this process's one Selector: SAM is loaded once, whoever asks. Raises as that does."""
-    return _SELECTOR.select(photo, wanted)
+def find(photo: Photo, wanted: Selection, *, check: Check = lambda: None) -> Selected:
+    """What is wanted, by this process's one Selector: SAM is loaded once, whoever asks. As its `select`."""
+    return _SELECTOR.select(photo, wanted, check=check)
 
 
 def as_mask(hole: Bools, *, feather: int = 0) -> bytes:

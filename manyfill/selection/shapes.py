@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -12,6 +13,7 @@ from manyfill import masks, photos
 from manyfill.boxes import Bools, Box, tight, whole
 
 TILE = 1024  # side in pixels of what is refined at a time: memory does not go with the photo
+BLURRED = 8.0  # pixels: twice as wide a blur, and more, is applied at a smaller scale
 SMOOTHING = 1e-4  # the guided filter's epsilon: contrasts below a hundredth are no edges
 Floats = NDArray[np.float32]
 
@@ -29,16 +31,18 @@ def resized(pixels: NDArray[Any], height: int, width: int) -> NDArray[np.uint8]:
     return photos.to_8_bits(cv2.resize(np.ascontiguousarray(pixels), (width, height), interpolation=way))
 
 
-def refined(pixels: NDArray[Any], coarse: Floats) -> Bools:
+def refined(pixels: NDArray[Any], coarse: Floats, *, check: Callable[[], None] = lambda: None) -> Bools:
     """A coarse selection (h,w) in [0,1], at the photo's size (H,W) and with its outline at the photo's edges.
 
-    A guided filter (He et al., ECCV 2010) with the photo's luma as its guide, tile by tile where there is an outline.
+    A guided filter (He et al., ECCV 2010) with the photo's luma as its guide, tile by tile where there is an outline;
+    `check()` is called before each.
     """
     height, width = pixels.shape[:2]
     scale = max(height / coarse.shape[0], width / coarse.shape[1], 1.0)
     radius = max(2, round(2.5 * scale))
     found = np.zeros((height, width), bool)
     for tile in whole(found).tiles(TILE):
+        check()
         seen = tile.grown(2 * radius, whole(found))
         soft = _part_enlarged(coarse, seen, (height, width))
         if soft.max() <= 0.5 or soft.min() > 0.5:
@@ -80,16 +84,16 @@ def mean_around(values: Any, side: int) -> Floats:
     return np.asarray(cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
 
 
-def grown(hole: Bools, pixels: int) -> Bools:
+def grown(hole: Bools, pixels: int, *, check: Callable[[], None] = lambda: None) -> Bools:
     """The selection larger by so many pixels, or smaller where they are negative."""
     if pixels >= 0:
-        return masks.grow(hole, pixels)
+        return masks.grow(hole, pixels, check=check)
     box = tight(hole, whole(hole))
     if box is None:
         return hole.copy()
     seen = box.grown(-pixels + 1, whole(hole))
     found = np.zeros_like(hole)
-    found[seen.part] = ~masks.grow(~hole[seen.part], -pixels)
+    found[seen.part] = ~masks.grow(~hole[seen.part], -pixels, check=check)
     return found
 
 
@@ -101,8 +105,24 @@ def feathered(hole: Bools, pixels: int) -> NDArray[np.uint8]:
     box = tight(hole, whole(hole))
     if box is not None:
         seen = box.grown(2 * pixels + 2, whole(hole))
-        mask[seen.part] = cv2.GaussianBlur(mask[seen.part], (0, 0), pixels / 2, borderType=cv2.BORDER_REPLICATE)
+        mask[seen.part] = _blurred(mask[seen.part], pixels / 2)
     return mask
+
+
+def _blurred(mask: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
+    """A Gaussian; a wide one is applied at a smaller scale: what it costs goes with the pixels, not with its width."""
+    factor = int(sigma // BLURRED)
+    if factor <= 1:
+        return np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.uint8)
+    height, width = mask.shape
+    size = -(-width // factor), -(-height // factor)
+    padded = cv2.copyMakeBorder(
+        mask, 0, size[1] * factor - height, 0, size[0] * factor - width, cv2.BORDER_REPLICATE
+    )  # fmt: skip
+    mean = np.asarray(cv2.resize(padded, size, interpolation=cv2.INTER_AREA), np.float32)
+    small = cv2.GaussianBlur(mean, (0, 0), sigma / factor, borderType=cv2.BORDER_REPLICATE)
+    soft = cv2.resize(small, (size[0] * factor, size[1] * factor), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.rint(soft[:height, :width]), np.uint8)
 
 
 def rim(longest: int, share: float, *, least: int = 2) -> int:

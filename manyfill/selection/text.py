@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,18 +43,22 @@ class Networks:
     reader: Any
 
 
-def find_text(pixels: NDArray[Any]) -> Bools:
+def find_text(pixels: NDArray[Any], *, check: Callable[[], None] = lambda: None) -> Bools:
     """Where there is writing in a photo (H,W,3): (H,W), whole lines with the space that they take.
 
-    Raises UnknownModel and MissingExtra where the networks are not there, saying how to get them.
+    `check()` is called between the lines. Raises UnknownModel and MissingExtra where the networks are not there, saying
+    how to get them.
     """
     networks = _networks(*_files())
+    pixels = np.ascontiguousarray(pixels)  # once, and not for every line
     height, width = pixels.shape[:2]
     factor = min(max(1.0, SHORTEST / min(height, width)), LONGEST / max(height, width))
     shown = resized(pixels, max(1, round(height * factor)), max(1, round(width * factor)))
     found = np.zeros((height, width), np.uint8)
     scale = np.array([width / shown.shape[1], height / shown.shape[0]])
-    for line in _lines(_detect(networks.detector, shown)):
+    check()
+    for line in _lines(_detect(networks.detector, shown), check):
+        check()
         if _readable(networks.reader, photos.to_8_bits(_straight(pixels, line * scale))):
             cv2.fillPoly(found, [np.rint(line * scale).astype(np.int32)], 1)
     return found.astype(bool)
@@ -67,11 +72,12 @@ def _detect(detector: Any, shown: NDArray[np.uint8]) -> Floats:
     return np.asarray(_run(detector, np.asarray(edge, np.uint8))[0, 0, :height, :width], np.float32)
 
 
-def _lines(shares: Floats) -> list[NDArray[np.float64]]:
+def _lines(shares: Floats, check: Callable[[], None]) -> list[NDArray[np.float64]]:
     """Lines of text as turned rectangles (4,2), x and y, grown to what the letters themselves take."""
     outlines, _ = cv2.findContours((shares > CUT).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
     found = []
     for outline in outlines[:MOST_LINES]:
+        check()
         centre, (across, down), angle = cv2.minAreaRect(outline)
         if min(across, down) < LEAST:
             continue

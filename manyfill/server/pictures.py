@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import cv2
@@ -242,9 +242,9 @@ def preview_of(fill: Completion, side: int = PREVIEW_SIDE, *, format: str = "web
     return encode(small.shrunk_fill(fill, side), format=format, quality=quality)
 
 
-def heat_map(fills: list[Completion]) -> Encoded:
+def heat_map(fills: list[Completion], *, check: Callable[[], None] = lambda: None) -> Encoded:
     """Where the fills disagree, over the photo in grey, scaled to where they do most: small, JPEG."""
-    below, spread = small.shrunk_fill(fills[0], PREVIEW_SIDE), small.shrunk_spread(fills, PREVIEW_SIDE)
+    below, spread = small.shrunk_fill(fills[0], PREVIEW_SIDE), small.shrunk_spread(fills, PREVIEW_SIDE, check=check)
     spread /= max(float(spread.max()), LEAST_SPREAD)  # the whole of the legend is used
     picture = photos.read(sheet.heat_map(photos.to_pil(replace(below, icc=None)), spread))
     return encode(picture, format="jpeg", quality=90)

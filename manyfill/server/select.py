@@ -102,7 +102,7 @@ def selecting(image: Source, wanted: Selection, feather: int, service: Service) 
         opened = service.opened(image, ticket, service.shares.desk)
         ticket.check()
         try:
-            found = service.selector.select(opened.photo, wanted)
+            found = service.selector.select(opened.photo, wanted, check=ticket.check)
         except (UnknownModel, MissingExtra, BadWeights) as error:  # of networks that are not on this machine
             raise Refusal(400, f"On the server, {error}", code="not_installed") from None
         ticket.check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from starlette.requests import Request
 
 from manyfill import memory, zoo
 from manyfill.completer import Completer, Completion
+from manyfill.errors import TooLarge
 from manyfill.options import MOST_SEED as MOST_SEED
 from manyfill.photos import Photo
 from manyfill.selection import Selector
@@ -63,6 +65,17 @@ class Service:
     def fill_ceiling(self) -> int:
         """Bytes that this process may hold while it fills for one request; asked for before the photo is opened."""
         return memory.resident() + self.shares.fill
+
+    def in_its_own_terms(self, error: TooLarge, ceiling: int) -> TooLarge:
+        """A fill's TooLarge with the `--max-memory` that the server would need: a fill has a share of it.
+
+        `ceiling`: the `fill_ceiling` that was too low.
+        """
+        if error.needed is None:
+            return error
+        least = int(1.05 * self.shares.total_for(error.needed - ceiling + self.shares.fill)) >> 20
+        told = re.sub(r"--max-memory \d+M", f"the server's --max-memory: {least}M or more", str(error))
+        return TooLarge(told.replace("; the limit is", "; the limit for one request is", 1))
 
     @property
     def opening(self) -> int:

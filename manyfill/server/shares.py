@@ -68,6 +68,10 @@ class Shares:
         """For one worker: a photo, its fills."""
         return max(1, self.room * 7 // 16 // self._workers)
 
+    def total_for(self, fill: float) -> int:
+        """The `--max-memory` with which a worker's photo and fills may take so many bytes."""
+        return int(self._base + fill * self._workers * 16 / 7)
+
     def _now(self) -> int:
         return memory.resident() + self._processes * DECODER + DOORMAN
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -43,12 +43,15 @@ def shrunk_fill(fill: Completion, side: int) -> Photo:
     return replace(small, pixels=pixels)
 
 
-def shrunk_spread(fills: list[Completion], side: int) -> NDArray[np.float32]:
-    """Where the fills of a photo disagree, in [0,1], as small as `shrunk`."""
+def shrunk_spread(
+    fills: list[Completion], side: int, *, check: Callable[[], None] = lambda: None
+) -> NDArray[np.float32]:
+    """Where the fills of a photo disagree, in [0,1], as small as `shrunk`; `check()` is called before each tile."""
     first = fills[0]
     width, height = size_of(first.source, side)
     found = np.zeros((height, width), np.float32)
     for box, there in _tiles(first.source, (width, height)):
+        check()
         if first.hole[box.part].any():
             values = spread(fills, box)
             found[there.part] = cv2.resize(values, (there.width, there.height), interpolation=cv2.INTER_AREA)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from manyfill.completer import Completion
 from manyfill.completer.merging import merge
+from manyfill.errors import TooLarge
 from manyfill.options import FillOptions, margins
 from manyfill.photos import Photo
 from manyfill.server import pictures
@@ -127,14 +128,17 @@ def edit(
             preview=preview if form.stream and form.partial_images else None,
             check=ticket.check,
         )
-        for fill in fills:
-            pictures.check_hole(fill)
-            service.metrics.filled(model)
-            yield shown(Finished(fill, form.output_format, form.quality, size), form, service, ticket)
-            if form.uncertainty:
-                kept.append(fill)
+        try:
+            for fill in fills:
+                pictures.check_hole(fill)
+                service.metrics.filled(model)
+                yield shown(Finished(fill, form.output_format, form.quality, size), form, service, ticket)
+                if form.uncertainty:
+                    kept.append(fill)
+        except TooLarge as error:
+            raise service.in_its_own_terms(error, ceiling) from None
         if form.uncertainty and len(kept) > 1:
-            heat = pictures.heat_map(kept)
+            heat = pictures.heat_map(kept, check=ticket.check)
             yield Shown("uncertainty", heat, heat, heat if form.response_format == "url" else None)
 
     return work

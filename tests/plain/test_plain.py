@@ -126,3 +126,34 @@ def test_looking_for_repeats_stays_within_its_estimate() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert 0.1 < float(done.stdout) < 1
+
+
+def nested(side: int, period: int = 28, thick: int = 11) -> Bools:
+    """Square rings in each other: each is a part of the hole of its own, whose box holds all that are inside it."""
+    y, x = np.mgrid[:side, :side]
+    return np.asarray((np.maximum(abs(y - side // 2), abs(x - side // 2)) % period < thick)[:side, :side])
+
+
+def test_parts_that_lie_in_each_other_cost_what_they_cover_and_not_their_boxes() -> None:
+    hole = nested(700)
+    checks = painted = covered = 0
+
+    def check() -> None:
+        nonlocal checks
+        checks += 1
+
+    for part in mend(np.full((*hole.shape, 3), 120, np.uint8), hole, check=check):
+        painted, covered = painted + int(part.painted.sum()), covered + part.painted.size
+    assert painted > 0.9 * hole.sum(), "on one ground all has a plain answer"
+    assert covered < 4 * painted  # boxes of rings hold more than ten times as much
+    assert checks > 100
+
+
+def test_what_check_raises_ends_it_at_once() -> None:
+    hole = nested(300)
+
+    def check() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        next(mend(textured(300, 300), hole, check=check))

@@ -71,3 +71,12 @@ def test_tiles_find_what_lies_across_their_borders() -> None:
     pixels = smooth(160, TILE + 200)
     pixels[80:82, 300 : TILE + 150] = 245
     assert find_dust(pixels)[80:82, 300 : TILE + 150].mean() > 0.95
+
+
+def test_a_panorama_is_not_scaled_by_its_length() -> None:
+    """Its filters would else grow with the square of that, and what they look for with it."""
+    pixels = np.full((90, 15_000, 3), 110, np.uint8)
+    cv2.circle(pixels, (7000, 40), 2, (240, 240, 240), -1)
+    pixels = cv2.add(pixels, np.random.default_rng(0).integers(0, 5, pixels.shape, dtype=np.uint8))
+    found = find_dust(pixels)
+    assert found[40, 7000] and np.count_nonzero(found) < 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +92,31 @@ def test_python_gets_the_mask_that_the_command_line_would_write() -> None:
     assert np.array_equal(written, np.where(paint, 255, 0))
     soft = np.array(Image.open(io.BytesIO(as_mask(hole, feather=3))))
     assert len(np.unique(soft)) > 5 and overlap(soft >= 128, paint) > 0.95
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [Selection(clicks=((200, 110),)), Selection(box=(100, 40, 300, 180)), Selection(dust=True)],
+)
+def test_what_check_raises_stops_a_selection_at_every_step(wanted: Selection) -> None:
+    pixels, _ = ball()
+    photo = photos.read(pixels)
+
+    def steps(stop_at: int | None) -> int:
+        called = 0
+
+        def check() -> None:
+            nonlocal called
+            called += 1
+            if called == stop_at:
+                raise KeyboardInterrupt
+
+        with suppress(BadMask):  # there is no dust
+            BARE.select(photo, wanted, check=check)
+        return called
+
+    whole = steps(None)
+    assert whole >= 2
+    for number in range(1, whole + 1):
+        with pytest.raises(KeyboardInterrupt):
+            steps(number)

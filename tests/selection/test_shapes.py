@@ -66,3 +66,10 @@ def test_an_edge_is_soft_on_either_side_and_elsewhere_all_or_nothing() -> None:
 
 def test_a_rim_is_a_share_of_the_longer_side_and_never_nothing() -> None:
     assert (rim(6000, 0.006), rim(100, 0.006), rim(100, 0.006, least=1)) == (36, 2, 1)
+
+
+@pytest.mark.parametrize("pixels", [40, 120])
+def test_a_wide_edge_costs_no_more_and_is_as_soft(pixels: int) -> None:
+    hole = disc(700, 901, (450, 340), 200)
+    exact = cv2.GaussianBlur(np.where(hole, 255.0, 0.0), (0, 0), pixels / 2, borderType=cv2.BORDER_REPLICATE)
+    assert np.abs(feathered(hole, pixels).astype(float) - exact).max() < 4

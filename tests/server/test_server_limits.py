@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 import threading
@@ -303,6 +304,12 @@ def test_fills_that_do_not_fit_into_memory_are_refused() -> None:
         answer = server.post("/v1/images/edits", files=FORM["files"], data={"n": "10", "texture": "net"})
         assert answer.status_code == 413 and "fewer fills" in answer.json()["error"]["message"]
         assert server.get("/healthz").status_code == 200
+        enough = re.search(r"the server's --max-memory: (\d+)M or more", answer.json()["error"]["message"])
+        assert enough is not None
+    settings = Settings(models=("sketch",), limits=Limits(memory=int(enough[1]) << 20))
+    with running(settings, Sketch()) as server:
+        answer = server.post("/v1/images/edits", files=FORM["files"], data={"n": "10", "texture": "net"})
+        assert answer.status_code == 200, "what it asks for is enough"
 
 
 def test_a_form_of_very_many_parts_is_refused(server: Running) -> None:
