@@ -118,6 +118,7 @@ def grid(
     size = min(max(side // 9, TEXT[0]), TEXT[1])
     font = ImageFont.load_default(size)
     measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    row_labels = [_on_one_line(label) for label in row_labels]
     beside = GAP + max(math.ceil(measure.textlength(label, font)) for label in row_labels)
     tops = [
         GAP + 2 * size + index * (height + THIN) + (index // group * GAP if group else 0) for index in range(len(rows))
@@ -260,10 +261,15 @@ def _frame(tile: Image.Image, box: Box, photo_width: int, photo_height: int) -> 
     ImageDraw.Draw(tile).rectangle(edges, outline=HOLE, width=2)
 
 
+def _on_one_line(text: str) -> str:
+    """A name as it can be drawn: file names may hold line ends, and bytes that are no letters."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def _write(
     draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, *, size: int, colour: tuple[int, int, int], room: int
 ) -> None:
-    font = ImageFont.load_default(size)
+    font, text = ImageFont.load_default(size), _on_one_line(text)
     if draw.textlength(text, font) > room:
         while text and draw.textlength(text + "...", font) > room:
             text = text[:-1]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import codecs
 import io
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+
+TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # of Unicode: from here on from right to left
 
 
 def prepare() -> None:
@@ -44,13 +47,26 @@ def out_json(value: object) -> None:
 
 
 def out(line: str) -> None:
-    """A result, on stdout."""
-    print(line, flush=True)
+    """A result, on stdout: as it is for other programs, harmless on a terminal."""
+    print(harmless(line) if sys.stdout.isatty() else line, flush=True)
 
 
 def say(line: str) -> None:
     """A remark, on stderr."""
-    print(line, file=sys.stderr, flush=True)
+    print(harmless(line), file=sys.stderr, flush=True)
+
+
+def harmless(line: str) -> str:
+    r"""A line without what would command a terminal, or turn its letters around: a file's name may hold it.
+
+    Escapes as `\x1b`; line ends and tabs stay.
+    """
+    return "".join(
+        letter.encode("unicode_escape").decode()
+        if letter not in "\n\t" and (unicodedata.category(letter) == "Cc" or letter in TURNING)
+        else letter
+        for letter in line
+    )
 
 
 def count(number: int, noun: str) -> str:

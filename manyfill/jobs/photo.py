@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import time
@@ -145,6 +146,12 @@ def attempt(completer: Completer, task: Task, options: Options, *, model_file: P
         return complete_photo(completer, task, options, model_file=model_file)
     except ManyfillError as error:
         return Failed(task.name, " ".join(str(error).split()))
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            name = Path(os.fsdecode(error.filename or "")).name
+            return Failed(task.name, f"the name {name} is too long for this disk. Give the photo a shorter one.")
+        words = str(error.strerror or error)
+        return Failed(task.name, " ".join(f"{words}: {error.filename}".split()) if error.filename else words)
     except Exception as error:  # whatever this photo hit: the rest of the night's work must not stop
         log.debug("%s failed", task.name, exc_info=True)
         return Failed(task.name, f"{type(error).__name__}: {' '.join(str(error).split())}")

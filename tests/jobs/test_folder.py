@@ -207,6 +207,51 @@ def test_a_name_that_is_not_utf8_is_done_resumed_and_replayed(completer: Complet
     assert differing == [] and done.sidecar.photo.file == f"../photos/{strange.name}"
 
 
+@pytest.mark.parametrize(
+    "stem",
+    [
+        "\u00e9",
+        "e\u0301",
+        "\U0001f642",
+        "\u202egnp.exe",
+        "dot..",
+        "space ",
+        " space",
+        "two\nlines",
+        "\x1b[31m",
+        "*",
+        "%s{}",
+    ],
+)
+def test_any_name_is_done_with_its_sheet_resumed_and_replayed(stem: str, completer: Completer, tmp_path: Path) -> None:
+    job = small_job(tmp_path, ("a.png",), sheet=True)
+    job = dataclasses.replace(job, masks=tmp_path / "masks" / "a.png")
+    photo = write_photo_under(job.photos / f"{stem}.png")
+    before = photo.read_bytes()
+    assert (complete_folder(completer, job).done, complete_folder(completer, job).skipped) == (2, 2)
+    sidecar = job.out / f"{stem}.json"
+    task = Task(photo.name, photo, job.masks, Target(tmp_path / "again", stem))
+    assert replay(completer, Sidecar.read(sidecar), task)[1] == []
+    assert photo.read_bytes() == before and len({each.name for each in job.out.glob("*.png")}) > 2
+
+
+def write_photo_under(path: Path) -> Path:
+    try:
+        write_photo(path, seed=7)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    return path
+
+
+def test_a_name_that_grows_too_long_is_one_failed_line_that_says_so(completer: Completer, tmp_path: Path) -> None:
+    job = small_job(tmp_path, ("a.png",))
+    job = dataclasses.replace(job, masks=tmp_path / "masks" / "a.png")
+    write_photo_under(job.photos / f"{'x' * 250}.png")
+    summary = complete_folder(completer, job)
+    (failed,) = summary.failed
+    assert summary.done == 1 and "is too long for this disk. Give the photo a shorter one." in failed.error
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes by name")
 def test_what_is_no_regular_file_is_one_failed_line(completer: Completer, tmp_path: Path) -> None:
     job = small_job(tmp_path, ("a.png",))
