@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import manyfill
+from manyfill import Completer
 from manyfill.texture import synthesize
 from manyfill.texture.lines import carry, lines_through
 from manyfill.texture.scales import Pixels, blur
@@ -90,3 +92,28 @@ def test_a_fill_keeps_the_horizon_that_its_guide_has_lost() -> None:
         return float(((filled - image)[near] ** 2).mean())
 
     assert error(lines=True) < 0.5 * error(lines=False)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Completer:
+    return manyfill.load("pluralistic-fusion")
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.1, -0.2])
+def test_a_large_hole_over_sea_and_sky_keeps_the_horizon_and_draws_no_haze(shipped: Completer, slope: float) -> None:
+    """29 % of the photo, with the model that users have: the horizon to within 2 pixels, all along."""
+    image = sea_and_sky(300, 420, slope)
+    hole = np.zeros((300, 420), bool)
+    hole[40:220, 110:310] = True
+    photo = np.rint(image.clip(0, 1) * 255).astype(np.uint8)
+    filled = shipped.complete(np.where(hole[..., None], np.uint8(0), photo), hole)[0].array.mean(2)
+    sky, sea = photo[:30].mean(), photo[-60:].mean()
+    dark = filled[:, 115:305] < (sky + sea) / 2
+    above, below = np.cumsum(dark, 0), np.cumsum(~dark[::-1], 0)[::-1]
+    found = (above[:-1] + below[1:]).argmin(0) + 1.0  # the row that parts each column best
+    expected = 99.5 + slope * (np.arange(115, 305) - 210)
+    assert np.abs(found - expected).max() <= 2
+    apart = np.arange(300)[:, None] - (99.5 + slope * (np.arange(420) - 210))
+    for part, colour in ((hole & (apart < -6), sky), (hole & (apart > 6), sea)):
+        assert abs(filled[part].mean() - colour) < 4
+        assert np.abs(filled[part] - colour).max() < np.abs(photo.mean(2) - colour)[~hole & (abs(apart) > 6)].max()
