@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+from PIL import Image
 
 from manyfill.boxes import Box
 from manyfill.completer import Completer
@@ -47,3 +50,13 @@ def test_a_fill_says_truly_where_its_pixels_come_from() -> None:
     ours = {tuple(one) for part in fill.origins for one in part.tolist()}
     theirs = {tuple(one) for part in other.origins for one in part.tolist()}
     assert all(tuple(one) in (theirs if one[1] >= 80 else ours) for one in mixed.tolist()) and len(mixed)
+
+
+def test_on_the_beach_no_fill_takes_the_sky_into_the_surf() -> None:
+    """The sample photo, whose sky is as pale as its surf and has nothing of its detail; the horizon is at row 205."""
+    photos = Path(__file__).parents[1] / "examples" / "photos"
+    hole = np.asarray(Image.open(photos / "beach_hole.png").convert("L")) > 127
+    fills = Completer.from_pretrained("pluralistic-fusion").complete(photos / "beach.jpg", hole, n=4)
+    places = np.concatenate([part for fill in fills for part in fill.origins])
+    assert len(places) > 200
+    assert (places[:, 2] < 205).mean() < 0.015  # 0.075 where far places cost no more than in a texture
