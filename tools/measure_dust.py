@@ -1,7 +1,7 @@
 """How well `manyfill select --dust` finds dust: synthetic dust, hairs and scratches over photos whose truth is known.
 
     python tools/measure_dust.py PHOTOS [--enlarge 2] [--per 1] [--seed 0]
-    python tools/measure_dust.py PHOTOS --fit        the weights of manyfill/selection/dust.py, anew from these photos
+    python tools/measure_dust.py PHOTOS --fit        the weights of manyfill/selection/dust.py, from these photos
 
 Photos are enlarged first: a scan has more pixels than its film has detail, while dust is as sharp as the scanner. With
 --enlarge 1 the photos are as sharp as the dust, which is harder than scans are.
@@ -100,25 +100,29 @@ def measure(sources: list[Any], *, search: Search | None = None, **how: Any) -> 
     return np.array([score(find_dust(scanned, search), truth) for scanned, truth in scans(sources, **how)])
 
 
-def fit(sources: list[Any], **how: Any) -> tuple[list[float], float]:
-    """Weights and bias: logistic regression of which candidates are dust, large ones counting more."""
+def fit(sources: list[Any], **how: Any) -> tuple[list[float], list[float], float]:
+    """Weights, products and bias: logistic regression of which candidates are dust, large ones counting more."""
     from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
+    search = Search()
     features, dust, areas = [], [], []
     for scanned, truth in scans(sources, **how):
         rim = cv2.dilate(truth.astype(np.uint8), np.ones((2 * RIM + 1,) * 2, np.uint8))
         for bright in (True, False):
-            there = candidates(scanned, Search(), bright=bright)
+            there = candidates(scanned, search, bright=bright)
             share = np.bincount(there.labels.ravel(), rim.ravel(), len(there.areas) + 1)[1:] / there.areas
-            features.append(there.features)
-            dust.append(share > 0.5)
-            areas.append(there.areas)
-    x, y, weight = np.concatenate(features), np.concatenate(dust), np.sqrt(np.concatenate(areas))
+            thin = there.widths <= search.width
+            features.append(there.features[thin])
+            dust.append(share[thin] > 0.5)
+            areas.append(there.areas[thin])
+    x, y, weight = np.concatenate(features), np.concatenate(dust), np.concatenate(areas) ** 0.8
+    x = PolynomialFeatures(2, include_bias=False).fit_transform(x)  # products in the order of np.triu_indices
     scaler = StandardScaler().fit(x)
-    found = LogisticRegression(max_iter=1000).fit(scaler.transform(x), y, sample_weight=weight)
+    found = LogisticRegression(max_iter=5000, C=0.3).fit(scaler.transform(x), y, sample_weight=weight)
     weights = found.coef_[0] / scaler.scale_
-    return weights.tolist(), float(found.intercept_[0] - weights @ scaler.mean_)
+    bias = float(found.intercept_[0] - weights @ scaler.mean_)
+    return weights[: len(FEATURES)].tolist(), weights[len(FEATURES) :].tolist(), bias
 
 
 def rates(rows: NDArray[np.int64]) -> tuple[float, float]:
@@ -138,10 +142,12 @@ def main() -> None:
     sources = sorted(path for path in given.photos.rglob("*") if path.suffix.lower() in photos.SUFFIXES)
     how = {"per": given.per, "seed": given.seed, "enlarge": given.enlarge}
     if given.fit:
-        weights, bias = fit(sources, **how)
+        weights, products, bias = fit(sources, **how)
         for name, weight in zip(FEATURES, weights, strict=True):
-            print(f"{weight:9.3f}  {name}")
-        print(f"{bias:9.3f}  bias")
+            print(f"{weight:11.4g}  {name}")
+        for one, other, weight in zip(*np.triu_indices(len(FEATURES)), products, strict=True):
+            print(f"{weight:11.4g}  {FEATURES[one]} x {FEATURES[other]}")
+        print(f"{bias:11.4g}  bias")
         return
     rows = measure(sources, **how)
     each = np.array([rates(row[None]) for row in rows])

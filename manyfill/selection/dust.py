@@ -3,7 +3,7 @@
 A top-hat (what an opening by a disc takes away) finds whatever is thinner than the disc: specks, hairs and scratches,
 pale on scans of negatives, dark on scans of prints; but leaves and wires as well. Dust lies on the film, so its edges
 are as sharp as the scanner is, sharper than the lens drew the picture; it is opaque, so its middle is as bright as its
-edge; and it stands out of what the same filter finds around it. A row of numbers weighs these.
+edge; and it stands out of what the same filter finds around it. A row of numbers weighs these and their products.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Rows = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Search:
-    """Constants of the detector. `weights` and `bias` are fitted on synthetic dust by tools/measure_dust.py --fit."""
+    """Constants of the detector. Weights and products are fitted on synthetic dust by tools/measure_dust.py --fit."""
 
     disc: int = 13  # pixels across: what is thinner is found; times the photo's scale
     surroundings: int = 41  # pixels across, likewise
@@ -38,9 +38,21 @@ class Search:
     strong: float = 0.08  # contrast, of 1, of what is looked at
     apart: float = 1.0  # and how far it stands out of what the filter leaves around, as a logarithm
     weak: float = 0.4  # share of the contrast near by down to which it reaches
-    weights: tuple[float, ...] = (9.583, 6.723, 0.956, 0.205, 2.546, 0.766, -3.096, -18.147, -0.916, 1.322)
-    bias: float = -6.7  # of what is dust beyond doubt
-    kind_bias: float = -3.2  # of the kind, pale or dark, that most of that is: a scan has one kind
+    weights: tuple[float, ...] = (10.48, -4.472, 2.186, 2.882, 4.67, -2.022, 5.63, -11.3, -2.331, -0.188)
+    products: tuple[float, ...] = (  # of each feature with itself and those after it
+        -29.29, 30.19, -5.268, 1.253, 11.29, 7.174, -9.381, -8.058, 1.206, 3.357,
+        -8.724, 6.108, -2.184, -5.621, 11.3, -29.17, -19.63, 0.4025, -5.948,
+        0.4756, 0.363, -1.332, -0.07405, 4.423, -21.98, 0.338, 1.329,
+        -1.005, -1.985, 1.308, -1.046, 3.12, -0.01673, -0.4292,
+        0.7391, 0.1721, -2.379, -6.109, 0.6935, -2.448,
+        -0.8832, -1.29, 18.78, -0.08515, 2.483,
+        -7.657, -4.8, -1.895, -2.261,
+        9.728, 0.7237, -6.37,
+        -0.1534, 0.4377,
+        -0.7025,
+    )  # fmt: skip
+    bias: float = -7.68  # of what is dust beyond doubt
+    kind_bias: float = -5.68  # of the kind, pale or dark, that most of that is: a scan has one kind
     kind_share: float = 3.0  # times as much of that kind as of the other
     width: float = 6.0  # pixels: what is wider on average, or all tangled up, is no dust
 
@@ -72,7 +84,7 @@ def find_dust(pixels: NDArray[Any], search: Search | None = None, *, check: Call
             check()
             there = candidates(pixels[seen.part], search, bright=bright, times=times)
             labels = there.labels[tile.inside(seen).part]
-            scores = np.where(there.widths <= search.width, there.features @ np.array(search.weights), -np.inf)
+            scores = np.where(there.widths <= search.width, _scores(there.features, search), -np.inf)
             for bias, plane in ((search.bias, sure[kind]), (search.kind_bias, likely[kind])):
                 plane[tile.part] = np.concatenate([[False], scores + bias > 0])[labels]
     amounts = [int(np.count_nonzero(plane)) for plane in sure]
@@ -80,6 +92,13 @@ def find_dust(pixels: NDArray[Any], search: Search | None = None, *, check: Call
     if amounts[most] and amounts[most] >= search.kind_share * amounts[1 - most]:
         sure[most] = likely[most]
     return np.asarray(sure[0] | sure[1])
+
+
+def _scores(features: Rows, search: Search) -> Rows:
+    """How much each row of features looks like dust: a weighted sum of them and of their products, two by two."""
+    one, other = np.triu_indices(features.shape[1])
+    products = features[:, one] * features[:, other]
+    return np.asarray(features @ np.array(search.weights) + products @ np.array(search.products), np.float64)
 
 
 def candidates(pixels: NDArray[Any], search: Search, *, bright: bool, times: float = 1.0) -> Candidates:
