@@ -281,6 +281,7 @@ class Completer:
         windows = self.drawer.plan(task.hole)
         check()
         parts = plan(task.hole, working_size=texturing.SIDE, multiple=1) if strength > 0 else []
+        check()
         at_once = check_memory(
             task,
             windows,
@@ -333,6 +334,7 @@ class Completer:
             window = windows[index]
             if self.drawer.critic is not None:
                 view = draft.look(task.photo.pixels, window.box)
+                task.check()
                 image, _ = to_net(view, np.zeros(view.shape[:2], bool), window)
                 task.check()
                 score = ranking.critic_score(self.drawer.critic, image.to(self.device))

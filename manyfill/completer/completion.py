@@ -202,8 +202,11 @@ def thumbnail(task: Task, windows: Sequence[Window], draft: Draft) -> NDArray[np
     parts, areas = [], []
     side = max(4, round(ranking.THUMBNAIL / len(windows) ** 0.5))
     for window in windows:
+        task.check()
         hole = task.hole[window.core.part]
-        parts.append(ranking.thumbnail(as_float(draft.look(task.photo.pixels, window.core)), hole, side))
+        seen = as_float(draft.look(task.photo.pixels, window.core))
+        task.check()
+        parts.append(ranking.thumbnail(seen, hole, side))
         areas.append(float(np.count_nonzero(hole)))
     shares = np.sqrt(np.array(areas, np.float32) / sum(areas))
     return np.concatenate([part * share for part, share in zip(parts, shares, strict=True)])
