@@ -307,12 +307,18 @@ def peel(of: Sources, hint: Hint | None, rng: np.random.Generator, check: Callab
     patches = picture[sources[:, None] + near].reshape(len(sources), -1)  # 0 in the hole
     squares = (patches**2).reshape(len(sources), -1, 3).sum(2) + np.float32(lack) * (1 - whole)
     patches *= -2
-    waiting = of.targets
+    waiting = np.zeros(known.size, bool)
+    waiting[of.targets] = True
     amount = np.zeros(known.size)  # of each patch: how much of it is known
-    amount[waiting] = known[waiting[:, None] + near] @ window
-    while len(waiting):
-        front = amount[waiting] >= amount[waiting].max() * 0.8
-        for here in np.array_split(waiting[front], -(-int(front.sum()) // LOT)):
+    amount[of.targets] = known[of.targets[:, None] + near] @ window
+    rim = of.targets[amount[of.targets] > 0]  # those that wait and see something known
+    left = len(of.targets)
+    while left:
+        if not len(rim):  # no way from known pixels to these
+            rim = np.flatnonzero(waiting).astype(np.int32)
+        front = amount[rim] >= amount[rim].max() * 0.8
+        reached = []
+        for here in np.array_split(rim[front], -(-int(front.sum()) // LOT)):
             check()
             seen = known[here[:, None] + near] * window
             seen /= np.maximum(seen.sum(1, keepdims=True), 1e-6)
@@ -324,12 +330,16 @@ def peel(of: Sources, hint: Hint | None, rng: np.random.Generator, check: Callab
                 apart = (told**2).sum(1)[:, None] + (known_low**2).sum(1) - 2 * told @ known_low.T
                 cost += hint.weight.ravel()[here][:, None] * apart
             field.source[here] = best = sources[_about_the_least(cost, rng)]
+            waiting[here] = False
             fresh = ~known[here]
             picture[here[fresh]] = picture[best[fresh]]
             known[here[fresh]] = True
             for step, weight in zip(near, window, strict=True):  # each pixel once: `here` has no place twice
                 amount[here[fresh] + step] += weight
-        waiting = waiting[~front]
+            reached.append((here[fresh][:, None] + near).ravel())
+        left -= int(front.sum())
+        beside = np.concatenate(reached)
+        rim = np.unique(np.concatenate([rim[~front], beside[waiting[beside]]]))
     return field
 
 
