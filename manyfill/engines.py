@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from manyfill import photos
+from manyfill import openvinocore, photos
 from manyfill.download import cache_folder
 from manyfill.errors import ManyfillError
 from manyfill.nets import CompletionNet, NearNet, Prediction
@@ -132,15 +132,13 @@ class OpenVinoNet:
 
     def __init__(self, net: CompletionNet, precision: str = "f32", *, sha256: str = "") -> None:
         """Takes `net` over. Raises ManyfillError where the CPU lacks the precision or `net` cannot be converted."""
-        import openvino
-
         self.engine = f"openvino-{precision}"
         self.config = net.config
         self._net = net
         self._varied = net.noise_shape(net.multiple, net.multiple) is not None
         self.draws_near = draws_near(net)
         self._lock = threading.Lock()
-        core = openvino.Core()
+        core = openvinocore.core()
         if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise ManyfillError("this CPU does not compute in bfloat16. Use engine openvino-f32.")
         settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from manyfill import files
+from manyfill import files, openvinocore
 from manyfill.download import cache_folder, sha256_of
 from manyfill.errors import BadWeights, ManyfillError
 from manyfill.seams import fill_smoothly
@@ -284,9 +284,7 @@ class _OpenVino:
     engine = "openvino-f32"
 
     def __init__(self, path: Path) -> None:
-        import openvino
-
-        self.core = openvino.Core()
+        self.core = openvinocore.core()
         try:
             self.model = self.core.read_model(str(path))
         except Exception as error:

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 from torch.testing import assert_close
 
-from manyfill import engines, weights
+from manyfill import engines, openvinocore, weights
 from manyfill.cli import run
 from manyfill.completer import Completer
 from manyfill.engines import OpenVinoNet, engine_of, fold, start
@@ -206,12 +206,12 @@ def test_auto_runs_large_networks_on_openvino_and_on_torch_what_openvino_cannot(
 def test_auto_runs_a_trunk_in_bfloat16_only_where_the_cpu_computes_in_it(
     native: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    openvino = pytest.importorskip("openvino")
+    pytest.importorskip("openvino")
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native}, raising=False)
     large = {"size": engines.LARGE, "width": 4, "max_width": 8}
     trunk = MIGAN(MIGANConfig(**large, working=engines.LARGE)).eval()  # type: ignore[arg-type]
     found = engine_of(start(trunk))
-    able = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    able = "BF16" in openvinocore.core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     assert found == ("openvino-f32" if not native else "openvino-bf16" if able else "torch")
     assert engine_of(start(build("dfnet", size=engines.LARGE))) == "openvino-f32"  # the papers' stay as published
 

@@ -143,7 +143,8 @@ def pack(asked: argparse.Namespace) -> None:
     asked.dir.mkdir(parents=True)
     root = Path(__file__).parents[1]
     with tarfile.open(fileobj=io.BytesIO(sources(root))) as tar:
-        tar.extractall(asked.dir / "code", filter="data")
+        safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # Python 3.10.12 and 3.11.4 on
+        tar.extractall(asked.dir / "code", **safe)  # type: ignore[arg-type]
     arguments = ["--recipe", asked.recipe]
     if ".py:" in asked.recipe:
         own = Path(asked.recipe.rpartition(":")[0])
