@@ -101,7 +101,7 @@ def train(
     world = processes.join(device)
     check(recipe, world)
     checkpoints = checkpoint.Checkpoints(run_dir, recipe.keep)
-    saved = checkpoints.newest()
+    saved = world.agree(checkpoints.newest() if world.main else None)  # others might look while it is being written
     if saved is None and start_from is None and recipe.starts_from is not None:
         raise BadRecipe(f"recipe '{recipe.name}' goes on from a trained model. Give one: --from {recipe.starts_from}.")
     if _truths(recipe) > 1 and not labels:

@@ -38,10 +38,16 @@ class World:
         count = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # of torchrun
         if self.size == 1 or count == 1:
             return None
-        name = [secrets.token_hex(8)]
-        dist.broadcast_object_list(name)
-        folder = Path(tempfile.gettempdir(), f"manyfill-photos-{name[0]}")
+        folder = Path(tempfile.gettempdir(), f"manyfill-photos-{self.agree(secrets.token_hex(8))}")
         return Fellows(int(os.environ["LOCAL_RANK"]), count, folder, dist.barrier)
+
+    def agree(self, value: Any) -> Any:
+        """What the main process says, in all of them; each waits until it has said so."""
+        if self.size == 1:
+            return value
+        said = [value]
+        dist.broadcast_object_list(said)
+        return said[0]
 
     def any(self, *here: bool) -> tuple[bool, ...]:
         """Whether each holds in any process: all get the same answers at the same time."""

@@ -24,11 +24,12 @@ RECIPE = replace(
     RECIPES["tiny"], net=replace(RECIPES["tiny"].net, fusion_scales=0), batch=4, images=16, checkpoint_every=8, keep=9
 )
 RUN = """
-import os, shutil, signal, sys
+import os, shutil, signal, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_processes import RECIPE
 from manyfill.training import train
+from manyfill.training.checkpoint import Checkpoints
 from manyfill.training.step import Step
 
 killed, usual = os.environ.get("KILLED"), Step.__call__
@@ -39,7 +40,11 @@ def step(self, image, hole, noise, images_seen):
         os.kill(os.getpid(), signal.SIGKILL)
     return usual(self, image, hole, noise, images_seen)
 
-Step.__call__ = step
+def write_slowly(self, state, write=Checkpoints.write):
+    time.sleep(1)  # process 1 is done long before, and must not look for the checkpoint yet
+    return write(self, state)
+
+Step.__call__, Checkpoints.write = step, write_slowly
 photos, run, kept = map(Path, sys.argv[2:])
 train(RECIPE, [photos], run, images=8, device="cpu", line_seconds=0.0)
 if os.environ["RANK"] == "0":
