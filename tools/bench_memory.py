@@ -32,9 +32,9 @@ from manyfill.completer import ceiling
 from manyfill.cli import main
 from manyfill.jobs import photo as job
 read = job.read_photo
-def watched(source, max_memory=None):
+def watched(source, max_memory=None, **rest):
     held = memory.resident()
-    photo = read(source, max_memory)
+    photo = read(source, max_memory, **rest)
     print("needs", round((held + photos.reading_cost(source) * photo.height * photo.width) / 2**20), file=sys.stderr)
     return photo
 job.read_photo = watched
