@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,15 @@ def click(page: Tab, x: float, y: float) -> None:
     expect(page.find("#hint.busy")).to_have_count(0)
 
 
+def eventually(page: Tab, holds: Callable[[], Any]) -> None:
+    """An answer is painted a moment after it has come."""
+    for _ in range(600):
+        if holds():
+            return
+        page.page.wait_for_timeout(100)
+    assert holds()
+
+
 def painted(page: Tab) -> Any:
     """What the page would send as its mask."""
     page.page.wait_for_function("async () => (await import('./state.js')).state.tasks.length === 0")
@@ -77,14 +87,14 @@ def test_the_photo_is_sent_once_and_more_and_less_change_the_same_selection(open
     assert ["image" in form for form in sent] == [True, False, False]
     assert sent[-1]["click"].count(b",") == 2 and sent[-1]["keep"].count(b",") == 1
     assert opened.page.evaluate("async () => (await import('./state.js')).state.doc.hole.length") == 1
-    assert overlap(painted(opened), TRUTH) > 0.85
+    eventually(opened, lambda: overlap(painted(opened), TRUTH) > 0.85)
     before = painted(opened).sum()
     slider = opened.find("#selecting input")
     with opened.page.expect_response("**/v1/images/select"):
         slider.evaluate("one => { one.value = 25; one.dispatchEvent(new Event('change')); }")
-    assert painted(opened).sum() > before
+    eventually(opened, lambda: painted(opened).sum() > before)
     opened.page.keyboard.press("Control+z")
-    assert painted(opened).sum() == before
+    eventually(opened, lambda: painted(opened).sum() == before)
 
 
 def test_a_box_around_it_selects_what_is_inside(opened: Tab) -> None:
@@ -93,7 +103,7 @@ def test_a_box_around_it_selects_what_is_inside(opened: Tab) -> None:
     opened.page.mouse.move(*at(opened, 262, 172), steps=4)
     with opened.page.expect_response("**/v1/images/select"):
         opened.page.mouse.up()
-    assert overlap(painted(opened), TRUTH) > 0.85
+    eventually(opened, lambda: overlap(painted(opened), TRUTH) > 0.85)
     assert b"," in opened.forms[-1]["box"]
 
 
