@@ -17,9 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+from stopping import steps_of
 from torch import Tensor, nn
 
 from manyfill import memory, photos, ranking, weights
+from manyfill.checking import Check
 from manyfill.completer import Completer, Completion, NetDrawer, ceiling, texturing, uncertainty
 from manyfill.completer.portions import Portions
 from manyfill.errors import BadMask, BadWeights, ManyfillError, TooLarge
@@ -795,24 +797,10 @@ def test_what_progress_raises_stops_the_work_and_comes_out(stage: str) -> None:
 def test_what_check_raises_stops_the_work_at_every_step() -> None:
     completer, photo = sketch(), photo_of(150, 120)
 
-    def steps(stop_at: int | None) -> int:
-        called = 0
-
-        def check() -> None:
-            nonlocal called
-            called += 1
-            if called == stop_at:
-                raise Cancelled
-
+    def work(check: Check) -> None:
         list(completer.stream(photo, SCATTERED, FillOptions(texture="photo"), check=check))
-        return called
 
-    whole = steps(None)
-    assert whole > 30  # windows, seams, and each scale and round of the texture stage
-    for number in range(1, whole + 1):
-        with pytest.raises(Cancelled):
-            steps(number)
-    assert steps(None) == whole
+    assert steps_of(work) > 30  # windows, seams, and each scale and round of the texture stage
 
 
 def test_a_completer_may_be_used_from_several_threads_at_once() -> None:

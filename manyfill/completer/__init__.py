@@ -30,6 +30,7 @@ from torch import nn
 
 from manyfill import engines, fetchables, forks, masks, ranking, weights, zoo
 from manyfill.boxes import Box
+from manyfill.checking import Check, go_on
 from manyfill.completer import texturing
 from manyfill.completer.canvas import extended
 from manyfill.completer.ceiling import check_memory, check_mending, read_photo
@@ -40,7 +41,7 @@ from manyfill.completer.foreign import OnnxDrawer
 from manyfill.completer.joining import MARGIN
 from manyfill.completer.mending import mend
 from manyfill.completer.portions import Portions
-from manyfill.completer.task import Check, Noise, Preview, Progress, Task, as_float, go_on, is_neutral, see_through
+from manyfill.completer.task import Noise, Preview, Progress, Task, as_float, is_neutral, see_through
 from manyfill.completer.texturing import Texturing
 from manyfill.errors import BadMask, ManyfillError
 from manyfill.fetchables import FETCHABLES

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from manyfill import engines
 from manyfill.boxes import Bools, Box
+from manyfill.checking import Check, go_on
 from manyfill.completer.completion import Draft, Patch, unfinished
 from manyfill.completer.joining import finish, region_of, show_scales
 from manyfill.completer.looking import looks
-from manyfill.completer.task import Check, Noise, Preview, Progress, Task, as_float, derive_seed, go_on
+from manyfill.completer.task import Noise, Preview, Progress, Task, as_float, derive_seed
 from manyfill.errors import BadWeights, ManyfillError
 from manyfill.fillers import Filler
 from manyfill.nets import CompletionNet, NearNet, Prediction

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from manyfill.boxes import Bools, tight, whole
+from manyfill.checking import Check, go_on
 from manyfill.completer.portions import Portions
 from manyfill.photos import Photo
 from manyfill.seams import Floats
@@ -23,12 +24,7 @@ TINT = 2 / 255  # channels of a grey photo may differ by so much: JPEG rounds
 STRAY = 1e-3  # share of its pixels that may be coloured: a hot pixel, a date stamp's rim
 
 Progress = Callable[[str, int, int], None]  # (stage, done, total)
-Check = Callable[[], None]  # called between the small steps of the work; what it raises ends it and comes out
 Preview = Callable[["Completion", int, int], None]  # (unfinished fill, step, steps), coarse to fine
-
-
-def go_on() -> None:
-    """A check that stops nothing."""
 
 
 @dataclass(frozen=True)

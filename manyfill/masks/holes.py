@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
 from torch import Tensor
 
 from manyfill.boxes import Bools
+from manyfill.checking import Check, go_on
 
 # Hole-ratio bins of the NVIDIA irregular mask test set (Liu et al. 2018): low < ratio <= high.
 BINS: tuple[tuple[float, float], ...] = ((0.01, 0.1), (0.1, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.5), (0.5, 0.6))
@@ -22,7 +23,7 @@ def ratio(hole: Tensor | Bools) -> float:
     return float(_bits(hole).mean(dtype=np.float64))
 
 
-def grow(hole: Bools, pixels: int, *, check: Callable[[], None] = lambda: None) -> Bools:
+def grow(hole: Bools, pixels: int, *, check: Check = go_on) -> Bools:
     """Dilate a hole (H,W) by a disc: missing is what lies within `pixels` of a missing pixel, between pixel centres.
 
     A new array; 0 pixels gives an equal one. Memory and time go with the hole's surroundings. `check()` is called

@@ -6,7 +6,7 @@ source depth, holes (H,W) bool. What it costs, in time and memory, follows the h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfill.boxes import Bools, Box, tight, whole
+from manyfill.checking import Check, go_on
 from manyfill.plain import repeating, smooth, thin
 from manyfill.seams import Floats
 
@@ -32,9 +33,7 @@ class Mended:
     painted: Bools  # (h,w): what of it is that answer
 
 
-def mend(
-    pixels: NDArray[Any], hole: Bools, blind: Bools | None = None, *, check: Callable[[], None] = lambda: None
-) -> Iterator[Mended]:
+def mend(pixels: NDArray[Any], hole: Bools, blind: Bools | None = None, *, check: Check = go_on) -> Iterator[Mended]:
     """Every part of the hole that has a plain answer, with it; each missing pixel at most once.
 
     `blind` (H,W): neither known nor to be filled. `check()` is called between small steps; what it raises comes out.

@@ -7,7 +7,6 @@ explains nearly all of what is seen there, the part is copied from that far away
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfill.boxes import Bools, Box, tight, whole
+from manyfill.checking import Check, go_on
 from manyfill.seams import Floats, hang
 
 RIM = 16  # pixels around the hole that a shift must explain
@@ -30,9 +30,7 @@ def view_of(box: Box, photo: Box) -> Box:
     return box.grown(max(MARGIN, box.height, box.width), photo)
 
 
-def repeat(
-    pixels: NDArray[Any], unknown: Bools, box: Box, own: Bools, *, check: Callable[[], None] = lambda: None
-) -> Floats | None:
+def repeat(pixels: NDArray[Any], unknown: Bools, box: Box, own: Bools, *, check: Check = go_on) -> Floats | None:
     """A part of the hole, `own` (h,w) of `box`, as (h,w,3) in [0,1]; None where nothing repeats there.
 
     `pixels` (H,W,3) and `unknown` (H,W) of the photo. `check()` is called between steps.
@@ -81,7 +79,7 @@ def _inside(y: NDArray[Any], x: NDArray[Any], missing: Bools) -> Bools:
 
 
 def _shift(
-    luma: Floats, rim: Bools, known: Bools, hole: Bools, variance: float, check: Callable[[], None]
+    luma: Floats, rim: Bools, known: Bools, hole: Bools, variance: float, check: Check
 ) -> tuple[int, int] | None:
     """The shift (down, right) that explains the rim best, if any does; luma (h,w) is 0 where it is not known."""
     h, w = luma.shape

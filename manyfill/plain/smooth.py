@@ -6,7 +6,7 @@ polynomial fills it; what little of the rim it misses is hung in as a membrane, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfill.boxes import Bools, Box, tight, whole
+from manyfill.checking import Check, go_on
 from manyfill.seams import Floats, hang
 
 RIM = 8  # pixels around the hole that must be smooth, at least
@@ -89,7 +90,7 @@ def ground(
     own: Bools,
     *,
     grid: int = GRID,
-    check: Callable[[], None] = lambda: None,
+    check: Check = go_on,
 ) -> Ground | None:
     """What a part of the hole lies in; None where that is not smooth.
 
@@ -148,7 +149,7 @@ def fill(made: Ground, pixels: NDArray[Any], own: Bools, tile: int) -> Iterator[
         yield at, np.clip(shown, 0, 1).astype(np.float32)
 
 
-def _known_near(unknown: Bools, rim: Box, inner: Box, own: Bools, reach: int, check: Callable[[], None]) -> Bools:
+def _known_near(unknown: Bools, rim: Box, inner: Box, own: Bools, reach: int, check: Check) -> Bools:
     """(h,w) of `rim`: what is known within `reach` pixels of the part, whose `own` lies at `inner` of it.
 
     Tile by tile, and only where the part is: many parts whose boxes lie in each other cost what they cover.

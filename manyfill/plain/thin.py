@@ -8,7 +8,6 @@ known to what lies deeper. The cost is a constant for each missing pixel, whatev
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfill.boxes import Bools, tight, whole
+from manyfill.checking import Check, go_on
 from manyfill.compiled import compiled
 from manyfill.seams import Floats, fill_smoothly
 
@@ -32,9 +32,7 @@ SHARE = 1000  # places that a thread is worth
 TILE = 1024  # side in pixels of what is looked at at once
 
 
-def thin(
-    hole: Bools, blind: Bools | None = None, *, tile: int = TILE, check: Callable[[], None] = lambda: None
-) -> Bools:
+def thin(hole: Bools, blind: Bools | None = None, *, tile: int = TILE, check: Check = go_on) -> Bools:
     """(H,W): what of the hole is nowhere deeper than DEPTH, apart from the ragged edges of what is.
 
     `blind` (H,W) is no more known than the hole is. Looked at in tiles of `tile` pixels a side, which changes nothing;

@@ -6,7 +6,7 @@ around the click, larger and larger, and of these the one with the clearest outl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfill.boxes import Bools, Box, tight, whole
+from manyfill.checking import Check, go_on
 from manyfill.errors import BadMask
 from manyfill.selection.asked import Point, Selection
 from manyfill.selection.shapes import Floats, reduced
@@ -25,7 +26,7 @@ MOST = 0.6  # share of the photo that a click may mean
 SURE = 3  # pixels around a click that are surely what is clicked at
 
 
-def cut(pixels: NDArray[Any], wanted: Selection, *, check: Callable[[], None] = lambda: None) -> Floats:
+def cut(pixels: NDArray[Any], wanted: Selection, *, check: Check = go_on) -> Floats:
     """What is pointed at in a photo (H,W,3): (h,w) of zeros and ones at a smaller size. Raises BadMask."""
     small = reduced(pixels, LONGEST)
     check()
@@ -51,7 +52,7 @@ def cut(pixels: NDArray[Any], wanted: Selection, *, check: Callable[[], None] = 
     return _touched(found, sure, stays).astype(np.float32)
 
 
-def _grabcut(small: NDArray[np.uint8], labels: NDArray[np.uint8], check: Callable[[], None]) -> Bools:
+def _grabcut(small: NDArray[np.uint8], labels: NDArray[np.uint8], check: Check) -> Bools:
     """What GrabCut makes of it; the labels themselves where one side of it is empty, as it needs both."""
     front = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
     if not front.any() or front.all():

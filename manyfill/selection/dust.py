@@ -8,7 +8,6 @@ edge; and it stands out of what the same filter finds around it. A row of number
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfill.boxes import Bools, Box
+from manyfill.checking import Check, go_on
 from manyfill.selection.shapes import Floats, mean_around
 
 TILE = 1024
@@ -67,7 +67,7 @@ class Candidates:
     widths: Rows  # (n,), pixels at the usual scale, on average
 
 
-def find_dust(pixels: NDArray[Any], search: Search | None = None, *, check: Callable[[], None] = lambda: None) -> Bools:
+def find_dust(pixels: NDArray[Any], search: Search | None = None, *, check: Check = go_on) -> Bools:
     """Where there is dust on a photo (H,W,3): (H,W). Works tile by tile: memory does not go with the photo.
 
     `check()` is called between the tiles.

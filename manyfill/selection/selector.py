@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from manyfill import masks, photos
 from manyfill.boxes import Bools
+from manyfill.checking import Check, go_on
 from manyfill.errors import BadMask
 from manyfill.photos import Photo
 from manyfill.selection import sam as sams
@@ -22,8 +23,6 @@ from manyfill.selection.dust import find_dust
 from manyfill.selection.sam import Sam
 from manyfill.selection.shapes import feathered, grown, refined, rim
 from manyfill.selection.text import find_text
-
-Check = Callable[[], None]
 
 # Shares of the photo's longer side that a selection is grown by, so that rims and shadows go, too.
 OBJECT_RIM, TEXT_RIM, DUST_RIM, COLOUR_RIM = 0.006, 0.002, 0.0006, 0.003
@@ -45,7 +44,7 @@ class Selector:
         self._sam: Sam | None = None
         self._lock = threading.Lock()
 
-    def select(self, photo: Photo, wanted: Selection, *, check: Check = lambda: None) -> Selected:
+    def select(self, photo: Photo, wanted: Selection, *, check: Check = go_on) -> Selected:
         """What is wanted, united. Raises BadMask where it lies outside the photo or nothing is found.
 
         `check()` is called between small steps of the work; what it raises ends it and comes out.
@@ -102,7 +101,7 @@ class Selector:
 _SELECTOR = Selector()
 
 
-def find(photo: Photo, wanted: Selection, *, check: Check = lambda: None) -> Selected:
+def find(photo: Photo, wanted: Selection, *, check: Check = go_on) -> Selected:
     """What is wanted, by this process's one Selector: SAM is loaded once, whoever asks. As its `select`."""
     return _SELECTOR.select(photo, wanted, check=check)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from manyfill import masks, photos
 from manyfill.boxes import Bools, Box, tight, whole
+from manyfill.checking import Check, go_on
 
 TILE = 1024  # side in pixels of what is refined at a time: memory does not go with the photo
 BLURRED = 8.0  # pixels: twice as wide a blur, and more, is applied at a smaller scale
@@ -31,7 +31,7 @@ def resized(pixels: NDArray[Any], height: int, width: int) -> NDArray[np.uint8]:
     return photos.to_8_bits(cv2.resize(np.ascontiguousarray(pixels), (width, height), interpolation=way))
 
 
-def refined(pixels: NDArray[Any], coarse: Floats, *, check: Callable[[], None] = lambda: None) -> Bools:
+def refined(pixels: NDArray[Any], coarse: Floats, *, check: Check = go_on) -> Bools:
     """A coarse selection (h,w) in [0,1], at the photo's size (H,W) and with its outline at the photo's edges.
 
     A guided filter (He et al., ECCV 2010) with the photo's luma as its guide, tile by tile where there is an outline;
@@ -84,7 +84,7 @@ def mean_around(values: Any, side: int) -> Floats:
     return np.asarray(cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
 
 
-def grown(hole: Bools, pixels: int, *, check: Callable[[], None] = lambda: None) -> Bools:
+def grown(hole: Bools, pixels: int, *, check: Check = go_on) -> Bools:
     """The selection larger by so many pixels, or smaller where they are negative."""
     if pixels >= 0:
         return masks.grow(hole, pixels, check=check)

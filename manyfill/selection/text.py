@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import importlib.util
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from manyfill import fetchables, photos
 from manyfill.boxes import Bools
+from manyfill.checking import Check, go_on
 from manyfill.errors import MissingExtra, UnknownModel
 from manyfill.selection.networks import session
 from manyfill.selection.shapes import Floats, resized
@@ -43,7 +43,7 @@ class Networks:
     reader: Any
 
 
-def find_text(pixels: NDArray[Any], *, check: Callable[[], None] = lambda: None) -> Bools:
+def find_text(pixels: NDArray[Any], *, check: Check = go_on) -> Bools:
     """Where there is writing in a photo (H,W,3): (H,W), whole lines with the space that they take.
 
     `check()` is called between the lines. Raises UnknownModel and MissingExtra where the networks are not there, saying
@@ -72,7 +72,7 @@ def _detect(detector: Any, shown: NDArray[np.uint8]) -> Floats:
     return np.asarray(_run(detector, np.asarray(edge, np.uint8))[0, 0, :height, :width], np.float32)
 
 
-def _lines(shares: Floats, check: Callable[[], None]) -> list[NDArray[np.float64]]:
+def _lines(shares: Floats, check: Check) -> list[NDArray[np.float64]]:
     """Lines of text as turned rectangles (4,2), x and y, grown to what the letters themselves take."""
     outlines, _ = cv2.findContours((shares > CUT).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
     found = []

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import IO, Any
@@ -20,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from manyfill.checking import Check
 from manyfill.errors import BadImage, BadMask, ManyfillError, TooLarge
 from manyfill.photos import Photo
 from manyfill.server.decoder import LEAVES, STAYS, Order
@@ -79,7 +80,7 @@ class Decoder:
         """Whether it can take an order."""
         return self.usable and self._process.poll() is None
 
-    def open(self, order: Order, data: bytes, check: Callable[[], None]) -> Opened:
+    def open(self, order: Order, data: bytes, check: Check) -> Opened:
         """Have a file opened. `check` raises where nobody waits any more; then the process is ended, and so it raises.
 
         Raises BadImage, BadMask and TooLarge, also where the file was the end of the process.
@@ -232,7 +233,7 @@ class Decoders:
         with self._lock:
             return [decoder.pid for decoder in self._all]
 
-    def photo(self, data: bytes, *, memory: int, check: Callable[[], None], mask: bool = False) -> Photo:
+    def photo(self, data: bytes, *, memory: int, check: Check, mask: bool = False) -> Photo:
         """A photo, by a process that may grow by so many bytes of memory for it. Raises as `Decoder.open`."""
         try:
             (photo,) = self._open("photo", data, memory, check).photos
@@ -243,11 +244,11 @@ class Decoders:
         assert photo is not None
         return photo
 
-    def iopaint(self, body: bytes, *, memory: int, check: Callable[[], None]) -> Opened:
+    def iopaint(self, body: bytes, *, memory: int, check: Check) -> Opened:
         """A JSON body: its pictures, and its other fields."""
         return self._open("iopaint", body, memory, check)
 
-    def _open(self, kind: str, data: bytes, memory: int, check: Callable[[], None]) -> Opened:
+    def _open(self, kind: str, data: bytes, memory: int, check: Check) -> Opened:
         order = Order(kind, len(data), self._pixels, memory, self._seconds)
         decoder = self._taken(check)
         try:
@@ -257,7 +258,7 @@ class Decoders:
                 self._forget(decoder)
             self._idle.put(decoder if decoder.alive else self._spare())
 
-    def _taken(self, check: Callable[[], None]) -> Decoder:
+    def _taken(self, check: Check) -> Decoder:
         """The next that is free. Raises Refusal 503 where no process can be started."""
         while True:
             check()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import cv2
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfill import masks, photos, sheet
+from manyfill.checking import Check, go_on
 from manyfill.completer import Completion
 from manyfill.completer.ceiling import WRITING
 from manyfill.errors import BadMask, TooLarge
@@ -242,7 +243,7 @@ def preview_of(fill: Completion, side: int = PREVIEW_SIDE, *, format: str = "web
     return encode(small.shrunk_fill(fill, side), format=format, quality=quality)
 
 
-def heat_map(fills: list[Completion], *, check: Callable[[], None] = lambda: None) -> Encoded:
+def heat_map(fills: list[Completion], *, check: Check = go_on) -> Encoded:
     """Where the fills disagree, over the photo in grey, scaled to where they do most: small, JPEG."""
     below, spread = small.shrunk_fill(fills[0], PREVIEW_SIDE), small.shrunk_spread(fills, PREVIEW_SIDE, check=check)
     spread /= max(float(spread.max()), LEAST_SPREAD)  # the whole of the legend is used

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfill.boxes import Box
+from manyfill.checking import Check, go_on
 from manyfill.completer import Completion, spread
 from manyfill.photos import Photo
 
@@ -43,9 +44,7 @@ def shrunk_fill(fill: Completion, side: int) -> Photo:
     return replace(small, pixels=pixels)
 
 
-def shrunk_spread(
-    fills: list[Completion], side: int, *, check: Callable[[], None] = lambda: None
-) -> NDArray[np.float32]:
+def shrunk_spread(fills: list[Completion], side: int, *, check: Check = go_on) -> NDArray[np.float32]:
     """Where the fills of a photo disagree, in [0,1], as small as `shrunk`; `check()` is called before each tile."""
     first = fills[0]
     width, height = size_of(first.source, side)

@@ -10,13 +10,13 @@ from the border, so every patch lies inside the picture and every pixel lies in 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from manyfill.boxes import Box
 from manyfill.boxes import whole as whole_of
+from manyfill.checking import Check, go_on
 from manyfill.texture.field import Field, Matching, Sources, inherit, peel
 from manyfill.texture.guide import Hint, close, compose, enlarge, hints_of, trust_of
 from manyfill.texture.kernels import RADIUS
@@ -24,12 +24,6 @@ from manyfill.texture.lines import Line, carry, lines_through
 from manyfill.texture.scales import Ints, Mask, Pixels, double, levels_of, surroundings
 from manyfill.texture.search import Search
 from manyfill.texture.structure import surely_a_scene
-
-Check = Callable[[], None]  # called between the steps of the work; what it raises ends it, and comes out
-
-
-def _go_on() -> None:
-    """Nobody stops the work."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +47,7 @@ class Prepared:
     lines: list[Line]  # of the working scale
 
 
-def prepare(image: Pixels, hole: Mask, search: Search | None = None, *, check: Check = _go_on) -> Prepared:
+def prepare(image: Pixels, hole: Mask, search: Search | None = None, *, check: Check = go_on) -> Prepared:
     """What the fills of one photo (H, W, 3) and hole (H, W) share, for `synthesize`."""
     search = search or Search()
     if not hole.any():
@@ -84,7 +78,7 @@ def synthesize(
     seed: int = 0,
     search: Search | None = None,
     prepared: Prepared | None = None,
-    check: Check = _go_on,
+    check: Check = go_on,
 ) -> Synthesis:
     """Fill the hole with patches of the photo that look like the guide once both are blurred.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +9,7 @@ import cv2
 import numpy as np
 
 from manyfill.boxes import tight, whole
+from manyfill.checking import Check
 from manyfill.seams import hang
 from manyfill.texture.guide import Hint
 from manyfill.texture.kernels import (
@@ -51,7 +51,7 @@ class Field:
 class Sources:
     """One scale of the photo with what does not depend on a fill: shared by the fills of one photo."""
 
-    def __init__(self, level: Level, search: Search, check: Callable[[], None]):
+    def __init__(self, level: Level, search: Search, check: Check):
         self.level, self.search = level, search
         h, w = self.shape = level.hole.shape
         box = tight(level.hole, whole(level.hole))
@@ -127,7 +127,7 @@ class Sources:
 class Matching:
     """One scale of one fill: what its patches are compared by."""
 
-    def __init__(self, sources: Sources, hint: Hint | None, check: Callable[[], None]):
+    def __init__(self, sources: Sources, hint: Hint | None, check: Check):
         self.check = check
         self.of, self.level, self.search = sources, sources.level, sources.search
         check()
@@ -284,7 +284,7 @@ def inherit(coarse: Field, above: Sources, here: Sources) -> Field:
     return field
 
 
-def peel(of: Sources, hint: Hint | None, rng: np.random.Generator, check: Callable[[], None]) -> Field:
+def peel(of: Sources, hint: Hint | None, rng: np.random.Generator, check: Check) -> Field:
     """Coarsest start, from the rim inwards: each patch takes a source that fits its known pixels and the blurred guide.
 
     Efros, Leung 1999; without a guide the known pixels decide alone. Few sources are looked at where there are many

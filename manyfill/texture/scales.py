@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfill.boxes import Box, tight, whole
+from manyfill.checking import Check
 from manyfill.texture.kernels import PATCH, RADIUS
 from manyfill.texture.search import Search
 
@@ -54,7 +54,7 @@ def level_of(image: Pixels, hole: Mask, search: Search) -> Level | None:
     return Level(seen, hole, valid, usable, near & inside, scarce)
 
 
-def levels_of(image: Pixels, hole: Mask, search: Search, check: Callable[[], None]) -> list[Level]:
+def levels_of(image: Pixels, hole: Mask, search: Search, check: Check) -> list[Level]:
     """Halve while the picture is large, the hole is thick and enough patches stay known; fine to coarse."""
     check()
     level = level_of(image, hole, search)

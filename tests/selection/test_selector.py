@@ -11,8 +11,10 @@ import pytest
 from networks import put_sam
 from pictures import ball, overlap
 from PIL import Image
+from stopping import steps_of
 
 from manyfill import photos
+from manyfill.checking import Check
 from manyfill.errors import BadMask
 from manyfill.selection import Selection, Selector, as_mask, select
 from manyfill.selection.sam import Sam, available
@@ -102,21 +104,8 @@ def test_what_check_raises_stops_a_selection_at_every_step(wanted: Selection) ->
     pixels, _ = ball()
     photo = photos.read(pixels)
 
-    def steps(stop_at: int | None) -> int:
-        called = 0
-
-        def check() -> None:
-            nonlocal called
-            called += 1
-            if called == stop_at:
-                raise KeyboardInterrupt
-
+    def work(check: Check) -> None:
         with suppress(BadMask):  # there is no dust
             BARE.select(photo, wanted, check=check)
-        return called
 
-    whole = steps(None)
-    assert whole >= 2
-    for number in range(1, whole + 1):
-        with pytest.raises(KeyboardInterrupt):
-            steps(number)
+    assert steps_of(work) >= 2
