@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+import tooling
 import yaml
 from mkdocs.config import load_config
 
@@ -25,14 +24,6 @@ def leaves(nav: Any) -> Iterator[str]:
     else:
         for part in nav.values() if isinstance(nav, dict) else nav:
             yield from leaves(part)
-
-
-def tool(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "tools" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_navigation_names_every_page_once_and_no_other() -> None:
@@ -56,7 +47,7 @@ def test_a_link_out_of_the_docs_leads_into_the_repository_or_is_text(tmp_path: P
     (tmp_path / "docs").mkdir()
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "a.py").touch()
-    replaced = tool("docs_links").replaced
+    replaced = tooling.load("docs_links").replaced
     page = "See [`a`](../src/a.py#L3), [src](../src), [b](b.md), ![c](../src/a.py) and [gone](../src/gone.py)."
     kept = "[b](b.md), ![c](../src/a.py) and [gone](../src/gone.py)."  # the strict build fails at the last two
     assert replaced(page, tmp_path / "docs", tmp_path, "") == f"See `a`, src, {kept}"
@@ -76,7 +67,7 @@ def test_a_link_out_of_the_docs_leads_into_the_repository_or_is_text(tmp_path: P
     ],
 )
 def test_a_field_is_described_by_its_comment(line: str, text: str) -> None:
-    assert tool("docs_fields").comment(line) == text
+    assert tooling.load("docs_fields").comment(line) == text
 
 
 def test_the_public_ci_begins_with_the_oldest_python_that_the_package_claims() -> None:

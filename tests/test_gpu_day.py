@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import os
@@ -14,6 +13,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import tooling
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
@@ -22,11 +22,7 @@ pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists() or os.name == "nt",
 
 @pytest.fixture
 def gpu_day() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gpu_day", ROOT / "tools/gpu_day.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return tooling.load("gpu_day")
 
 
 def shard(path: Path) -> Path:

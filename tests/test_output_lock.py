@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-TOOL = Path(__file__).parents[1] / "tools" / "output_lock.py"
+import tooling
 
 
 @pytest.fixture
 def lock() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("output_lock", TOOL)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return tooling.load("output_lock")
 
 
 def test_what_has_not_changed_is_the_same_and_what_has_is_named(

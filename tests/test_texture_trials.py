@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import cv2
 import numpy as np
 import pytest
+import tooling
 import torch
 from PIL import Image
 
@@ -17,18 +16,12 @@ from manyfill import Completer, weights
 from manyfill.nets.picnet import PICNet, PICNetConfig
 from manyfill.texture.search import Search
 
-TOOL = Path(__file__).parents[1] / "tools" / "texture_trials.py"
 TINY = PICNetConfig(size=64, width=4, max_width=8, latent=4, infer_blocks=1)
 
 
 @pytest.fixture
-def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("texture_trials", TOOL)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "texture_trials", module)  # its dataclasses look for it there
-    spec.loader.exec_module(module)
-    return module
+def tool() -> ModuleType:
+    return tooling.load("texture_trials")
 
 
 @pytest.fixture(scope="module")

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+import tooling
 
 from manyfill import labelling
 from manyfill.labels import Label, LabelSet, write_shard
 
-TOOL = Path(__file__).parents[2] / "tools" / "kill_jobs.py"
-
 
 @pytest.fixture
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("kill_jobs", TOOL)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["kill_jobs"] = module  # its dataclasses look for it there
-    spec.loader.exec_module(module)
-    return module
+    return tooling.load("kill_jobs")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

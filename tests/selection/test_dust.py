@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import cv2
 import numpy as np
 import pytest
+import tooling
 
 from manyfill import photos
 from manyfill.errors import BadMask
@@ -22,12 +21,7 @@ PHOTOS = [ROOT / "benchmarks/photos" / f"{name}.jpg" for name in ("reef", "ridge
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("measure_dust", ROOT / "tools" / "measure_dust.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["measure_dust"] = module
-    spec.loader.exec_module(module)
-    return module
+    return tooling.load("measure_dust")
 
 
 def test_nine_tenths_of_the_dust_are_found_and_little_else(tool: ModuleType) -> None:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from browsing import Open, expect, photo_file, restartable
+from browsing import Open, Restartable, Tab, expect, photo_file, restartable
 from serving import SECONDS, Running
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from manyfill.server.app import PAGE, Page
+from manyfill.server.shell import WORKER
 
 READY = "async () => { await navigator.serviceWorker.ready; }"
 KEPT = """async () => {
@@ -36,14 +37,21 @@ REPLACED = """async (old) => {
 }"""
 
 
+def kept_page(tab: Open, server: Restartable, *, fills: int = 0) -> Tab:
+    """A page with a photo, a hole and so many fills, all of which the browser has kept, as it has the page itself."""
+    page = tab(server)
+    page.page.evaluate(READY)
+    page.load(photo_file())
+    page.paint()
+    if fills:
+        page.fill(fills)
+    page.page.wait_for_function("() => document.body.dataset.kept === 'true'")
+    return page
+
+
 def test_it_opens_without_its_server_says_so_and_goes_on_when_that_is_back(tab: Open) -> None:
     with restartable() as server:
-        page = tab(server)
-        page.page.evaluate(READY)
-        page.load(photo_file())
-        page.paint()
-        page.fill(1)
-        page.page.wait_for_function("() => document.body.dataset.kept === 'true'")
+        page = kept_page(tab, server, fills=1)
         (kept,) = page.page.evaluate(KEPT).values()
         assert {"/", "/main.js", "/style.css", "/tools/select.js", "/words/zh.js", "/manifest.json"} <= set(kept)
         assert not [path for path in kept if path.startswith(("/v1", "/results", "/healthz", "/index.html"))]
@@ -66,11 +74,7 @@ def test_it_opens_without_its_server_says_so_and_goes_on_when_that_is_back(tab: 
 
 def test_a_dismissed_word_does_not_come_again_and_a_fill_meanwhile_can_be_tried_again(tab: Open) -> None:
     with restartable() as server:
-        page = tab(server)
-        page.page.evaluate(READY)
-        page.load(photo_file())
-        page.paint()
-        page.page.wait_for_function("() => document.body.dataset.kept === 'true'")
+        page = kept_page(tab, server)
         server.stop()
         page.page.reload()
         page.find("#dismiss").click()
@@ -124,12 +128,12 @@ def test_a_new_version_takes_the_place_of_the_one_before(browser: Any, tmp_path:
 
 
 def test_the_worker_names_every_file_of_the_page_and_only_those(sketching: Running) -> None:
-    script = sketching.get("/worker.js")
+    script = sketching.get(f"/{WORKER}")
     assert script.headers["content-type"].startswith("text/javascript")
     assert script.headers["cache-control"] == "no-cache"
     for path in PAGE.rglob("*"):
         if path.suffix in (".html", ".js", ".css", ".svg", ".png", ".json", ".jpg"):
             name = path.relative_to(PAGE).as_posix()
-            assert (f'"{name}"' in script.text) == (name not in ("index.html", "worker.js")), name
+            assert (f'"{name}"' in script.text) == (name not in ("index.html", WORKER)), name
             assert sketching.get(f"/{name}").status_code == 200, name
     assert "types.d.ts" not in script.text and "CREDITS" not in script.text
