@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ from manyfill.completer import Completer
 from manyfill.nets import Prediction
 from manyfill.server.app import create_app
 from manyfill.server.decoding import Decoders
-from manyfill.server.running import configured
+from manyfill.server.running import _listen, configured
 from manyfill.server.settings import Settings
 
 SECONDS = 180.0  # until something happens, on a machine that has other things to do
@@ -79,10 +78,7 @@ class Running:
             completer = Completer.of_net(net.eval())
             load = lambda device: {"sketch": completer}  # noqa: E731
         self.app = create_app(settings, load=load, decoders=decoders)
-        self.listener = socket.socket()
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(("127.0.0.1", port or 0))
-        self.listener.listen(64)
+        self.listener = _listen("127.0.0.1", port or 0)
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         self.headers = {} if settings.token is None else {"Authorization": f"Bearer {settings.token}"}
         self.server = uvicorn.Server(configured(self.app, settings))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from manyfill.server.app import PAGE, Page
+from manyfill.server.running import _listen
 from manyfill.server.shell import WORKER
 
 READY = "async () => { await navigator.serviceWorker.ready; }"
@@ -91,10 +91,7 @@ def test_a_dismissed_word_does_not_come_again_and_a_fill_meanwhile_can_be_tried_
 @contextmanager
 def serving(folder: Path, port: int = 0) -> Iterator[int]:
     """The page of a folder alone, at a port."""
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
-        listener.listen(16)
+    with _listen("127.0.0.1", port) as listener:
         app = Starlette(routes=[Mount("/", Page([], folder))])
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -19,6 +20,7 @@ import pytest
 from serving import SECONDS, file_of, photo_of
 
 from manyfill.cli import run
+from manyfill.server.running import _listen
 
 
 @contextmanager
@@ -107,6 +109,24 @@ def test_it_says_what_it_serves_and_ends_when_it_is_told_to_in_the_first_moment(
         assert started.returncode == 0 and "Traceback" not in errors, errors
         assert errors.splitlines()[0] == f"Serving the page and the API ({url}/docs) with {model}. Stop with Ctrl-C."
         assert "other devices" not in errors and "note:" not in errors
+
+
+def test_small_answers_are_sent_at_once() -> None:
+    """Not after the 40 ms that the other side may take to say that it has the head of an answer."""
+
+    async def option() -> int:
+        found: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            found.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        with _listen("127.0.0.1", 0) as listener:
+            async with await asyncio.start_server(greet, sock=listener):
+                with socket.create_connection(listener.getsockname()):
+                    return await found
+
+    assert asyncio.run(option()) != 0
 
 
 STUCK = """
