@@ -9,12 +9,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from limited import Limited
 from PIL import Image
 
 from manyfill import cli, fetchables, masks, photos, plugins, weights, zoo
@@ -582,19 +583,36 @@ WRONG = {
 }
 
 
+ANSWER = """
+import numpy, PIL.Image
+from manyfill import cli
+from manyfill.cli import complete
+
+def answer(cache, folder, *args):
+    os.environ["MANYFILL_CACHE"] = cache
+    os.chdir(folder)
+    code = cli.run(["complete", *args])
+    print(code, "torch" in sys.modules)
+"""
+
+
+@pytest.fixture(scope="module")
+def limited() -> Iterator[Limited]:
+    """The command in a process without torch: a fork of it for each question."""
+    pytest.importorskip("resource")
+    with Limited(ANSWER, seconds=60, memory=2 << 30) as limited:
+        yield limited
+
+
 @pytest.mark.parametrize("what", WRONG)
-def test_what_is_wrong_is_said_before_torch_is_loaded(what: str, here: Path) -> None:
+def test_what_is_wrong_is_said_before_torch_is_loaded(what: str, here: Path, limited: Limited) -> None:
     args, message = WRONG[what]
     Image.open("hole.png").rotate(90, expand=True).save("tall.png")
     Path("text.jpg").write_text("no picture at all")
     Path("empty.png").write_bytes(b"")
-    program = (
-        "import sys; from manyfill.cli import run; code = run(sys.argv[1:]);"
-        "assert 'torch' not in sys.modules; raise SystemExit(code)"
-    )
-    done = subprocess.run([sys.executable, "-c", program, "complete", *args], capture_output=True, text=True)
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("error: ") and message in done.stderr and len(done.stderr.splitlines()) == 1
+    said, ended = limited(os.environ["MANYFILL_CACHE"], str(here), *args).splitlines()
+    assert said.startswith("error: ") and message in said
+    assert ended == "2 False"
 
 
 def test_a_photo_turned_by_its_exif_fits_the_mask_that_is_seen(fill: Callable[..., Outcome], here: Path) -> None:

@@ -44,6 +44,8 @@ NAMES = {
     "fusion-blocks": ["0-blocks", "1-block", "3-blocks"],
 }
 
+pytestmark = pytest.mark.usefixtures("without_curves")
+
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -795,10 +795,11 @@ def test_what_progress_raises_stops_the_work_and_comes_out(stage: str) -> None:
 
 
 def test_what_check_raises_stops_the_work_at_every_step() -> None:
-    completer, photo = sketch(), photo_of(150, 120)
+    completer, photo = sketch(), photo_of(60, 90)
+    hole = box(60, 90, (slice(10, 16), slice(0, 90)), (slice(40, 50), slice(60, 80)))  # of several windows
 
     def work(check: Check) -> None:
-        list(completer.stream(photo, SCATTERED, FillOptions(texture="photo"), check=check))
+        list(completer.stream(photo, hole, FillOptions(texture="photo"), check=check))
 
     assert steps_of(work) > 30  # windows, seams, and each scale and round of the texture stage
 

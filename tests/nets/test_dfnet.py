@@ -3,7 +3,8 @@
 Tolerance of the parity tests: 1e-5 in eval mode, where the authors' network itself differs by 1.5e-6 between float32
 and float64; 5e-4 where the fixture is stored as float16; 1e-4 in training mode (1.6e-5 between float32 and float64).
 Ours runs in float64 there: in float32 it is the CPU that decides on which side of such a tolerance a number falls.
-The release's options run in float32, a tenth of the work, with 1e-4: what is wired otherwise is off by far more.
+At 512 pixels and with the release's options it runs in float32, a tenth of the work, with 1e-4: what is wired otherwise
+is off by far more.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> DFNet:
     file = released.dfnet_file(folder, data_parallel=True)
     net = weights.load(weights.import_dfnet(file, folder / "dfnet.safetensors", channels="rgb")).net
     assert isinstance(net, DFNet)
-    return net.double()
+    return net
 
 
 @torch.no_grad()
@@ -90,27 +91,29 @@ def test_the_fixture_was_made_from_the_same_inputs() -> None:
             assert np.array_equal(digest, expected(f"{size}.input.{name}_sha256").numpy())
 
 
-@pytest.mark.parametrize("size", [256, 512])
-def test_an_imported_checkpoint_draws_what_the_published_network_draws(imported: DFNet, size: int) -> None:
-    blocks, pictures = run(imported, size)
+@pytest.mark.parametrize(("size", "dtype", "tolerance"), [(256, torch.float64, 1e-5), (512, torch.float32, 1e-4)])
+def test_an_imported_checkpoint_draws_what_the_published_network_draws(
+    imported: DFNet, size: int, dtype: torch.dtype, tolerance: float
+) -> None:
+    blocks, pictures = run(imported.to(dtype), size)
     for name, block in blocks.items():
         places = torch.arange(64) * 7919 % block.numel()
-        close(block.flatten()[places], f"{size}.{name}.sample")
-        same_stats(block, f"{size}.{name}.stats")
+        close(block.flatten()[places], f"{size}.{name}.sample", tolerance)
+        same_stats(block, f"{size}.{name}.stats", tolerance)
     assert len(pictures) == 6
     fixture = released.numbers(FIXTURE)
     for k, picture in enumerate(pictures):
         for kind, x in (("result", picture.image), ("alpha", picture.alpha), ("raw", picture.raw)):
             assert x is not None
             name = f"{size}.{kind}.{k}"
-            same_stats(x, f"{name}.stats")
+            same_stats(x, f"{name}.stats", tolerance)
             stored = {suffix for suffix in ("", ".f16", ".rows8", ".s4", ".s8") if name + suffix in fixture}
             assert stored
             for suffix in stored:
                 part = {".rows8": x[..., ::8, :], ".s4": x[..., ::4, ::4], ".s8": x[..., ::8, ::8]}.get(suffix, x)
-                close(part, name + suffix, atol=5e-4 if suffix == ".f16" else 1e-5)
+                close(part, name + suffix, atol=5e-4 if suffix == ".f16" else tolerance)
     image, hole = released.dfnet_inputs(size)
-    same_stats(image * (1 - hole) + pictures[0].image * hole, f"{size}.composite.stats")
+    same_stats(image * (1 - hole) + pictures[0].image * hole, f"{size}.composite.stats", tolerance)
 
 
 @pytest.mark.parametrize("tag", ["blend0", "blend012", "blend07", "calpha1", "bilinear", "deconv"])

@@ -16,8 +16,9 @@ from manyfill.objectives import DualPath, Nets, StructureTexture
 from manyfill.recipes import RECIPES, Recipe
 
 TINY = replace(RECIPES["tiny"], images=12, checkpoint_every=6, pictures_every=6)  # 2 images a step
-
-
+FOUR = replace(  # in four steps, each of which can be shared by two processes
+    RECIPES["tiny"], net=replace(RECIPES["tiny"].net, fusion_scales=0), batch=4, images=16, checkpoint_every=8, keep=9
+)
 QUICK = replace(  # many images a second: for what happens every few hundred
     TINY,
     net=DFNetConfig(size=16, width=2, max_width=2, kernels=(3, 3), fusion_levels=(0,)),

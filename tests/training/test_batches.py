@@ -15,6 +15,8 @@ from manyfill import weights
 from manyfill.objectives import DualPath, Nets
 from manyfill.training import train
 
+pytestmark = pytest.mark.usefixtures("without_curves")
+
 
 class Listening(DualPath):
     """Keeps the noise that each picture is given."""

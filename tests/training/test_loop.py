@@ -28,6 +28,8 @@ from manyfill.objectives import DualPath, Nets
 from manyfill.training import loop, train
 from manyfill.training.step import BadRecipe
 
+pytestmark = pytest.mark.usefixtures("without_curves")
+
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_photos_that_cannot_be_read_are_counted_and_listed(

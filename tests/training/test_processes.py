@@ -10,64 +10,63 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from runs import FOUR
 
-from manyfill.recipes import RECIPES
 from manyfill.training import train
 from manyfill.training.processes import World, join, share
 
-RECIPE = replace(
-    RECIPES["tiny"], net=replace(RECIPES["tiny"].net, fusion_scales=0), batch=4, images=16, checkpoint_every=8, keep=9
-)
 RUN = """
 import os, shutil, signal, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_processes import RECIPE
+sys.modules["matplotlib.figure"] = None  # no curves: they take time
+from runs import FOUR
 from manyfill.training import train
 from manyfill.training.checkpoint import Checkpoints
 from manyfill.training.step import Step
 
-killed, usual = os.environ.get("KILLED"), Step.__call__
+dies, usual = None, Step.__call__
 
 def step(self, image, hole, noise, images_seen):
-    if killed and os.environ["RANK"] == "1" and images_seen == 12 and not os.path.exists(killed):
-        Path(killed).touch()
+    if dies and os.environ["RANK"] == "1" and images_seen == 12 and not dies.exists():
+        dies.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return usual(self, image, hole, noise, images_seen)
 
 def write_slowly(self, state, write=Checkpoints.write):
-    time.sleep(1)  # process 1 is done long before, and must not look for the checkpoint yet
+    time.sleep(0.5)  # process 1 is done long before, and must not look for the checkpoint yet
     return write(self, state)
 
 Step.__call__, Checkpoints.write = step, write_slowly
-photos, run, kept = map(Path, sys.argv[2:])
-train(RECIPE, [photos], run, images=8, device="cpu", line_seconds=0.0)
-if os.environ["RANK"] == "0":
-    shutil.copytree(run, kept, dirs_exist_ok=True)
-train(RECIPE, [photos], run, images=16, device="cpu", line_seconds=0.0)
+photos, whole, kept, killed, was_killed = map(Path, sys.argv[2:])
+train(FOUR, [photos], whole, images=8, device="cpu", line_seconds=0.0)
+if os.environ["RANK"] == "0" and not was_killed.exists():
+    shutil.copytree(whole, kept)
+train(FOUR, [photos], whole, images=16, device="cpu", line_seconds=0.0)
+dies = was_killed
+for images in (8, 16):
+    train(FOUR, [photos], killed, images=images, device="cpu", line_seconds=0.0)
 """
 
 
-def launch(processes: int, photos: Path, run_dir: Path, at_8: Path, script: Path, killed: Path | None = None) -> None:
-    """A run of 8 images, a copy of which is kept, that goes on to 16.
+def launch(photos: Path, folder: Path) -> None:
+    """Two processes of torchrun: a run of 8 images, `two`, that goes on to 16 as `two-two`, and the same as `killed`.
 
-    With `killed`, a file that is not there yet, process 1 dies in its fourth step, and torchrun starts both again.
+    In the last, process 1 dies in its fourth step, once, and torchrun starts both again, from the first line.
     """
-    script.write_text(RUN)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command += ["--max-restarts=1"] if killed else []
-    here = str(Path(__file__).parent)
+    (folder / "run.py").write_text(RUN)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
+    paths = [photos, *(folder / name for name in ("two-two", "two", "killed", "was-killed"))]
     done = subprocess.run(
-        [*command, str(script), here, str(photos), str(run_dir), str(at_8)],
+        [*command, str(folder / "run.py"), str(Path(__file__).parent), *map(str, paths)],
         capture_output=True,
         text=True,
         timeout=600,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "KILLED": str(killed or "")},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
     )
     assert done.returncode == 0, done.stderr
 
@@ -77,6 +76,7 @@ def terms(run: Path) -> list[dict[str, float]]:
     return [{name: value for name, value in line.items() if name != "images_per_second"} for line in lines]
 
 
+@pytest.mark.usefixtures("without_curves")
 def test_two_processes_are_one_with_the_same_batch_may_change_in_number_and_are_restarted_where_one_dies(
     photos: Path, tmp_path: Path
 ) -> None:
@@ -87,9 +87,9 @@ def test_two_processes_are_one_with_the_same_batch_may_change_in_number_and_are_
     Gradients are summed in another order, and Adam's first steps go by a gradient's sign alone, also where it is
     nothing but rounding (a bias before an instance norm).
     """
-    train(RECIPE, [photos], tmp_path / "one", device="cpu", line_seconds=0.0)
-    launch(2, photos, tmp_path / "two-two", tmp_path / "two", tmp_path / "run.py")
-    train(RECIPE, [photos], tmp_path / "two", device="cpu", line_seconds=0.0)
+    train(FOUR, [photos], tmp_path / "one", device="cpu", line_seconds=0.0)
+    launch(photos, tmp_path)
+    train(FOUR, [photos], tmp_path / "two", device="cpu", line_seconds=0.0)
     for run, name in itertools.product(("two", "two-two"), ("000000000008.pt", "000000000016.pt")):
         for one, two in zip(terms(tmp_path / "one"), terms(tmp_path / run), strict=True):
             assert two == pytest.approx(one, rel=1e-3, abs=1e-4)
@@ -98,9 +98,8 @@ def test_two_processes_are_one_with_the_same_batch_may_change_in_number_and_are_
             torch.cat([value.flatten() for value in state["step"]["nets"]["net"].values()]) for state in states
         )
         apart = (ours - theirs).abs()
-        assert (apart > 1e-3).float().mean() < 0.01 and apart.max() < 4 * 4 * RECIPE.lr, name
+        assert (apart > 1e-3).float().mean() < 0.01 and apart.max() < 4 * 4 * FOUR.lr, name
 
-    launch(2, photos, tmp_path / "killed", tmp_path / "at-8", tmp_path / "run.py", tmp_path / "was-killed")
     assert (tmp_path / "was-killed").exists()
     stopped, killed = (
         torch.load(tmp_path / run / "checkpoints/000000000016.pt", weights_only=True)["step"]["nets"]["net"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from runs import TINY
 from torch import Tensor
 
 from manyfill.nets.dfnet import DFNet, DFNetConfig
 from manyfill.nets.picnet import PICNet, PICNetConfig
-from manyfill.training import report
+from manyfill.training import report, train
 
 
 def terms(**values: float) -> dict[str, Tensor]:
@@ -139,3 +141,8 @@ def test_tensorboard_gets_the_terms_and_the_pictures(tmp_path: Path) -> None:
     events = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(event.step, event.value) for event in events.Scalars("l1")] == [(4, 2.0)]
     assert [event.step for event in events.Images("val")] == [4]
+
+
+def test_a_short_run_ends_with_pictures_and_curves(photos: Path, tmp_path: Path) -> None:
+    train(replace(TINY, images=4, pictures_every=2000), [photos], tmp_path)
+    assert (tmp_path / "curves.png").is_file() and (tmp_path / "pictures" / "000000004.jpg").is_file()

@@ -21,6 +21,8 @@ from manyfill.objectives import DualPath, Nets
 from manyfill.training import train
 from manyfill.training.step import BadRecipe
 
+pytestmark = pytest.mark.usefixtures("without_curves")
+
 
 @pytest.fixture(autouse=True)
 def python_answers_ctrl_c() -> Iterator[None]:
@@ -58,11 +60,6 @@ def test_a_power_cut_before_the_last_checkpoint_does_not_cost_the_model(
     stone.rmdir()
     train(TINY, [photos], tmp_path)
     assert same(*(weights.load(run / "model.safetensors").net.state_dict() for run in (tmp_path, never_killed)))  # type: ignore[attr-defined]
-
-
-def test_a_short_run_ends_with_pictures_and_curves(photos: Path, tmp_path: Path) -> None:
-    train(replace(TINY, images=4, pictures_every=2000), [photos], tmp_path)
-    assert (tmp_path / "curves.png").is_file() and (tmp_path / "pictures" / "000000004.jpg").is_file()
 
 
 def test_the_network_of_a_run_is_the_average(never_killed: Path) -> None:
