@@ -66,6 +66,25 @@ def from_net(picture: Tensor, window: Window, box: Box) -> Floats:
     return np.ascontiguousarray(resized.transpose(1, 2, 0).clip(0, 1))
 
 
+def sampled(said: NDArray[np.uint8], window: Window, box: Box, factor: int) -> Floats:
+    """What is said of each pixel at the network's scale, (H,W), as (h,w) in [0,1] for `box` of the photo at 1/factor.
+
+    Linear between the pixels; outside the window it goes on as at its border.
+    """
+    top, left = window.offset
+    inner = said[top : top + window.inner[0], left : left + window.inner[1]].astype(np.float32) / np.float32(255)
+    places = []
+    for first, length, start, side, count in (
+        (box.top, box.height, window.box.top, window.box.height, inner.shape[0]),
+        (box.left, box.width, window.box.left, window.box.width, inner.shape[1]),
+    ):
+        middles = first - start + (np.arange(-(-length // factor), dtype=np.float32) + 0.5) * factor
+        places.append((middles * np.float32(count / side) - 0.5).astype(np.float32))
+    rows, columns = places
+    y, x = np.repeat(rows[:, None], len(columns), 1), np.repeat(columns[None], len(rows), 0)
+    return _sampled(inner, y, x)
+
+
 def read_for(window: Window, box: Box) -> tuple[int, int, int, int]:
     """Top, left, bottom and right of what `from_net` reads of the network's picture for `box`."""
     inside = box.inside(window.box)

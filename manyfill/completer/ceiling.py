@@ -145,13 +145,14 @@ def estimate(
     cores = [window.core.grown(task.band + window.overlap * (len(windows) > 1), whole) for window in windows]
     area = sum(core.height * core.width for core in cores)
     fill = area * (3 * depth + 1)
-    filled = count * (fill + area * bool(texture))  # texture also notes what it copied
+    doubts = sum(math.prod(window.padded) for window in windows)  # a byte each, of fills that are doubted
+    filled = count * (fill + doubts + area * bool(texture))  # texture also notes what it copied
     widest = max(window.box.height * window.box.width for window in windows)
     core = max(core.height * core.width for core in cores)
     part = max((part.box.height * part.box.width for part in texture), default=0)
     small = max((_scaled(part, task.portions) for part in texture), default=0)
     seam = SEAM_BYTES * min(core, task.portions.seam_pixels)
-    drawing = drawn * fill + pixels + (3 * depth + 1) * widest + seam + network
+    drawing = drawn * (fill + doubts) + pixels + (3 * depth + 1) * widest + seam + network
     textured = pixels + part + TEXTURE_BYTES * small
     if len(texture) > 1 and part > task.portions.texture_pixels:  # a copy with what other parts made
         textured += 3 * depth * part

@@ -19,6 +19,7 @@ from manyfill.completer.portions import Portions
 from manyfill.completer.task import Task, as_float
 from manyfill.errors import ManyfillError
 from manyfill.photos import Photo
+from manyfill.scaling import sampled
 from manyfill.seams import Floats
 from manyfill.windows import Window
 
@@ -153,12 +154,21 @@ def spread(completions: Sequence[Completion], box: Box) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
+class Doubt:
+    """Where what was drawn in one window is little to be relied on, at the network's scale: it is smooth."""
+
+    window: Window
+    share: NDArray[np.uint8]  # (H,W), 255: not at all
+
+
+@dataclass(frozen=True, eq=False)
 class Draft:
     """One fill before it is pasted into a photo: memory goes with the hole, not with the photo."""
 
     seed: int
     patches: list[Patch] = field(default_factory=list)
     origins: list[Places] = field(default_factory=list)
+    doubts: list[Doubt] = field(default_factory=list)
 
     def look(self, pixels: NDArray[Any], box: Box) -> NDArray[Any]:
         """A part of the photo with what has been filled so far: a copy."""
@@ -176,6 +186,22 @@ class Draft:
                 where = painted[ours] & patch.painted[theirs]
                 np.copyto(patch.pixels[theirs], pixels[ours], where=where[..., None])
                 np.copyto(patch.copied[theirs], copied[ours], where=where)
+
+    def doubt(self, box: Box, factor: int) -> Floats | None:
+        """How little what was drawn is to be relied on, if that is known: a part of the photo at 1/factor, (h,w)."""
+        if not self.doubts:
+            return None
+        found = np.zeros((-(-box.height // factor), -(-box.width // factor)), np.float32)
+        for one in self.doubts:
+            common = one.window.core.shared(box)
+            if common is not None:
+                seen = sampled(one.share, one.window, box, factor)
+                top, left, height, width = common.inside(box)
+                here = np.s_[
+                    top // factor : -(-(top + height) // factor), left // factor : -(-(left + width) // factor)
+                ]
+                found[here] = seen[here]
+        return found
 
     def touches(self, box: Box) -> bool:
         """Whether something in this part may have been filled already."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 from manyfill import engines
 from manyfill.boxes import Bools, Box
 from manyfill.checking import Check, go_on
-from manyfill.completer.completion import Draft, Patch, unfinished
+from manyfill.completer.completion import Doubt, Draft, Patch, unfinished
+from manyfill.completer.doubting import Answers
 from manyfill.completer.joining import finish, region_of, show_scales
 from manyfill.completer.looking import looks
 from manyfill.completer.task import Noise, Preview, Progress, Task, as_float, derive_seed
@@ -24,7 +26,7 @@ from manyfill.nets import CompletionNet, NearNet, Prediction
 from manyfill.nets.traits import traits_of
 from manyfill.scaling import from_net, read_for, to_net
 from manyfill.seams import Floats
-from manyfill.views import MIRRORED, PLAIN, View, draw_through, view_of
+from manyfill.views import PLAIN, View, draw_through
 from manyfill.windows import Turn, Window, plan, squared
 
 FILLER_SIDE = 1024  # least side in pixels of the part of the photo that a filler without a network is shown
@@ -140,26 +142,22 @@ class NetDrawer:
     ) -> list[Draft]:
         """Every fill, window by window; a window that no earlier one reaches into is encoded once for all fills."""
         drafts = [Draft(seed) for seed in seeds]
-        encoded = None
+        encoded: Any = None
         for look in looks(task, windows, drafts, progress):
             turn, draft = look.turn, look.draft
             noise = self._noise(turn.window, draft.seed, look.number, task.noise)
-            asked = self._view(draft.seed, task.noise)
             task.check()
             if look.fresh:
                 image, hole = (x.to(self.device) for x in to_net(look.view, turn.missing, turn.window))
                 task.check()
-                encoded = None
-            if asked == PLAIN:
+                encoded, answers = None, Answers(partial(self._ask, task.check, image, hole), image, hole, task.check)
+            if self.traits.views:
+                prediction, doubt = answers.to(task.noise.view(draft.seed), noise)
+                draft.doubts.append(Doubt(turn.window, doubt))
+            else:
                 encoded = self.net.encode(image, hole) if encoded is None else encoded
                 task.check()
                 prediction = self._decode(task, turn, encoded, noise)
-                if self.traits.views:
-                    task.check()
-                    mirrored = predict_through(MIRRORED, self.net, image, hole, noise, check=task.check)
-                    prediction = mean_of(prediction, mirrored)
-            else:
-                prediction = predict_through(asked, self.net, image, hole, noise, check=task.check)
             task.check()
             if not torch.isfinite(prediction.image).all():
                 raise BadWeights(f"model '{self.name}' drew values that are not numbers: its weights are damaged.")
@@ -177,13 +175,9 @@ class NetDrawer:
             return cast(NearNet, self.net).decode_near(encoded, read_for(turn.window, region_of(task, turn)))
         return self.net.decode(encoded, noise)
 
-    def _view(self, seed: int, noise: Noise) -> View:
-        """How a fill's seed has the network shown the photo, where the network is one that is asked in several ways."""
-        return (
-            PLAIN
-            if not self.traits.views
-            else view_of(seed, diversity=noise.diversity, near=noise.near, step=noise.step)
-        )
+    def _ask(self, check: Check, image: Tensor, hole: Tensor, view: View, noise: Tensor | None) -> Prediction:
+        """See `predict_through`."""
+        return predict_through(view, self.net, image, hole, noise, check=check)
 
     def alpha(self, pixels: NDArray[Any], missing: Bools, window: Window) -> Floats | None:
         """The fusion block's alpha (h,w) of the most likely fill of one window's core; None where the net has none."""
@@ -210,6 +204,10 @@ def predict_through(
 
     The noise is that of the whole picture; at half size its first rows and columns are heard.
     """
+    if view == PLAIN:
+        encoded = net.encode(image, hole)
+        check()
+        return net.decode(encoded, noise)
     if any(side % (2 * net.multiple) for side in image.shape[-2:]):
         view = replace(view, halved=False)
     channels: list[int] = []
@@ -227,16 +225,6 @@ def predict_through(
     together = draw_through(view, draw, image, hole)
     image, alpha, raw = torch.split(together, channels, 1)
     return Prediction(image, alpha if channels[1] else None, raw if channels[2] else None)
-
-
-def mean_of(one: Prediction, other: Prediction) -> Prediction:
-    """The likeliest fill of a network that has one answer to a picture, and another to its mirror image.
-
-    What both agree on stays, and what was chance is softer (self-ensemble: Lim et al. 2017, EDSR, section 3.4).
-    """
-    alpha = None if one.alpha is None or other.alpha is None else (one.alpha + other.alpha) / 2
-    raw = None if one.raw is None or other.raw is None else (one.raw + other.raw) / 2
-    return Prediction((one.image + other.image) / 2, alpha, raw, one.scales)
 
 
 class FillerDrawer:

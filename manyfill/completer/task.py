@@ -16,6 +16,7 @@ from manyfill.checking import Check, go_on
 from manyfill.completer.portions import Portions
 from manyfill.photos import Photo
 from manyfill.seams import Floats
+from manyfill.views import View, view_of
 
 if TYPE_CHECKING:
     from manyfill.completer.completion import Completion
@@ -48,6 +49,10 @@ class Noise:
         if self.near is not None:  # two standard normals on a circle: their mixture is a standard normal again
             noise = self.step * noise + (1 - self.step**2) ** 0.5 * of(self.near)
         return noise * self.diversity
+
+    def view(self, seed: int) -> View:
+        """How a seed has a network that has one answer shown the photo."""
+        return view_of(seed, diversity=self.diversity, near=self.near, step=self.step)
 
 
 @dataclass(frozen=True, eq=False)

@@ -80,6 +80,7 @@ class Texturing:
                 missing,
                 guide,
                 strength=self.strength,
+                doubt=draft.doubt(part.box, factor),
                 seed=seed,
                 search=self.search,
                 prepared=self._prepared(guide, missing, number),

@@ -21,7 +21,7 @@ from manyfill.texture.field import Field, Matching, Sources, inherit, peel
 from manyfill.texture.guide import Hint, close, compose, enlarge, hints_of, trust_of
 from manyfill.texture.kernels import RADIUS
 from manyfill.texture.lines import Line, carry, lines_through
-from manyfill.texture.scales import Ints, Mask, Pixels, double, levels_of, surroundings
+from manyfill.texture.scales import Ints, Mask, Pixels, double, halve, levels_of, surroundings
 from manyfill.texture.search import Search
 from manyfill.texture.structure import surely_a_scene
 
@@ -75,6 +75,7 @@ def synthesize(
     guide: Pixels | None = None,
     *,
     strength: float = 1.0,
+    doubt: Pixels | None = None,
     seed: int = 0,
     search: Search | None = None,
     prepared: Prepared | None = None,
@@ -84,8 +85,9 @@ def synthesize(
 
     image (H, W, 3) float32 in [0,1]; what lies in its hole is never read. hole (H, W) bool. guide: the photo completed
     by a net, of the photo's size or smaller (enlarged where needed); None: the photo alone decides. strength 0 ... 1
-    scales the confidence in the photo's patches: at 0 the fill is the guide. The field is searched where the hole and
-    its surroundings have `search.working` pixels at most, and refined above that: the cost follows the hole's area.
+    scales the confidence in the photo's patches: at 0 the fill is the guide. doubt (H, W) in [0,1], cast on the guide:
+    where it is 1 the photo alone decides, at any strength above 0. The field is searched where the hole and its
+    surroundings have `search.working` pixels at most, and refined above that: the cost follows the hole's area.
     `prepared`: what `prepare` made of the same known pixels and hole; it saves time where there are several guides.
     Memory: the photo, the result, and some 170 bytes for each pixel of the hole's surroundings.
     Where no patch of the photo is known, the fill is the guide (without one, the photo's mean colour).
@@ -106,6 +108,7 @@ def synthesize(
 
     rng = np.random.default_rng(seed)
     hints: list[Hint | None] = [None] * len(levels)
+    unsure: list[Pixels] = []  # of each scale
     whole = None
     if guide is not None:
         check()
@@ -113,6 +116,11 @@ def synthesize(
         whole, carried = carry(whole, levels[working].image, levels[working].hole, made.lines)
         check()
         hints[working:] = hints_of(whole, levels[working:], search)
+        if doubt is not None:
+            unsure = [doubt[near.part]]
+            for level in levels[1:]:
+                unsure.append(halve(unsure[-1], level.hole.shape))
+            hints = [hint and hint.doubted(share) for hint, share in zip(hints, unsure, strict=True)]
     first = len(levels) - 1
     field = peel(scales[first], hints[first], rng, check)
     for number in range(first, -1, -1):
@@ -132,6 +140,8 @@ def synthesize(
         if number == working and whole is not None:
             check()
             trust = trust_of(matching.vote(field, scale.few), whole, scale.level, scale.crop, search)
+            if unsure:
+                trust = np.maximum(trust, unsure[working])
             if made.lines:  # there the guide that stands beneath is another one
                 trust = np.maximum(trust, carried)
     if whole is None:
@@ -139,7 +149,8 @@ def synthesize(
     elif working:
         for level in reversed(levels[:working]):
             trust = double(trust, level.hole.shape)
-    _write(result, matching, field, near, guide, trust * strength)
+    share = strength + (1 - strength) * unsure[0] if unsure else strength
+    _write(result, matching, field, near, guide, trust * share)
     return result
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -26,6 +26,10 @@ class Hint:
     known: Pixels  # (h, w, 3) of the photo, in opponent colours
     guide: Pixels  # (h, w, 3) of the guide
     weight: Pixels  # (h, w)
+
+    def doubted(self, doubt: Pixels) -> Hint:
+        """The same with less say where doubt (h, w) in [0,1] is cast on it."""
+        return replace(self, weight=self.weight * (1 - doubt))
 
 
 def enlarge(guide: Pixels, shape: tuple[int, int], box: Box) -> Pixels:
