@@ -19,7 +19,7 @@ MENDING = 12  # bytes a pixel of the photo to find and fill what has a plain ans
 MENDING_TABLES = 48 << 20  # and bytes that do not go with its size: tiles, machine code
 REPEATING = 80  # bytes a pixel, of those that are looked at at once, to find what repeats itself
 PLANNING = 3  # bytes a pixel of the photo to find windows for its hole
-SEAM_BYTES, TEXTURE_BYTES = 160, 245  # a pixel of what these stages work on, measured
+SEAM_BYTES, TEXTURE_BYTES = 160, 255  # a pixel of what these stages work on, measured
 WRITING = {"jpeg": 0.0, "png": 0.0, "tiff": 0.0, "bmp": 10.0, "webp": 18.0, "heic": 14.0, "avif": 14.0}
 """Bytes a pixel and byte of depth to write a fill in a format; JPEG, PNG and TIFF go to the disk in strips."""
 PROGRESSIVE = 14.0  # for a progressive JPEG, which does not
