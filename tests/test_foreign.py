@@ -72,12 +72,12 @@ def test_known_pixels_are_never_changed(completer: Completer, dtype: type, textu
 
 def test_in_scenes_half_of_the_detail_is_the_models_own_and_in_textures_none(completer: Completer) -> None:
     for unlike, most in ((False, 1.0), (True, 0.5)):
-        photo = np.random.default_rng(0).integers(100, 160, (120, 200, 3), np.uint8)
+        photo = np.random.default_rng(0).integers(60, 200, (120, 200, 3), np.uint8)
         if unlike:
-            photo[90:] //= 4  # away from the hole: what is drawn there is as the photo around it
+            photo[:, :100] //= 4
         (fill,) = completer.complete(photo, hole_in(photo))
         assert fill.confidence is not None
-        assert most - 0.1 < np.median(fill.confidence[fill.hole]) <= most
+        assert most - 0.1 < fill.confidence[fill.hole].max() <= most
 
 
 def test_several_fills_differ_and_each_comes_again_from_its_seed_alone(completer: Completer) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import torch
-from torch import Tensor
 
 from manyfill.boxes import Bools
-from manyfill.completer.completion import Doubt, Draft, unfinished
-from manyfill.completer.doubting import Answers
+from manyfill.completer.completion import Draft, unfinished
 from manyfill.completer.joining import finish
 from manyfill.completer.looking import looks
 from manyfill.completer.task import Preview, Progress, Task
@@ -18,7 +15,7 @@ from manyfill.errors import ManyfillError
 from manyfill.nets import Prediction
 from manyfill.onnxmodel import OnnxModel
 from manyfill.scaling import to_net
-from manyfill.views import View, draw_through
+from manyfill.views import draw_through
 from manyfill.windows import Window, plan, squared
 
 SIZE_TAKES = 400 << 20  # bytes: onnxruntime 383 and 400 MiB, OpenVINO 343 and 262 MiB
@@ -60,17 +57,13 @@ class OnnxDrawer:
             raise ManyfillError(f"'{self.name}' does not blend into the photo around the hole. Leave --band at 0.")
         drafts = [Draft(seed) for seed in seeds]
         for look in looks(task, windows, drafts, progress):
+            view = task.noise.view(look.draft.seed)
             task.check()
-            if look.fresh:
-                image, hole = to_net(look.view, look.turn.missing, look.turn.window)
-                answers = Answers(partial(self._ask, image, hole), image, hole, task.check)
-            prediction, doubt = answers.to(task.noise.view(look.draft.seed), None)
-            look.draft.doubts.append(Doubt(look.turn.window, doubt))
-            look.draft.patches.append(finish(task, look.turn, look.view, prediction))
+            image, hole = to_net(look.view, look.turn.missing, look.turn.window)
+            drawn = draw_through(view, self.model.draw, image, hole)
+            task.check()
+            raw = drawn if self.model.meaning.copies else None  # what is copied says nothing of how the rest fits
+            look.draft.patches.append(finish(task, look.turn, look.view, Prediction(drawn, raw=raw)))
             if preview is not None and look.last:
                 preview(unfinished(task, look.draft), 1, 1)
         return drafts
-
-    def _ask(self, image: Tensor, hole: Tensor, view: View, noise: Tensor | None) -> Prediction:
-        drawn = draw_through(view, self.model.draw, image, hole)
-        return Prediction(drawn, raw=drawn if self.model.meaning.copies else None)  # a copy is no sign of how it fits
