@@ -28,7 +28,7 @@ from manyfill.completer.origins import arrows, copied_share
 from manyfill.errors import ManyfillError
 from manyfill.selection import Selector, sam
 from manyfill.server import canvas, errors, iopaint, openai, select
-from manyfill.server.decoding import Decoders
+from manyfill.server.coding import Coders
 from manyfill.server.errors import ClientLeft, OpenAIError, Refusal, described
 from manyfill.server.forms import ResultForm
 from manyfill.server.iopaint import TAG as IOPAINT
@@ -134,12 +134,12 @@ def _is_at(route: Route, path: str) -> bool:
 
 
 def create_app(
-    settings: Settings, *, load: Callable[[str], Models] | None = None, decoders: Decoders | None = None
+    settings: Settings, *, load: Callable[[str], Models] | None = None, coders: Coders | None = None
 ) -> FastAPI:
     """The ASGI application; its workers load the models when it starts up.
 
     `load`: gives the models, under the names of `settings.models`, for a device; default: as the settings say.
-    `decoders`: open photos; default: one process for each worker, and one for the desk.
+    `coders`: open photos; default: one process for each worker, and one for the desk.
     """
     limits = settings.limits
     load = load or partial(load_models, settings)
@@ -155,13 +155,13 @@ def create_app(
         per_client=limits.per_client,
     )
     desk: WorkQueue[Models] = WorkQueue([lambda: {}], waiting=limits.waiting, per_client=limits.per_client)
-    decoders = decoders or Decoders(len(settings.devices) + 1, pixels=limits.pixels, seconds=limits.decode_seconds)
-    shares = Shares(limits.memory, workers=len(settings.devices), processes=decoders.count)
+    coders = coders or Coders(len(settings.devices) + 1, pixels=limits.pixels, seconds=limits.decode_seconds)
+    shares = Shares(limits.memory, workers=len(settings.devices), processes=coders.count)
     service = Service(
         settings=settings,
         queue=queue,
         desk=desk,
-        decoders=decoders,
+        coders=coders,
         shares=shares,
         spools=Spools(shares),
         results=Results(seconds=limits.result_seconds, limit=lambda: shares.results),
@@ -175,13 +175,13 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        decoders.start()
+        coders.start()
         for line in (queue, desk):
             line.start()
         yield
         for line in (queue, desk):
             await line.close()
-        await asyncio.to_thread(decoders.close)
+        await asyncio.to_thread(coders.close)
 
     app = FastAPI(
         title="Manyfill", version=__version__, description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None

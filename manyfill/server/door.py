@@ -28,7 +28,7 @@ from manyfill.server.settings import Settings
 log = logging.getLogger(__name__)
 
 POSSIBLE = hasattr(socket, "send_fds") and os.name != "nt"
-START = "import sys; sys.path[:] = sys.argv[1:-1]; from manyfill.server.doorman import main; main()"  # as in decoding
+START = "import sys; sys.path[:] = sys.argv[1:-1]; from manyfill.server.doorman import main; main()"  # as in coding
 TELL_SECONDS = 0.25  # between two words of the server about itself
 SILENT_SECONDS = 10.0  # without one the doorman says that the server is stuck
 AGAIN_SECONDS = 1.0  # until a doorman that died is replaced

@@ -83,7 +83,7 @@ REFUSALS = described(IOPaintError, USUAL | FILLING)
 
 
 def validated(fields: dict[str, Any] | None) -> InpaintRequest:
-    """The request, whose pictures a decoder has taken out. Raises Refusal 400."""
+    """The request, whose pictures a coder has taken out. Raises Refusal 400."""
     if fields is None:
         raise Refusal(400, 'The body is not JSON. Send {"image": ..., "mask": ...}, both base64.')
     present = {name: value for name, value in fields.items() if value not in (None, "") or name in ("image", "mask")}

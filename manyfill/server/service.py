@@ -19,7 +19,7 @@ from manyfill.errors import TooLarge
 from manyfill.options import MOST_SEED as MOST_SEED
 from manyfill.photos import Photo
 from manyfill.selection import Selector
-from manyfill.server.decoding import Decoders, Opened
+from manyfill.server.coding import Coders, Opened
 from manyfill.server.errors import ClientLeft, Refusal
 from manyfill.server.hosts import network_of
 from manyfill.server.limits import Uploads
@@ -46,7 +46,7 @@ class Service:
     settings: Settings
     queue: WorkQueue[Models]  # fills
     desk: WorkQueue[Models]  # what needs no network, and would wait long behind fills
-    decoders: Decoders
+    coders: Coders
     shares: Shares
     spools: Spools
     results: Results
@@ -86,15 +86,15 @@ class Service:
         """A file that was sent, or a fill that the server still has. Raises BadImage and TooLarge."""
         if isinstance(source, Completion):
             return source
-        return unfilled(self.decoders.photo(source, memory=room, check=ticket.check))
+        return unfilled(self.coders.photo(source, memory=room, check=ticket.check))
 
     def mask(self, data: bytes, ticket: Ticket[Any], room: int) -> Photo:
         """A mask's file. Raises BadMask for whatever is not a picture, TooLarge before it is decoded."""
-        return self.decoders.photo(data, memory=room, check=ticket.check, mask=True)
+        return self.coders.photo(data, memory=room, check=ticket.check, mask=True)
 
     def body(self, data: bytes, ticket: Ticket[Any]) -> Opened:
         """A JSON body with pictures in it. Raises BadImage, BadMask and TooLarge."""
-        return self.decoders.iopaint(data, memory=self.opening, check=ticket.check)
+        return self.coders.iopaint(data, memory=self.opening, check=ticket.check)
 
     def written(self, whole: Finished, ticket: Ticket[Any]) -> Spool:
         """A fill's file. Raises BadImage, TooLarge, and Refusal 503 where too many wait to be read."""

@@ -21,7 +21,7 @@ class Limits:
     per_client: int = 32  # of these, of one client
     seconds: float = 300.0  # from a request's first byte to its last fill
     upload_seconds: float = 60.0  # for a request's body to arrive
-    memory: int | None = None  # bytes of the whole server: program, models, decoders, uploads, photos, results
+    memory: int | None = None  # bytes of the whole server: program, models, coders, uploads, photos, results
     decode_seconds: float = 20.0  # of processor time to open one photo
     result_seconds: float = 3600.0  # how long a result can be fetched by its URL
     connections: int = 1000  # open at once; more are answered with 503

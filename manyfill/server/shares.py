@@ -12,7 +12,7 @@ from manyfill.server.errors import Refusal
 
 log = logging.getLogger(__name__)
 
-DECODER = 64 << 20  # bytes of an idle decoder
+CODER = 64 << 20  # bytes of an idle coder
 DOORMAN = 24 << 20  # of the process that takes connections
 ROOM = int(3.5 * (1 << 30))  # beside program and models, where nobody says how much
 LEAST = 128 << 20  # beside program and models: a small photo with a small hole
@@ -21,7 +21,7 @@ LEAST = 128 << 20  # beside program and models: a small photo with a small hole
 class Shares:
     """Bytes for uploads, for results that wait, for the desk, and for each worker's photo and fills.
 
-    `total`: for the whole server with its decoders; None: as much as it takes, and `ROOM`. `processes`: decoders.
+    `total`: for the whole server with its coders; None: as much as it takes, and `ROOM`. `processes`: coders.
     """
 
     def __init__(self, total: int | None, *, workers: int, processes: int) -> None:
@@ -73,7 +73,7 @@ class Shares:
         return int(self._base + fill * self._workers * 16 / 7)
 
     def _now(self) -> int:
-        return memory.resident() + self._processes * DECODER + DOORMAN
+        return memory.resident() + self._processes * CODER + DOORMAN
 
 
 class Ledger:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from manyfill.completer import Completer
 from manyfill.nets import Prediction
 from manyfill.server.app import create_app
-from manyfill.server.decoding import Decoders
+from manyfill.server.coding import Coders
 from manyfill.server.running import _listen, configured
 from manyfill.server.settings import Settings
 
@@ -70,14 +70,14 @@ class Running:
         settings: Settings,
         net: Sketch | None = None,
         load: Callable[[str], Any] | None = None,
-        decoders: Decoders | None = None,
+        coders: Coders | None = None,
         port: int | None = None,
     ) -> None:
         self.net = net
         if net is not None:
             completer = Completer.of_net(net.eval())
             load = lambda device: {"sketch": completer}  # noqa: E731
-        self.app = create_app(settings, load=load, decoders=decoders)
+        self.app = create_app(settings, load=load, coders=coders)
         self.listener = _listen("127.0.0.1", port or 0)
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         self.headers = {} if settings.token is None else {"Authorization": f"Bearer {settings.token}"}

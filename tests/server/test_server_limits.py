@@ -24,7 +24,7 @@ from manyfill.server.hosts import is_among
 from manyfill.server.limits import Guard, Uploads
 from manyfill.server.metrics import Metrics
 from manyfill.server.settings import Limits, Settings
-from manyfill.server.shares import DECODER, LEAST
+from manyfill.server.shares import CODER, LEAST
 
 FORM: dict[str, Any] = {"files": {"image": PHOTO_PNG, "mask": CLEAR}, "data": {"texture": "net"}}
 
@@ -298,7 +298,7 @@ def test_a_bomb_is_refused_by_its_header(strict: Running, which: str, side: int)
 
 
 def test_fills_that_do_not_fit_into_memory_are_refused() -> None:
-    least = memory.resident() + 2 * DECODER + LEAST
+    least = memory.resident() + 2 * CODER + LEAST
     settings = Settings(models=("sketch",), limits=Limits(memory=least + (64 << 20)))
     with running(settings, Sketch()) as server:
         answer = server.post("/v1/images/edits", files=FORM["files"], data={"n": "10", "texture": "net"})

@@ -22,7 +22,7 @@ from manyfill.server.errors import Refusal
 from manyfill.server.pictures import Encoded, Finished, unfilled
 from manyfill.server.results import Results
 from manyfill.server.settings import Limits, Settings
-from manyfill.server.shares import DECODER, LEAST, Ledger, Shares
+from manyfill.server.shares import CODER, LEAST, Ledger, Shares
 from manyfill.server.spool import IN_MEMORY, Spool, Spools
 
 JPEG = file_of(PHOTO, "JPEG", quality=83)
@@ -313,7 +313,7 @@ def test_a_server_that_has_too_little_says_how_much_it_needs() -> None:
     with pytest.raises(TooLarge, match=r"--max-memory is 100 MiB. Allow at least (\d+)M") as caught:
         shares.settle()
     least = int(str(caught.value).split("at least ")[1].partition("M")[0])
-    assert least << 20 > LEAST + 2 * DECODER
+    assert least << 20 > LEAST + 2 * CODER
     server = Running(Settings(models=("sketch",), limits=Limits(memory=100 << 20)), Sketch())
     try:
         server.get("/healthz")

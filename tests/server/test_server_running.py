@@ -176,7 +176,7 @@ def test_its_helpers_end_with_it_where_it_is_killed(model: Path) -> None:
     with process("--model", str(model)) as (started, url):
         wait_until_ready(url)
         helpers = children(started.pid)
-        assert len(helpers) == 3  # the doorman, a decoder for the worker and one for the desk
+        assert len(helpers) == 3  # the doorman, a coder for the worker and one for the desk
         started.kill()
         started.wait(SECONDS)
         wait_for_the_end_of(helpers)

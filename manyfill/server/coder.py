@@ -1,9 +1,9 @@
 """The program that opens what strangers send: a separate process, with bounds on memory and processor time.
 
-`decoding` starts it and talks to it through its standard input and output. A request is a line of JSON (`Order`) and
+`coding` starts it and talks to it through its standard input and output. A request is a line of JSON (`Order`) and
 the file's bytes. An answer is a line of JSON; then of each photo what `Photo` has beside its pixels (a pickle, which
-`decoding` opens with a list of what may be in it) and its samples; then a line that says whether the process stays. A
-file that makes a decoder crash, grow or run on ends this process and its own request, and nothing else.
+`coding` opens with a list of what may be in it) and its samples; then a line that says whether the process stays. A
+file that makes a coder crash, grow or run on ends this process and its own request, and nothing else.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from manyfill.photos import Photo
 
 SWOLLEN = 100 << 20  # bytes that a process may have grown by before it gives its place to a fresh one
 STAYS, LEAVES = b"+\n", b"-\n"
-CPUS = 4  # that a decoder may use: libraries start a thread for each, and a thread takes addresses
+CPUS = 4  # that a coder may use: libraries start a thread for each, and a thread takes addresses
 PICTURES = ("image", "mask")  # keys of IOPaint's request that hold files
 
 Parts = list[bytes | memoryview]

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from manyfill.checking import Check
 from manyfill.errors import BadImage, BadMask, ManyfillError, TooLarge
 from manyfill.photos import Photo
-from manyfill.server.decoder import LEAVES, STAYS, Order
+from manyfill.server.coder import LEAVES, STAYS, Order
 from manyfill.server.errors import Refusal
 
 log = logging.getLogger(__name__)
@@ -31,14 +31,14 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.1  # between looks whether anybody still waits
 LINE_BYTES = 1 << 20  # of an answer's first line at most
 START = (  # -m would let a file in the working directory stand in for a module
-    "import sys; sys.path[:] = sys.argv[1:]; from manyfill.server.decoder import main; main()"
+    "import sys; sys.path[:] = sys.argv[1:]; from manyfill.server.coder import main; main()"
 )
 SMALL = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}  # threads take addresses
 ERRORS: dict[str, type[ManyfillError]] = {"BadImage": BadImage, "BadMask": BadMask, "TooLarge": TooLarge}
 
 
 def program() -> list[str]:
-    """The command that starts a decoder."""
+    """The command that starts a coder."""
     return [sys.executable, "-c", START, *sys.path]
 
 
@@ -54,7 +54,7 @@ class Opened:
     fields: dict[str, Any] | None  # of a JSON body, those that hold no picture; None: it was no JSON object
 
 
-class Decoder:
+class Coder:
     """One process, for one file after the other."""
 
     def __init__(self, command: Sequence[str]) -> None:
@@ -97,7 +97,7 @@ class Decoder:
                     self.kill()
                     return
 
-        watcher = threading.Thread(target=watch, name="decoder-watch", daemon=True)
+        watcher = threading.Thread(target=watch, name="coder-watch", daemon=True)
         watcher.start()
         try:
             found = self._exchange(order, data)
@@ -182,7 +182,7 @@ class Decoder:
     def _cause(self, order: Order, error: Exception) -> ManyfillError:
         """Why it is no more, in words for who sent the file."""
         code = self._process.wait()
-        log.warning("a decoder ended with %d (%s): it is replaced", code, type(error).__name__)
+        log.warning("a coder ended with %d (%s): it is replaced", code, type(error).__name__)
         if code == -getattr(signal, "SIGXCPU", 0):
             return BadImage(
                 f"the photo takes more than {order.seconds:g} seconds of processor time to open. "
@@ -204,14 +204,14 @@ class _Plain(pickle.Unpickler):
         return found
 
 
-class Decoders:
+class Coders:
     """`count` processes, ready; each opens one file at a time."""
 
     def __init__(self, count: int, *, pixels: int, seconds: float, command: Sequence[str] | None = None) -> None:
         self.count, self._pixels, self._seconds = count, pixels, seconds
         self._command = command
-        self._idle: queue.LifoQueue[Decoder | None] = queue.LifoQueue()
-        self._all: list[Decoder] = []
+        self._idle: queue.LifoQueue[Coder | None] = queue.LifoQueue()
+        self._all: list[Coder] = []
         self._lock = threading.Lock()
         self._closed = False
 
@@ -224,17 +224,17 @@ class Decoders:
         """End them all."""
         with self._lock:
             self._closed = True
-            for decoder in self._all:
-                decoder.close()
+            for coder in self._all:
+                coder.close()
 
     @property
     def pids(self) -> list[int]:
         """Of the processes."""
         with self._lock:
-            return [decoder.pid for decoder in self._all]
+            return [coder.pid for coder in self._all]
 
     def photo(self, data: bytes, *, memory: int, check: Check, mask: bool = False) -> Photo:
-        """A photo, by a process that may grow by so many bytes of memory for it. Raises as `Decoder.open`."""
+        """A photo, by a process that may grow by so many bytes of memory for it. Raises as `Coder.open`."""
         try:
             (photo,) = self._open("photo", data, memory, check).photos
         except BadImage as error:
@@ -250,25 +250,25 @@ class Decoders:
 
     def _open(self, kind: str, data: bytes, memory: int, check: Check) -> Opened:
         order = Order(kind, len(data), self._pixels, memory, self._seconds)
-        decoder = self._taken(check)
+        coder = self._taken(check)
         try:
-            return decoder.open(order, data, check)
+            return coder.open(order, data, check)
         finally:
-            if not decoder.alive:
-                self._forget(decoder)
-            self._idle.put(decoder if decoder.alive else self._spare())
+            if not coder.alive:
+                self._forget(coder)
+            self._idle.put(coder if coder.alive else self._spare())
 
-    def _taken(self, check: Check) -> Decoder:
+    def _taken(self, check: Check) -> Coder:
         """The next that is free. Raises Refusal 503 where no process can be started."""
         while True:
             check()
             with suppress(queue.Empty):
-                decoder = self._idle.get(timeout=LOOK_SECONDS)
+                coder = self._idle.get(timeout=LOOK_SECONDS)
                 break
-        if decoder is not None and decoder.alive:
-            return decoder
-        if decoder is not None:
-            self._forget(decoder)
+        if coder is not None and coder.alive:
+            return coder
+        if coder is not None:
+            self._forget(coder)
         try:
             return self._fresh()
         except OSError as error:
@@ -276,23 +276,23 @@ class Decoders:
             log.error("no process can be started to open photos: %s", error)
             raise Refusal(503, "The server has no room to open photos. Try again in a moment.", retry_after=5) from None
 
-    def _spare(self) -> Decoder | None:
+    def _spare(self) -> Coder | None:
         """A fresh one; None where that fails now: it will be tried when it is needed."""
         try:
             return self._fresh()
         except OSError:
             return None
 
-    def _forget(self, decoder: Decoder) -> None:
+    def _forget(self, coder: Coder) -> None:
         with self._lock:
-            if decoder in self._all:
-                self._all.remove(decoder)
-        decoder.close()
+            if coder in self._all:
+                self._all.remove(coder)
+        coder.close()
 
-    def _fresh(self) -> Decoder:
+    def _fresh(self) -> Coder:
         with self._lock:
-            decoder = Decoder(self._command or program())
-            self._all.append(decoder)
+            coder = Coder(self._command or program())
+            self._all.append(coder)
             if self._closed:
-                decoder.close()
-            return decoder
+                coder.close()
+            return coder

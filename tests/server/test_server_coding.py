@@ -1,4 +1,4 @@
-"""Photos opened in processes of their own: what comes back, and what a file that is the end of a decoder costs."""
+"""Photos opened in processes of their own: what comes back, and what a file that is the end of a coder costs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from serving import PHOTO_PNG, SECONDS, WHITE, Running, Sketch, file_of, photo_o
 from manyfill import memory, photos
 from manyfill.completer import Completer
 from manyfill.errors import BadImage, BadMask, TooLarge
-from manyfill.server.decoding import Decoders, program
+from manyfill.server.coding import Coders, program
 from manyfill.server.queue import Cancelled
 from manyfill.server.settings import Limits, Settings
 
@@ -39,7 +39,7 @@ def nobody_left() -> None:
 
 
 @contextmanager
-def decoders(count: int = 1, *, seconds: float = 20.0, hostile: str | None = None) -> Iterator[Decoders]:
+def coders(count: int = 1, *, seconds: float = 20.0, hostile: str | None = None) -> Iterator[Coders]:
     pool = unstarted(count, seconds=seconds, hostile=hostile)
     pool.start()
     try:
@@ -48,22 +48,22 @@ def decoders(count: int = 1, *, seconds: float = 20.0, hostile: str | None = Non
         pool.close()
 
 
-def unstarted(count: int = 1, *, seconds: float = 20.0, hostile: str | None = None) -> Decoders:
-    """`hostile`: Python that a decoder runs with `data`, instead of opening it, where it begins with "bomb"."""
+def unstarted(count: int = 1, *, seconds: float = 20.0, hostile: str | None = None) -> Coders:
+    """`hostile`: Python that a coder runs with `data`, instead of opening it, where it begins with "bomb"."""
     command = None
     if hostile is not None:
         lines = "\n".join(f"        {line}" for line in hostile.splitlines())
         code = (
-            "import sys, os, time; sys.path[:] = sys.argv[1:]\nfrom manyfill.server import decoder\n"
-            "opened = decoder._KINDS['photo']\ndef photo(data, order):\n"
+            "import sys, os, time; sys.path[:] = sys.argv[1:]\nfrom manyfill.server import coder\n"
+            "opened = coder._KINDS['photo']\ndef photo(data, order):\n"
             f"    if data.startswith(b'bomb'):\n{lines}\n    return opened(data, order)\n"
-            "decoder._KINDS['photo'] = photo\ndecoder.main()\n"
+            "coder._KINDS['photo'] = photo\ncoder.main()\n"
         )
         command = [sys.executable, "-c", code, *program()[3:]]
-    return Decoders(count, pixels=50_000_000, seconds=seconds, command=command)
+    return Coders(count, pixels=50_000_000, seconds=seconds, command=command)
 
 
-def opened(pool: Decoders, data: bytes = PHOTO_PNG, check: Callable[[], None] = nobody_left, **more: Any) -> Any:
+def opened(pool: Coders, data: bytes = PHOTO_PNG, check: Callable[[], None] = nobody_left, **more: Any) -> Any:
     return pool.photo(data, **{"memory": ROOM, "check": check, **more})
 
 
@@ -78,7 +78,7 @@ def kinds() -> dict[str, bytes]:
 
 
 def test_a_photo_is_what_it_is_when_it_is_read_here() -> None:
-    with decoders() as pool:
+    with coders() as pool:
         for name, data in kinds().items():
             here, there = photos.read(data), opened(pool, data)
             for each in fields(here):
@@ -89,7 +89,7 @@ def test_a_photo_is_what_it_is_when_it_is_read_here() -> None:
 
 
 def test_what_is_wrong_with_a_file_is_said_as_it_is_said_here() -> None:
-    with decoders() as pool:
+    with coders() as pool:
         (pid,) = pool.pids
         for data in (b"", b"rubbish", PHOTO_PNG[:200], kinds()["JPEG"][:50]):
             with pytest.raises(BadImage) as here:
@@ -105,16 +105,16 @@ def test_what_is_wrong_with_a_file_is_said_as_it_is_said_here() -> None:
 
 
 def test_memory_is_bounded_and_the_process_goes_on() -> None:
-    with decoders() as pool:
+    with coders() as pool:
         data = file_of(np.zeros((5000, 6000, 3), np.uint8), "JPEG")
         with pytest.raises(TooLarge, match="more memory than the 64 MiB"):
             opened(pool, data, memory=64 << 20)
         assert opened(pool, data).width == 6000
 
 
-def test_a_decoder_that_has_grown_gives_its_place_to_a_fresh_one() -> None:
-    hostile = "decoder.kept = bytearray(150_000_000)\nfor at in range(0, len(decoder.kept), 4096): decoder.kept[at] = 1"
-    with decoders(hostile=hostile + "\nraise decoder.BadImage('it was a bomb')") as pool:
+def test_a_coder_that_has_grown_gives_its_place_to_a_fresh_one() -> None:
+    hostile = "coder.kept = bytearray(150_000_000)\nfor at in range(0, len(coder.kept), 4096): coder.kept[at] = 1"
+    with coders(hostile=hostile + "\nraise coder.BadImage('it was a bomb')") as pool:
         (pid,) = pool.pids
         with pytest.raises(BadImage, match="it was a bomb"):
             opened(pool, b"bomb")
@@ -140,8 +140,8 @@ def test_a_decoder_that_has_grown_gives_its_place_to_a_fresh_one() -> None:
         ("return [b'{\"photos\": [{\"height\": 99999, \"width\": 99999}]}\\n']", BadImage, "broke down"),
     ],
 )  # fmt: skip
-def test_a_file_that_is_the_end_of_a_decoder_costs_itself_alone(hostile: str, error: type, words: str) -> None:
-    with decoders(seconds=1.0, hostile=hostile) as pool:
+def test_a_file_that_is_the_end_of_a_coder_costs_itself_alone(hostile: str, error: type, words: str) -> None:
+    with coders(seconds=1.0, hostile=hostile) as pool:
         with pytest.raises(error, match=words):
             opened(pool, b"bomb")
         assert opened(pool).width == 50
@@ -157,7 +157,7 @@ def test_nothing_but_a_photos_parts_comes_out_of_an_answer() -> None:
         "one = {'state': len(state), 'height': 1, 'width': 1, 'depth': 8, 'grey': True, 'alpha': False}\n"
         "return [json.dumps({'photos': [one]}).encode() + b'\\n', state, b'x']"
     )
-    with decoders(hostile=hostile) as pool:
+    with coders(hostile=hostile) as pool:
         with pytest.raises(BadImage, match="broke down"):
             opened(pool, b"bomb")
         assert opened(pool).width == 50
@@ -165,7 +165,7 @@ def test_nothing_but_a_photos_parts_comes_out_of_an_answer() -> None:
 
 @pytest.mark.parametrize("hostile", ["while True: pass", "time.sleep(600)"])
 def test_who_leaves_ends_the_decoding(hostile: str) -> None:
-    with decoders(hostile=hostile) as pool:
+    with coders(hostile=hostile) as pool:
         gone = threading.Event()
 
         def check() -> None:
@@ -178,8 +178,8 @@ def test_who_leaves_ends_the_decoding(hostile: str) -> None:
         assert opened(pool).width == 50
 
 
-def test_who_leaves_while_all_decoders_are_busy_does_not_wait_for_one() -> None:
-    with decoders(hostile="time.sleep(600)") as pool:
+def test_who_leaves_while_all_coders_are_busy_does_not_wait_for_one() -> None:
+    with coders(hostile="time.sleep(600)") as pool:
         gone, looks = threading.Event(), Counter[int]()
 
         def check() -> None:
@@ -191,7 +191,7 @@ def test_who_leaves_while_all_decoders_are_busy_does_not_wait_for_one() -> None:
         for thread in threads:
             thread.start()
         until = time.monotonic() + SECONDS
-        while sum(count > 1 for count in list(looks.values())) < 2:  # one has the decoder, the other waits for it
+        while sum(count > 1 for count in list(looks.values())) < 2:  # one has the coder, the other waits for it
             assert time.monotonic() < until, looks
             time.sleep(0.01)
         gone.set()
@@ -202,7 +202,7 @@ def test_who_leaves_while_all_decoders_are_busy_does_not_wait_for_one() -> None:
 
 
 def test_one_that_died_while_it_was_idle_is_replaced() -> None:
-    with decoders() as pool:
+    with coders() as pool:
         opened(pool)
         os.kill(pool.pids[0], signal.SIGKILL)
         os.waitid(os.P_PID, pool.pids[0], os.WEXITED | os.WNOWAIT)
@@ -210,7 +210,7 @@ def test_one_that_died_while_it_was_idle_is_replaced() -> None:
 
 
 def test_ctrl_c_and_sigterm_are_the_servers_to_handle() -> None:
-    with decoders() as pool:
+    with coders() as pool:
         opened(pool)
         (pid,) = pool.pids
         os.kill(pid, signal.SIGTERM)
@@ -219,7 +219,7 @@ def test_ctrl_c_and_sigterm_are_the_servers_to_handle() -> None:
 
 
 def test_they_end_with_the_pool() -> None:
-    with decoders(2) as pool:
+    with coders(2) as pool:
         pids = pool.pids
     for pid in pids:
         with pytest.raises(ProcessLookupError):
@@ -231,7 +231,7 @@ def base64_of(data: bytes) -> str:
 
 
 def test_a_json_body_is_taken_apart_out_there() -> None:
-    with decoders() as pool:
+    with coders() as pool:
         picture = base64_of(PHOTO_PNG)
         body = {"image": picture, "mask": f"data:image/png;base64,{picture}", "sd_seed": 2**40,
                 "prompt": "x" * 5000, "nested": [[{}]], "flag": True, "nothing": None}  # fmt: skip
@@ -245,7 +245,7 @@ def test_a_json_body_is_taken_apart_out_there() -> None:
 
 @pytest.mark.parametrize("body", [b"[" + b"{}," * 20_000_000 + b"{}]", b'{"a":[' + b"[]," * 20_000_000 + b"1]}"])
 def test_a_json_body_that_swells_is_refused_and_swells_nothing_here(body: bytes) -> None:
-    with decoders() as pool:
+    with coders() as pool:
         before = memory.resident()
         with pytest.raises(TooLarge, match="more memory"):
             pool.iopaint(body, memory=300 << 20, check=nobody_left)
@@ -261,7 +261,7 @@ def attacked(hostile: str, *, decode_seconds: float = 20.0, **limits: Any) -> It
     pool = unstarted(2, seconds=decode_seconds, hostile=hostile)
     completer = Completer.of_net(Sketch().eval())
     settings = Settings(models=("sketch",), limits=Limits(**limits))
-    server = Running(settings, load=lambda device: {"sketch": completer}, decoders=pool)
+    server = Running(settings, load=lambda device: {"sketch": completer}, coders=pool)
     try:
         yield server.ready()
     finally:
@@ -287,11 +287,11 @@ def test_an_unknown_bomb_costs_its_request_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("hostile", ["time.sleep(600)", "import re; re.match('(a*)*b', 'a' * 60)"])
-def test_a_decoder_that_hangs_is_let_go_at_the_deadline_and_the_server_is_there(hostile: str) -> None:
+def test_a_coder_that_hangs_is_let_go_at_the_deadline_and_the_server_is_there(hostile: str) -> None:
     with attacked(hostile, decode_seconds=300) as server, ThreadPoolExecutor() as pool:
         request = pool.submit(raw_bomb, server)
         server.wait_for("queue_running", 1)
-        assert server.get("/healthz").status_code == 200, "it does not wait for the decoder"
+        assert server.get("/healthz").status_code == 200, "it does not wait for the coder"
         request.result().close()
         server.wait_for("queue_running", 0)
         assert edit(server).status_code == 200
@@ -336,7 +336,7 @@ def once_dear() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", once_dear())
 def test_what_once_froze_the_server_is_opened_or_refused_at_small_cost(name: str) -> None:
-    with decoders(seconds=10.0) as pool:
+    with coders(seconds=10.0) as pool:
         try:
             assert opened(pool, once_dear()[name], memory=400 << 20).width == 50
         except (BadImage, TooLarge) as error:
