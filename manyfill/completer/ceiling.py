@@ -20,9 +20,16 @@ MENDING_TABLES = 48 << 20  # and bytes that do not go with its size: tiles, mach
 REPEATING = 80  # bytes a pixel, of those that are looked at at once, to find what repeats itself
 PLANNING = 3  # bytes a pixel of the photo to find windows for its hole
 SEAM_BYTES, TEXTURE_BYTES = 160, 255  # a pixel of what these stages work on, measured
-WRITING = {"jpeg": 0.0, "png": 0.0, "tiff": 0.0, "bmp": 10.0, "webp": 18.0, "heic": 14.0, "avif": 14.0}
-"""Bytes a pixel and byte of depth to write a fill in a format; JPEG, PNG and TIFF go to the disk in strips."""
-PROGRESSIVE = 14.0  # for a progressive JPEG, which does not
+AT_ONCE = {"jpeg": 14.0, "bmp": 10.0, "webp": 18.0, "heic": 14.0, "avif": 14.0}
+"""Bytes a pixel and byte of depth to write a fill in a format where it is not written in strips."""
+
+
+def writing(photo: Photo, format: str = "same") -> float:
+    """Bytes to write a fill of the photo in a format."""
+    if photos.in_strips(photo, format):
+        return 0.0
+    each = AT_ONCE[photo.format if format == "same" else photos.ALIASES.get(format, format)]
+    return each * photo.pixels.itemsize * photo.height * photo.width
 
 
 def read_photo(source: Any, max_memory: int | None = None, *, strict: bool = False, keep_video: bool = False) -> Photo:
@@ -157,10 +164,8 @@ def estimate(
     if len(texture) > 1 and part > task.portions.texture_pixels:  # a copy with what other parts made
         textured += 3 * depth * part
     texturing = filled + max(at_once * textured, PLANNING * pixels) + network
-    progressive = task.photo.jpeg is not None and task.photo.jpeg.progressive
-    each = PROGRESSIVE if progressive else WRITING[task.photo.format]
-    writing = filled + each * depth * pixels + network
-    return memory.resident() + max(drawing, texturing if texture else 0, writing)
+    written = filled + writing(task.photo) + network
+    return memory.resident() + max(drawing, texturing if texture else 0, written)
 
 
 def coarser(part: Window, portions: Portions) -> int:

@@ -27,7 +27,7 @@ from manyfill.photos.photo import (
     is_lossless,
 )
 from manyfill.photos.reading import load, read, reading_cost, size_of
-from manyfill.photos.writing import encode, encode_parts, write
+from manyfill.photos.writing import encode, encode_parts, in_strips, write
 
 __all__ = [
     "ALIASES",
@@ -43,6 +43,7 @@ __all__ = [
     "encode_parts",
     "extended",
     "grey_rows",
+    "in_strips",
     "is_lossless",
     "load",
     "notes",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -15,6 +17,8 @@ from manyfill.photos.decoded import ONE_BIT, PREMULTIPLIED, Decoded
 from manyfill.photos.laying import laid_rows
 from manyfill.photos.photo import MODES, Lay, Photo, Pixels
 from manyfill.photos.strips import STRIP_BYTES
+
+T = TypeVar("T")
 
 
 def array_of_pil(image: Image.Image, name: str, notes: list[str]) -> Pixels:
@@ -103,9 +107,29 @@ def decoded_of_pil(image: Image.Image, name: str, format: str, **more: Any) -> D
     )
 
 
+def interruptible(work: Callable[[], T]) -> T:
+    """What `work` gives or raises. It is done in a thread of its own where Ctrl-C would else wait for one long call.
+
+    Python sees a signal only between two calls, and only in the main thread. Work that was left ends with the process.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return work()
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:  # the main thread raises it
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="encoder", daemon=True).start()
+    return done.result()
+
+
 def save_with_pillow(photo: Photo, plugin: str, lay: Lay | None, **options: Any) -> Iterator[memoryview]:
-    """Pillow's encoder, given only what is there."""
-    yield memoryview(saved_by_pillow(laid_rows(photo, lay, 0, photo.height), plugin, **options))
+    """Pillow's encoder for a whole picture, given only what is there; Ctrl-C does not wait for it."""
+    array = laid_rows(photo, lay, 0, photo.height)
+    yield memoryview(interruptible(lambda: saved_by_pillow(array, plugin, **options)))
 
 
 def saved_by_pillow(array: Pixels, plugin: str, **options: Any) -> bytes:

@@ -200,6 +200,7 @@ def _tiff_parts(photo: Photo, lay: Lay | None, packed: IO[bytes], strip_bytes: i
         difference[:, 1:] -= strip[:, :-1]  # wraps round, as the format wants
         raw = difference.astype(strip.dtype.newbyteorder(order)).tobytes()
         counts.append(packed.write(zlib.compress(raw, TIFF_LEVEL)))
+        yield b""  # who writes may stop here
     entries: dict[int, Entry] = {}
     if photo.exif is not None:
         page = directory(photo.exif)

@@ -16,6 +16,7 @@ from manyfill.photos.pillow import decoded_of_pil, save_with_pillow
 from manyfill.photos.thumbnail import exif_with_thumbnail
 
 MAX_CHUNKS = 1000
+LOSSLESS = {"method": 4, "quality": 0}  # quality is effort here: a third of the time of its default 80, and no larger
 KNOWN = (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"EXIF", b"XMP ", b"ANIM", b"ANMF")
 
 
@@ -34,7 +35,7 @@ def read_webp(data: bytes, name: str, max_pixels: int) -> Decoded:
 def write_webp(photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[bytes | memoryview]:
     """A WebP's bytes, lossless unless the source was lossy or a quality is named."""
     lossless = is_lossless(photo, format="webp", quality=quality)
-    options: dict[str, Any] = {"method": 0} if lossless else {"quality": quality or QUALITY["webp"]}
+    options: dict[str, Any] = dict(LOSSLESS) if lossless else {"quality": quality or QUALITY["webp"]}
     if photo.alpha is not None:
         options["exact"] = True  # the colour under full transparency is kept
     options |= {

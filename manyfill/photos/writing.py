@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +34,12 @@ _WRITERS: Mapping[str, Writer] = {
 }
 
 
+def in_strips(photo: Photo, format: str = "same") -> bool:
+    """Whether `encode_parts` writes strip by strip; else one call of an encoder takes the whole picture, and long."""
+    name = format_named(photo, format)
+    return name in ("png", "tiff") or (name == "jpeg" and not (photo.jpeg is not None and photo.jpeg.progressive))
+
+
 def encode(photo: Photo, *, format: str = "same", quality: int | None = None) -> bytes:
     """The photo as a file's bytes, with all metadata that the format can hold.
 
@@ -46,8 +52,11 @@ def encode(photo: Photo, *, format: str = "same", quality: int | None = None) ->
 
 def encode_parts(
     photo: Photo, *, format: str = "same", quality: int | None = None, lay: Lay | None = None
-) -> Iterator[bytes | memoryview]:
-    """The bytes of `encode`, part by part; `lay` puts a fill over the photo's rows as they are written."""
+) -> Generator[bytes | memoryview, None, None]:
+    """The bytes of `encode`, part by part; `lay` puts a fill over the photo's rows as they are written.
+
+    A part may be empty: work has gone on, but nothing can be written yet.
+    """
     name = format_named(photo, format)
     if quality is not None and not 1 <= quality <= 100:
         raise BadImage(f"quality {quality} is not between 1 and 100.")
@@ -65,7 +74,9 @@ def encode_parts(
     return _encoded(name, photo, quality, lay)
 
 
-def _encoded(name: str, photo: Photo, quality: int | None, lay: Lay | None) -> Iterator[bytes | memoryview]:
+def _encoded(
+    name: str, photo: Photo, quality: int | None, lay: Lay | None
+) -> Generator[bytes | memoryview, None, None]:
     """A writer's parts; every encoder's complaint becomes one line."""
     try:
         yield from _WRITERS[name](photo, quality, lay)

@@ -1,9 +1,9 @@
-"""The program that opens what strangers send: a separate process, with bounds on memory and processor time.
+"""The program that opens what strangers send, and writes what takes long: a process that may be ended at any moment.
 
-`coding` starts it and talks to it through its standard input and output. A request is a line of JSON (`Order`) and
-the file's bytes. An answer is a line of JSON; then of each photo what `Photo` has beside its pixels (a pickle, which
-`coding` opens with a list of what may be in it) and its samples; then a line that says whether the process stays. A
-file that makes a coder crash, grow or run on ends this process and its own request, and nothing else.
+`coding` starts it and talks to it through its standard input and output. A request is a line of JSON (`Order`) and the
+bytes of a file, or a photo that is to become one (`packing`). An answer is a line of JSON, then photos, or a file; then
+a line that says whether the process stays. A file that makes a coder crash, grow or run on ends this process and its
+own request, and nothing else.
 """
 
 from __future__ import annotations
@@ -12,40 +12,40 @@ import base64
 import binascii
 import json
 import os
-import pickle
 import random
 import signal
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from itertools import islice
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from manyfill import memory, photos
 from manyfill.errors import BadImage, BadMask, ManyfillError, TooLarge
 from manyfill.photos import Photo
+from manyfill.server.packing import packed, unpacked
 
 SWOLLEN = 100 << 20  # bytes that a process may have grown by before it gives its place to a fresh one
 STAYS, LEAVES = b"+\n", b"-\n"
 CPUS = 4  # that a coder may use: libraries start a thread for each, and a thread takes addresses
 PICTURES = ("image", "mask")  # keys of IOPaint's request that hold files
 
-Parts = list[bytes | memoryview]
+Parts = Iterable[bytes | memoryview]
 
 
 @dataclass(frozen=True)
 class Order:
     """What is asked for."""
 
-    kind: str  # "photo", or "iopaint": a JSON body with photos in base64
-    length: int  # bytes that follow
+    kind: str  # "photo"; "iopaint": a JSON body with photos in base64; "write": a photo that is to become a file
+    length: int  # bytes of the file that follows
     pixels: int  # most of a photo
     memory: int  # bytes that this process may grow by
-    seconds: float  # of processor time
+    seconds: float | None  # of processor time; None: until nobody waits any more
+    photo: dict[str, Any] | None = None  # that follows, to be written
+    format: str = ""  # to write it in
+    quality: int | None = None
 
 
 def main() -> None:
@@ -59,12 +59,15 @@ def main() -> None:
     small = memory.resident()
     while line := orders.readline():
         order = Order(**json.loads(line))
-        data = orders.read(order.length)
-        if len(data) < order.length:
+        try:
+            given = orders.read(order.length) if order.photo is None else unpacked(order.photo, orders)
+        except EOFError:
+            return
+        if isinstance(given, bytes) and len(given) < order.length:
             return
         with Bounds(order):
-            parts = _answered(order, data)
-        del data
+            parts = _answered(order, given)
+        del given
         for part in parts:
             answers.write(part)
         del parts
@@ -87,9 +90,9 @@ class Bounds:
         except ImportError:  # Windows has neither
             return
         self._resource = resource
-        spent = time.process_time()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        self._limit(resource.RLIMIT_CPU, int(spent + self._order.seconds) + 1)
+        if self._order.seconds is not None:
+            self._limit(resource.RLIMIT_CPU, int(time.process_time() + self._order.seconds) + 1)
         if (size := memory.virtual()) is not None:
             self._limit(resource.RLIMIT_AS, size + self._order.memory)
 
@@ -106,11 +109,13 @@ class Bounds:
         return int(self._resource.getrlimit(which)[1])
 
 
-def _answered(order: Order, data: bytes) -> Parts:
+def _answered(order: Order, given: bytes | Photo) -> Parts:
     """The answer's parts."""
     try:
-        return _KINDS[order.kind](data, order)
+        return _written(given, order) if isinstance(given, Photo) else _KINDS[order.kind](given, order)
     except ManyfillError as error:
+        if isinstance(error, TooLarge) and isinstance(error.__context__, MemoryError):
+            return [_line({"error": "TooLarge", "words": _too_much(order)})]
         return [_line({"error": type(error).__name__, "words": str(error)})]
     except MemoryError:
         return [_line({"error": "TooLarge", "words": _too_much(order)})]
@@ -119,23 +124,22 @@ def _answered(order: Order, data: bytes) -> Parts:
 
 
 def _too_much(order: Order) -> str:
-    return (
-        f"to open the photo takes more memory than the {order.memory >> 20} MiB that there are for it. Make it smaller."
-    )
+    doing = f"write the photo as {order.format.upper()}" if order.photo is not None else "open the photo"
+    return f"to {doing} takes more memory than the {order.memory >> 20} MiB that there are for it. Make it smaller."
 
 
 def _read(data: bytes, order: Order) -> Photo:
-    try:
-        return photos.read(data, max_pixels=order.pixels)
-    except TooLarge as error:
-        if isinstance(error.__context__, MemoryError):
-            raise TooLarge(_too_much(order)) from None
-        raise
+    return photos.read(data, max_pixels=order.pixels)
 
 
 def _photo(data: bytes, order: Order) -> Parts:
     described, samples = packed(_read(data, order))
-    return [_line({"photos": [described]}), *samples]
+    return chain([_line({"photos": [described]})], samples)
+
+
+def _written(photo: Photo, order: Order) -> Parts:
+    parts = list(photos.encode_parts(photo, format=order.format, quality=order.quality))
+    return [_line({"length": sum(len(memoryview(part).cast("B")) for part in parts)}), *parts]
 
 
 def _iopaint(data: bytes, order: Order) -> Parts:
@@ -148,7 +152,7 @@ def _iopaint(data: bytes, order: Order) -> Parts:
     if not isinstance(body, dict):
         return [_line({"fields": None, "photos": []})]
     found: list[dict[str, Any] | None] = []
-    samples: Parts = []
+    samples: list[Parts] = []
     for name in PICTURES:
         text = body.get(name)
         if not isinstance(text, str):
@@ -157,10 +161,10 @@ def _iopaint(data: bytes, order: Order) -> Parts:
         body[name] = ""
         described, parts = packed(_picture(text, name, order))
         found.append(described)
-        samples += parts
+        samples.append(parts)
     plain = {name: value for name, value in body.items() if value is None or isinstance(value, str | int | float)}
     short = {name: value[:1000] if isinstance(value, str) else value for name, value in islice(plain.items(), 1000)}
-    return [_line({"fields": short, "photos": found}), *samples]
+    return chain([_line({"fields": short, "photos": found})], *samples)
 
 
 _KINDS: dict[str, Callable[[bytes, Order], Parts]] = {"photo": _photo, "iopaint": _iopaint}
@@ -183,19 +187,6 @@ def _picture(text: str, name: str, order: Order) -> Photo:
         if kind is BadMask:
             raise BadMask(str(error).replace("the photo", "the mask", 1)) from error
         raise
-
-
-def packed(photo: Photo) -> tuple[dict[str, Any], Parts]:
-    """A photo for an answer's line, and what follows it. Grey is sent once, though its three channels are one."""
-    beside = {each.name: getattr(photo, each.name) for each in fields(photo) if each.name not in ("pixels", "alpha")}
-    state = pickle.dumps(beside, protocol=4)
-    grey = photo.mode in ("L", "LA")
-    planes: list[NDArray[Any]] = [photo.pixels[..., 0] if grey else photo.pixels]
-    if photo.alpha is not None:
-        planes.append(photo.alpha)
-    described = {"state": len(state), "height": photo.height, "width": photo.width, "depth": photo.depth,
-                 "grey": grey, "alpha": photo.alpha is not None}  # fmt: skip
-    return described, [state, *(np.ascontiguousarray(plane).data.cast("B") for plane in planes)]
 
 
 def _line(answer: dict[str, Any]) -> bytes:

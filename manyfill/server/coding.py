@@ -1,35 +1,32 @@
-"""Strangers' files become photos in processes that may be ended: some are kept warm, a dead one is replaced."""
+"""Processes that may be ended open strangers' files and write what takes long; they are kept warm, and replaced."""
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import os
-import pickle
 import queue
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import IO, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from manyfill.checking import Check
 from manyfill.errors import BadImage, BadMask, ManyfillError, TooLarge
-from manyfill.photos import Photo
+from manyfill.photos import Lay, Photo
 from manyfill.server.coder import LEAVES, STAYS, Order
 from manyfill.server.errors import Refusal
+from manyfill.server.packing import packed, unpacked
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.1  # between looks whether anybody still waits
 LINE_BYTES = 1 << 20  # of an answer's first line at most
+PIECE = 1 << 20  # bytes of a written file that are passed on at once
 START = (  # -m would let a file in the working directory stand in for a module
     "import sys; sys.path[:] = sys.argv[1:]; from manyfill.server.coder import main; main()"
 )
@@ -44,6 +41,14 @@ def program() -> list[str]:
 
 class Died(Exception):
     """The process is no more, or talks nonsense."""
+
+
+class _Refused(Exception):
+    """The process says what is wrong with the file."""
+
+    def __init__(self, why: ManyfillError) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 @dataclass(frozen=True)
@@ -85,8 +90,35 @@ class Coder:
 
         Raises BadImage, BadMask and TooLarge, also where the file was the end of the process.
         """
+        with self._at_work(order, check):
+            answer = self._asked(order, [data])
+            photos = [None if one is None else self._photo(one, order) for one in answer["photos"]]
+            self._finish()
+        return Opened(tuple(photos), answer.get("fields"))
+
+    def write(
+        self, order: Order, parts: Iterable[bytes | memoryview], check: Check
+    ) -> Generator[bytes | memoryview, None, None]:
+        """Have a photo written, whose `parts` follow the order: the file, piece by piece. Raises as `open`.
+
+        The process is ended, too, where the pieces are not asked for to the end.
+        """
+        with self._at_work(order, check):
+            left = int(self._asked(order, parts)["length"])
+            while left:
+                piece = self._answers.read(min(left, PIECE))
+                if not piece:
+                    raise Died
+                left -= len(piece)
+                yield piece
+            self._finish()
+
+    @contextmanager
+    def _at_work(self, order: Order, check: Check) -> Iterator[None]:
+        """While it answers: it is ended where `check` raises, and where it says anything that is no answer."""
         over = threading.Event()
         stopped: list[BaseException] = []
+        failure: ManyfillError | None = None
 
         def watch() -> None:
             while not over.wait(LOOK_SECONDS):
@@ -100,19 +132,27 @@ class Coder:
         watcher = threading.Thread(target=watch, name="coder-watch", daemon=True)
         watcher.start()
         try:
-            found = self._exchange(order, data)
+            yield
+        except _Refused as refused:
+            failure = refused.why
         except Exception as error:  # whatever a process says that is not itself any more
-            self.usable = False
-            self.kill()
-            found = self._cause(order, error)
+            self._break()
+            failure = self._cause(order, error)
+        except BaseException:  # nobody reads the rest
+            self._break()
+            raise
         finally:
             over.set()
             watcher.join()
         if stopped:
+            self._break()
             raise stopped[0]
-        if isinstance(found, ManyfillError):
-            raise found
-        return found
+        if failure is not None:
+            raise failure
+
+    def _break(self) -> None:
+        self.usable = False
+        self.kill()
 
     def kill(self) -> None:
         """End it at once."""
@@ -128,50 +168,27 @@ class Coder:
             with suppress(OSError):
                 stream.close()
 
-    def _exchange(self, order: Order, data: bytes) -> Opened | ManyfillError:
+    def _asked(self, order: Order, parts: Iterable[bytes | memoryview]) -> dict[str, Any]:
+        """Give an order and what goes with it; the first line of the answer."""
         self._orders.write(json.dumps(asdict(order)).encode("ascii") + b"\n")
-        self._orders.write(data)
+        for part in parts:
+            self._orders.write(part)
         self._orders.flush()
-        answer = json.loads(self._line(LINE_BYTES))
+        answer: dict[str, Any] = json.loads(self._line(LINE_BYTES))
         if "error" in answer:
-            found: Opened | ManyfillError = ERRORS.get(answer["error"], BadImage)(str(answer["words"]))
-        else:
-            photos = tuple(None if one is None else self._photo(one, order) for one in answer["photos"])
-            found = Opened(photos, answer.get("fields"))
+            self._finish()
+            raise _Refused(ERRORS.get(answer["error"], BadImage)(str(answer["words"])))
+        return answer
+
+    def _photo(self, described: dict[str, Any], order: Order) -> Photo:
+        return unpacked(described, self._answers, pixels=order.pixels)
+
+    def _finish(self) -> None:
+        """Read whether it stays."""
         last = self._line(len(STAYS))
         if last not in (STAYS, LEAVES):
             raise Died
         self.usable = last == STAYS
-        return found
-
-    def _photo(self, described: dict[str, Any], order: Order) -> Photo:
-        height, width = int(described["height"]), int(described["width"])
-        if not (0 < height * width <= order.pixels and min(height, width) > 0):
-            raise Died
-        beside = _Plain(io.BytesIO(self._bytes(int(described["state"])))).load()
-        dtype = np.dtype(np.uint8 if described["depth"] == 8 else np.uint16)
-        pixels = self._plane((height, width) if described["grey"] else (height, width, 3), dtype)
-        if described["grey"]:
-            pixels = np.broadcast_to(pixels[..., None], (height, width, 3))
-        alpha = self._plane((height, width), dtype) if described["alpha"] else None
-        return Photo(pixels=pixels, alpha=alpha, **beside)
-
-    def _plane(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        array: NDArray[Any] = np.empty(shape, dtype)
-        self._fill(array.data.cast("B"))
-        return array
-
-    def _bytes(self, count: int) -> bytes:
-        held = bytearray(count)
-        self._fill(memoryview(held))
-        return bytes(held)
-
-    def _fill(self, view: memoryview) -> None:
-        while len(view):
-            count = self._answers.readinto(view)  # type: ignore[attr-defined]
-            if not count:
-                raise Died
-            view = view[count:]
 
     def _line(self, most: int) -> bytes:
         line = self._answers.readline(most)
@@ -183,6 +200,10 @@ class Coder:
         """Why it is no more, in words for who sent the file."""
         code = self._process.wait()
         log.warning("a coder ended with %d (%s): it is replaced", code, type(error).__name__)
+        if order.photo is not None:
+            return BadImage(
+                f"the photo cannot be written as {order.format.upper()}: its encoder broke down. Choose png or tiff."
+            )
         if code == -getattr(signal, "SIGXCPU", 0):
             return BadImage(
                 f"the photo takes more than {order.seconds:g} seconds of processor time to open. "
@@ -194,18 +215,8 @@ class Coder:
         )
 
 
-class _Plain(pickle.Unpickler):
-    """Plain values, and the dataclasses that photos are made of."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        found = super().find_class(module, name) if module.startswith("manyfill.photos.") else None
-        if not isinstance(found, type) or found.__module__ != module:
-            raise pickle.UnpicklingError(f"{module}.{name}")
-        return found
-
-
 class Coders:
-    """`count` processes, ready; each opens one file at a time."""
+    """`count` processes, ready; each has one file at a time."""
 
     def __init__(self, count: int, *, pixels: int, seconds: float, command: Sequence[str] | None = None) -> None:
         self.count, self._pixels, self._seconds = count, pixels, seconds
@@ -248,11 +259,28 @@ class Coders:
         """A JSON body: its pictures, and its other fields."""
         return self._open("iopaint", body, memory, check)
 
+    def written(
+        self, photo: Photo, *, format: str, quality: int | None, lay: Lay | None, memory: int, check: Check
+    ) -> Generator[bytes | memoryview, None, None]:
+        """`photos.encode_parts`, by a process that may grow by so many bytes of memory beside the photo's own.
+
+        Close it, or read it to its end. Raises BadImage, TooLarge, and what `check` raises.
+        """
+        described, parts = packed(photo, lay)
+        order = Order("write", 0, self._pixels, memory, None, described, format, quality)
+        with self._one(check) as coder:
+            yield from coder.write(order, parts, check)
+
     def _open(self, kind: str, data: bytes, memory: int, check: Check) -> Opened:
-        order = Order(kind, len(data), self._pixels, memory, self._seconds)
+        with self._one(check) as coder:
+            return coder.open(Order(kind, len(data), self._pixels, memory, self._seconds), data, check)
+
+    @contextmanager
+    def _one(self, check: Check) -> Iterator[Coder]:
+        """A process, for one order."""
         coder = self._taken(check)
         try:
-            return coder.open(order, data, check)
+            yield coder
         finally:
             if not coder.alive:
                 self._forget(coder)

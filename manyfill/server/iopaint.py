@@ -151,7 +151,7 @@ def router(service: Service) -> APIRouter:
             ):
                 service.metrics.filled(model)
                 whole = Finished(fill)
-                yield whole, service.written(whole, ticket)
+                yield whole, service.written(whole, ticket, service.shares.fill)
 
         whole, file = await service.answer(request, work)
         return sent(file, whole, {"X-Seed": str(whole.fill.seed)})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -11,11 +12,10 @@ from numpy.typing import NDArray
 
 from manyfill import masks, photos, sheet
 from manyfill.checking import Check, go_on
-from manyfill.completer import Completion
-from manyfill.completer.ceiling import WRITING
+from manyfill.completer import Completion, ceiling
 from manyfill.errors import BadMask, TooLarge
 from manyfill.options import Margins
-from manyfill.photos import Photo
+from manyfill.photos import Lay, Photo
 from manyfill.server import small
 from manyfill.server.errors import Refusal
 
@@ -60,6 +60,16 @@ class Encoded:
         return f"{self.width}x{self.height}"
 
 
+class Encoder(Protocol):
+    """`photos.encode_parts`, or what does the same elsewhere."""
+
+    def __call__(
+        self, photo: Photo, *, format: str, quality: int | None, lay: Lay | None
+    ) -> Generator[bytes | memoryview, None, None]:
+        """The photo's file, with a fill laid over it."""
+        ...
+
+
 @dataclass(frozen=True)
 class Finished:
     """A fill, and the file that it is to become when somebody wants to have it."""
@@ -91,11 +101,13 @@ class Finished:
         kept = photos.notes(self.fill.source, format=self.asked, quality=self.quality)
         return (*kept, *self.fill.cautions)
 
-    def parts(self) -> Iterator[bytes | memoryview]:
-        """The file, strip by strip where its format allows."""
+    def parts(self, at_once: Encoder) -> Generator[bytes | memoryview, None, None]:
+        """The file, strip by strip; `at_once` writes it where its format knows no strips."""
+        photo, lay = self.fill.source, self.fill.lay if self.scaled is None else None
         if self.scaled is not None:
-            return photos.encode_parts(resized(self.fill.photo, *self.scaled), format=self.asked, quality=self.quality)
-        return photos.encode_parts(self.fill.source, format=self.asked, quality=self.quality, lay=self.fill.lay)
+            photo = resized(self.fill.photo, *self.scaled)
+        write: Encoder = photos.encode_parts if photos.in_strips(photo, self.asked) else at_once
+        return write(photo, format=self.asked, quality=self.quality, lay=lay)
 
     def preview(self) -> Encoded:
         """Small."""
@@ -201,7 +213,7 @@ def encode(photo: Photo, *, format: str, quality: int | None = None) -> Encoded:
 def check_room(photo: Photo, format: str, room: int) -> None:
     """Raise TooLarge where writing a photo in this format takes more than `room` bytes of memory."""
     name = photo.format if format == "same" else format
-    needed = photo.width * photo.height * photo.depth // 8 * WRITING.get(name, max(WRITING.values()))
+    needed = ceiling.writing(photo, format)
     if needed > room:
         raise TooLarge(
             f"to write a photo of {photo.width}x{photo.height} as {name.upper()} takes {int(needed) >> 20} MiB of "

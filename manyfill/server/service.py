@@ -6,8 +6,10 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -96,15 +98,13 @@ class Service:
         """A JSON body with pictures in it. Raises BadImage, BadMask and TooLarge."""
         return self.coders.iopaint(data, memory=self.opening, check=ticket.check)
 
-    def written(self, whole: Finished, ticket: Ticket[Any]) -> Spool:
-        """A fill's file. Raises BadImage, TooLarge, and Refusal 503 where too many wait to be read."""
+    def written(self, whole: Finished, ticket: Ticket[Any], room: int) -> Spool:
+        """A fill's file, for which so many bytes of memory may be taken.
 
-        def parts() -> Iterator[bytes | memoryview]:
-            for part in whole.parts():
-                ticket.check()
-                yield part
-
-        return self.spools.of(parts())
+        Raises BadImage, TooLarge, and Refusal 503 where too many wait to be read.
+        """
+        with closing(whole.parts(partial(self.coders.written, memory=room, check=ticket.check))) as parts:
+            return self.spools.of(parts, check=ticket.check)
 
     def model(self, asked: str | None) -> str:
         """The model that serves a request; OpenAI's names stand for the default. Raises Refusal 404."""

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
+from manyfill.checking import Check, go_on
 from manyfill.errors import TooLarge
 from manyfill.server.errors import Refusal
 from manyfill.server.shares import Ledger, Shares
@@ -32,11 +33,12 @@ class Spools:
         limit = (lambda: ON_DISK) if self.to_disk else (lambda: shares.answers)
         self.ledger = Ledger(limit, _refused)
 
-    def of(self, parts: Iterable[bytes | memoryview]) -> Spool:
+    def of(self, parts: Iterable[bytes | memoryview], *, check: Check = go_on) -> Spool:
         """A file of these parts. Raises Refusal 503 where too many wait to be read, TooLarge where one is too many."""
         spool = Spool(self.ledger, to_disk=self.to_disk)
         try:
             for part in parts:
+                check()
                 spool.write(part)
         except BaseException:
             spool.close()

@@ -132,7 +132,8 @@ def edit(
             for fill in fills:
                 pictures.check_hole(fill)
                 service.metrics.filled(model)
-                yield shown(Finished(fill, form.output_format, form.quality, size), form, service, ticket)
+                whole = Finished(fill, form.output_format, form.quality, size)
+                yield shown(whole, form, service, ticket, service.shares.fill)
                 if form.uncertainty:
                     kept.append(fill)
         except TooLarge as error:
@@ -144,12 +145,12 @@ def edit(
     return work
 
 
-def shown(whole: Finished, form: PictureForm, service: Service, ticket: Ticket[Any]) -> Shown:
+def shown(whole: Finished, form: PictureForm, service: Service, ticket: Ticket[Any], room: int) -> Shown:
     """A fill as it is asked for: written now, or when somebody comes for it."""
     seed, score = whole.fill.seed, whole.fill.score
     if form.response_format == "url":
         return Shown("fill", whole, small=whole.preview(), seed=seed, score=score)
-    return Shown("fill", whole, service.written(whole, ticket), seed=seed, score=score)
+    return Shown("fill", whole, service.written(whole, ticket, room), seed=seed, score=score)
 
 
 def merging(form: PictureForm, image: Source, other: Source, region: bytes, service: Service) -> Work[Models, Shown]:
@@ -161,7 +162,8 @@ def merging(form: PictureForm, image: Source, other: Source, region: bytes, serv
         marked = pictures.region_of(service.mask(region, ticket, room), base.source)
         pictures.check_format(base.source, form.output_format, opaque=False)
         pictures.check_room(base.source, form.output_format, room)
-        done = shown(Finished(merge(base, second, marked), form.output_format, form.quality), form, service, ticket)
+        merged = Finished(merge(base, second, marked), form.output_format, form.quality)
+        done = shown(merged, form, service, ticket, room)
         yield replace(done, seed=None, score=None)
 
     return work
@@ -182,7 +184,8 @@ def writing(whole: Finished, service: Service) -> Work[Models, Spool]:
     """The work of writing a result's file."""
 
     def work(_: Models, ticket: Ticket[Spool]) -> Iterator[Spool]:
-        pictures.check_room(whole.fill.source, whole.asked, service.shares.desk)
-        yield service.written(whole, ticket)
+        room = service.shares.desk
+        pictures.check_room(whole.fill.source, whole.asked, room)
+        yield service.written(whole, ticket, room)
 
     return work

@@ -48,9 +48,23 @@ def coders(count: int = 1, *, seconds: float = 20.0, hostile: str | None = None)
         pool.close()
 
 
-def unstarted(count: int = 1, *, seconds: float = 20.0, hostile: str | None = None) -> Coders:
-    """`hostile`: Python that a coder runs with `data`, instead of opening it, where it begins with "bomb"."""
+def unstarted(
+    count: int = 1, *, seconds: float = 20.0, hostile: str | None = None, encoder: str | None = None
+) -> Coders:
+    """`hostile`: Python that a coder runs with `data`, instead of opening it, where it begins with "bomb".
+
+    `encoder`: Python that it runs with `photo` and `order` instead of writing it, where the photo is 50 pixels wide.
+    """
     command = None
+    if encoder is not None:
+        lines = "\n".join(f"        {line}" for line in encoder.splitlines())
+        code = (
+            "import sys, os, time; sys.path[:] = sys.argv[1:]\nfrom manyfill.server import coder\n"
+            "written = coder._written\ndef write(photo, order):\n"
+            f"    if photo.width == 50:\n{lines}\n    return written(photo, order)\n"
+            "coder._written = write\ncoder.main()\n"
+        )
+        command = [sys.executable, "-c", code, *program()[3:]]
     if hostile is not None:
         lines = "\n".join(f"        {line}" for line in hostile.splitlines())
         code = (
@@ -209,6 +223,89 @@ def test_one_that_died_while_it_was_idle_is_replaced() -> None:
         assert opened(pool).width == 50
 
 
+# ── writing ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+AT_ONCE = [name for name in photos.FORMATS if not photos.in_strips(photos.read(PHOTO_PNG), name)]
+
+
+def written(pool: Coders, photo: photos.Photo, format: str = "webp", check: Callable[[], None] = nobody_left,
+            *, lay: photos.Lay | None = None, quality: int | None = None) -> bytes:  # fmt: skip
+    return b"".join(pool.written(photo, format=format, quality=quality, lay=lay, memory=ROOM, check=check))
+
+
+def painted(rows: Any, top: int) -> None:
+    """A fill: some rows in red."""
+    rows[max(0, 10 - top) : max(0, 20 - top), 5:9] = np.iinfo(rows.dtype).max, 0, 0
+
+
+def test_a_file_is_what_it_is_when_it_is_written_here() -> None:
+    tall = photos.read(photo_of(3000, 400))  # in several strips
+    with coders() as pool:
+        for format in AT_ONCE:
+            for name, data in kinds().items():
+                photo = photos.read(data)
+                for quality in (None, 60):
+                    try:
+                        here = b"".join(photos.encode_parts(photo, format=format, quality=quality, lay=painted))
+                    except BadImage as error:
+                        with pytest.raises(BadImage) as there:
+                            written(pool, photo, format, quality=quality, lay=painted)
+                        assert str(there.value) == str(error)
+                        continue
+                    assert written(pool, photo, format, quality=quality, lay=painted) == here, (format, name)
+        assert written(pool, tall, lay=painted) == b"".join(photos.encode_parts(tall, format="webp", lay=painted))
+
+
+@pytest.mark.parametrize("encoder", ["while True: pass", "time.sleep(600)", "import re; re.match('(a*)*b', 'a' * 60)"])
+def test_who_leaves_ends_the_encoding(encoder: str) -> None:
+    gone = threading.Event()
+
+    def check() -> None:
+        if gone.is_set():
+            raise Cancelled
+
+    pool = unstarted(encoder=encoder)
+    pool.start()
+    try:
+        threading.Timer(0.5, gone.set).start()
+        with pytest.raises(Cancelled):
+            written(pool, photos.read(PHOTO_PNG), check=check)
+        assert written(pool, photos.read(photo_of(9, 9)))[8:12] == b"WEBP", "the pool lost a process"
+    finally:
+        pool.close()
+
+
+@pytest.mark.parametrize(
+    ("encoder", "error", "words"),
+    [
+        ("os.kill(os.getpid(), 11)", BadImage, "cannot be written as WEBP: its encoder broke down"),
+        ("return [b'no answer at all']", BadImage, "broke down"),
+        ("return [b'{\"length\": 3}\\n', b'123 and more']", BadImage, "broke down"),
+        ("held = bytearray(2 << 30)", TooLarge, "to write the photo as WEBP takes more memory than the 1024 MiB"),
+        ("raise coder.BadImage('it cannot be')", BadImage, "it cannot be"),
+    ],
+)  # fmt: skip
+def test_an_encoder_that_breaks_down_costs_its_photo_alone(encoder: str, error: type, words: str) -> None:
+    pool = unstarted(encoder=encoder)
+    pool.start()
+    try:
+        with pytest.raises(error, match=words):
+            written(pool, photos.read(PHOTO_PNG))
+        assert written(pool, photos.read(photo_of(9, 9)))[8:12] == b"WEBP", "the pool lost a process"
+    finally:
+        pool.close()
+
+
+def test_a_file_that_is_not_read_to_its_end_leaves_nothing_for_the_next() -> None:
+    with coders() as pool:
+        photo = photos.read(np.random.default_rng(0).integers(0, 255, (1200, 1200, 3), dtype=np.uint8))
+        parts = pool.written(photo, format="bmp", quality=None, lay=None, memory=ROOM, check=nobody_left)
+        assert next(parts)[:2] == b"BM"
+        parts.close()
+        assert opened(pool).width == 50
+
+
 def test_ctrl_c_and_sigterm_are_the_servers_to_handle() -> None:
     with coders() as pool:
         opened(pool)
@@ -257,8 +354,10 @@ def test_a_json_body_that_swells_is_refused_and_swells_nothing_here(body: bytes)
 
 
 @contextmanager
-def attacked(hostile: str, *, decode_seconds: float = 20.0, **limits: Any) -> Iterator[Running]:
-    pool = unstarted(2, seconds=decode_seconds, hostile=hostile)
+def attacked(
+    hostile: str | None = None, *, decode_seconds: float = 20.0, encoder: str | None = None, **limits: Any
+) -> Iterator[Running]:
+    pool = unstarted(2, seconds=decode_seconds, hostile=hostile, encoder=encoder)
     completer = Completer.of_net(Sketch().eval())
     settings = Settings(models=("sketch",), limits=Limits(**limits))
     server = Running(settings, load=lambda device: {"sketch": completer}, coders=pool)
@@ -301,8 +400,37 @@ def test_a_coder_that_hangs_is_let_go_at_the_deadline_and_the_server_is_there(ho
         server.wait_for("queue_running", 0)
 
 
+@pytest.mark.parametrize("format", AT_ONCE)
+def test_an_encoder_that_takes_for_ever_is_let_go_at_the_deadline(format: str) -> None:
+    source = photos.encode(photos.read(PHOTO_PNG), format=format)
+    files, form = {"image": source, "mask": WHITE}, {"texture": "net", "output_format": "same"}
+    with attacked(encoder="while True: pass", seconds=3) as server:
+        assert server.post("/v1/images/edits", files=files, data=form).status_code == 504
+        server.wait_for("queue_running", 0)
+        kept = server.post("/v1/images/edits", files=files, data=form | {"response_format": "url"})
+        url = kept.json()["data"][0]["url"]
+        assert server.get(url).status_code == 504, "a result is written when it is fetched"
+        assert server.get(f"{url}?format=png").status_code == 200, "the desk is free again"
+
+
+def test_who_asks_for_a_slow_format_and_leaves_frees_the_worker() -> None:
+    with attacked(encoder="time.sleep(600)") as server:
+        files = {"image": PHOTO_PNG, "mask": WHITE, "output_format": (None, "webp"), "texture": (None, "net")}
+        connection = posted(server, files)
+        server.wait_for("queue_running", 1)
+        server.wait_for("fills_total", 1)
+        connection.close()
+        server.wait_for("queue_running", 0)
+        assert edit(server).status_code == 200
+
+
 def raw_bomb(server: Running) -> socket.socket:
-    request = httpx.Request("POST", server.url, files={"image": b"bomb", "mask": WHITE})
+    return posted(server, {"image": b"bomb", "mask": WHITE})
+
+
+def posted(server: Running, files: dict[str, Any]) -> socket.socket:
+    """The connection of a client that has asked for an edit."""
+    request = httpx.Request("POST", server.url, files=files)
     body = request.read()
     connection = socket.create_connection(("127.0.0.1", server.listener.getsockname()[1]))
     head = f"POST /v1/images/edits HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
