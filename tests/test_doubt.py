@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,7 +15,7 @@ from manyfill.boxes import Box
 from manyfill.checking import go_on
 from manyfill.completer import Completer
 from manyfill.completer.completion import Doubt, Draft
-from manyfill.completer.doubting import Answers
+from manyfill.completer.doubting import Answers, mean_of
 from manyfill.nets import Prediction
 from manyfill.nets.traits import Traits
 from manyfill.texture import synthesize
@@ -84,7 +85,8 @@ def test_a_network_doubts_what_its_mirror_image_does_not_show() -> None:
     other[..., 24:40, 24:40] = 0.9
     asked = answers(level(0.5), {PLAIN: level(0.5), MIRRORED: other})
     drawn, doubt = asked.to(PLAIN, None)
-    torch.testing.assert_close(drawn.image, (level(0.5) + other) / 2)
+    torch.testing.assert_close(drawn.image.mean(), (level(0.5) + other).mean() / 2)
+    assert drawn.image[..., 30:34, 30:34].min() > 0.69  # the mean, but for its edge
     assert doubt.shape == (SIDE, SIDE) and doubt[28:36, 28:36].min() == 255
     assert doubt[:, :10].max() == 0 and doubt[:, -10:].max() == 0
 
@@ -99,6 +101,15 @@ def test_what_only_another_fill_shows_is_doubted_in_that_fill_alone() -> None:
     assert drawn.image is other and doubt[28:36, 28:36].min() == 255
     assert doubt[:, :10].max() == 0 and doubt[:, -10:].max() == 0
     assert asked.to(PLAIN, None)[1].max() == 0
+
+
+def test_the_likeliest_fill_keeps_the_fine_detail_of_one_answer() -> None:
+    rng = torch.Generator().manual_seed(0)
+    fine = [0.1 * (torch.rand(1, 3, SIDE, SIDE, generator=rng) - 0.5) for _ in range(2)]
+    one, other = level(0.4) + fine[0], level(0.6) + fine[1]
+    drawn = mean_of(Prediction(one), Prediction(other, raw=other)).image
+    torch.testing.assert_close(drawn.mean(), torch.tensor(0.5), atol=2e-3, rtol=0)
+    assert (drawn - one - 0.1).abs().mean() < 0.2 * fine[0].abs().mean()  # moved to the mean, with its own detail
 
 
 def test_a_photo_that_changes_much_is_given_more() -> None:
@@ -122,6 +133,14 @@ def test_at_full_doubt_the_guide_has_no_say_and_without_doubt_all_of_it() -> Non
         believed = synthesize(one, hole, one, strength=strength, doubt=np.zeros(hole.shape, np.float32))
         assert (believed.image == synthesize(one, hole, one, strength=strength).image).all()
     assert doubted[0].image[hole][:, 2].max() < 0.1  # the photo has no blue, so nor has the fill
+
+
+def test_the_likeliest_fill_knows_no_left_and_right_but_in_detail() -> None:
+    completer = Completer.of_net(Inventor())  # type: ignore[arg-type]
+    photo, hole = np.full((SIDE, SIDE, 3), 128, np.uint8), middle()
+    (fill,) = completer.complete(photo, hole, seed=0, texture="net")
+    apart = cv2.GaussianBlur(fill.array.astype(np.float32) - fill.array[:, ::-1], (0, 0), 4.0)
+    assert np.ptp(fill.array[hole][:, 1]) > 15 and np.abs(apart).max() < 5  # both thirds are magenta in part
 
 
 @pytest.mark.parametrize("seed", [0, 3])

@@ -21,7 +21,8 @@ from manyfill.nets import Prediction
 from manyfill.seams import Floats, hang
 from manyfill.views import MIRRORED, PLAIN, View
 
-SMOOTH = 3.0  # sigma in pixels at the network's scale: fine texture is no disagreement
+DETAIL = 2.0  # sigma in pixels at the network's scale: finer than this is one answer's own
+SMOOTH = 3.0  # sigma, likewise: fine texture is no disagreement
 WIDE, AROUND = 5.0, 16.0  # sigmas, likewise: how smooth doubt is, and within how far the photo is looked at
 LEAST = 0.06  # of 1, added to what the photo changes by: no photo is so calm that less is an invention
 AGREED, APART = 0.45, 0.9  # times that: so far two answers may be apart without doubt, and from here on it is full
@@ -66,11 +67,17 @@ class Answers:
 def mean_of(one: Prediction, other: Prediction) -> Prediction:
     """The likeliest fill of a network that has one answer to a picture, and another to its mirror image.
 
-    What both agree on stays, and what was chance is softer (self-ensemble: Lim et al. 2017, EDSR, section 3.4).
+    The mean, so that what both agree on stays and what was chance is softer (self-ensemble: Lim et al. 2017, EDSR,
+    section 3.4), but with the first one's fine detail: of two details the mean is none.
     """
     alpha = None if one.alpha is None or other.alpha is None else (one.alpha + other.alpha) / 2
-    raw = None if one.raw is None or other.raw is None else (one.raw + other.raw) / 2
-    return Prediction((one.image + other.image) / 2, alpha, raw, one.scales)
+    raw = None if one.raw is None or other.raw is None else _meet(one.raw, other.raw)
+    return Prediction(_meet(one.image, other.image), alpha, raw, one.scales)
+
+
+def _meet(one: Tensor, other: Tensor) -> Tensor:
+    half = torch.from_numpy(cv2.GaussianBlur(_array(other - one) / 2, (0, 0), DETAIL).transpose(2, 0, 1))[None]
+    return (one + half.to(one.device, one.dtype)).clamp(0, 1)
 
 
 def distance(one: Tensor, other: Tensor) -> Floats:
