@@ -26,6 +26,7 @@ from manyfill.selection.dust import FEATURES, Search, candidates, find_dust
 RIM = 2  # pixels
 MOST = 1400  # pixels a side that are looked at
 VISIBLE = 0.15  # contrast to what is around, of 1, that a piece of dust has at least
+AROUND = 12  # pixels around a piece that it touches, or is compared with
 LOUDER = 3.0  # and that contrast, in standard deviations of what is around: in foliage nobody sees less
 
 
@@ -57,19 +58,22 @@ def dusty(pixels: NDArray[np.uint8], rng: np.random.Generator) -> tuple[NDArray[
             length, lean = rng.uniform(0.15, 0.6) * height, rng.normal(0, 0.04)
             end = (round(x + lean * length), round(y + length))
             cv2.line(drawn, (x, y), end, 1.0, int(rng.integers(1, 3)))
-        soft = cv2.GaussianBlur(drawn, (0, 0), 0.6) * rng.uniform(0.7, 1.0)
-        covered = soft > 0.3
+        rows, columns = np.nonzero(drawn)
+        left, top = max(0, int(columns.min()) - AROUND), max(0, int(rows.min()) - AROUND)
+        part = np.s_[top : int(rows.max()) + AROUND + 1, left : int(columns.max()) + AROUND + 1]
+        soft = cv2.GaussianBlur(drawn[part], (0, 0), 0.6) * rng.uniform(0.7, 1.0)
+        covered, before, known = soft > 0.3, out[part], truth[part]
         if not covered.any():
             continue
         colour = np.float32(rng.uniform(0.85, 1.0) if pale else rng.uniform(0.0, 0.12))
-        laid = out + soft[..., None] * (colour - out)
-        near = cv2.dilate(covered.astype(np.uint8), np.ones((15, 15), np.uint8)).astype(bool) & ~covered & ~truth
+        laid = before + soft[..., None] * (colour - before)
+        near = cv2.dilate(covered.astype(np.uint8), np.ones((15, 15), np.uint8)).astype(bool) & ~covered & ~known
         if not near.any():
             continue
-        contrast = abs(float(laid[covered].mean()) - float(out[near].mean()))
-        if contrast < max(VISIBLE, LOUDER * float(out[near].mean(1).std())):
+        contrast = abs(float(laid[covered].mean()) - float(before[near].mean()))
+        if contrast < max(VISIBLE, LOUDER * float(before[near].mean(1).std())):
             continue
-        out, truth = laid, truth | covered
+        out[part], truth[part] = laid, known | covered
     return np.rint(np.clip(out, 0, 1) * 255).astype(np.uint8), truth
 
 
@@ -81,9 +85,9 @@ def score(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> tuple[int, int,
 
 
 def scans(
-    sources: list[Any], *, enlarge: float = 2, per: int = 1, seed: int = 0
+    sources: list[Any], *, enlarge: float = 2, per: int = 1, seed: int = 0, most: int = MOST
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
-    """Each photo as a dusty scan, at most MOST pixels a side, and where the dust is."""
+    """Each photo as a dusty scan, its upper left corner of at most `most` pixels a side, and where the dust is."""
     for number, source in enumerate(sources):
         pixels = photos.read(source).pixels
         pixels = np.ascontiguousarray(pixels >> 8 if pixels.dtype == np.uint16 else pixels, np.uint8)
@@ -92,7 +96,7 @@ def scans(
                 cv2.resize(pixels, None, fx=enlarge, fy=enlarge, interpolation=cv2.INTER_CUBIC), np.uint8
             )
         for turn in range(per):
-            yield dusty(np.ascontiguousarray(pixels[:MOST, :MOST]), np.random.default_rng([seed, number, turn]))
+            yield dusty(np.ascontiguousarray(pixels[:most, :most]), np.random.default_rng([seed, number, turn]))
 
 
 def measure(sources: list[Any], *, search: Search | None = None, **how: Any) -> NDArray[np.int64]:

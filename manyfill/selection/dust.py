@@ -3,7 +3,9 @@
 A top-hat (what an opening by a disc takes away) finds whatever is thinner than the disc: specks, hairs and scratches,
 pale on scans of negatives, dark on scans of prints; but leaves and wires as well. Dust lies on the film, so its edges
 are as sharp as the scanner is, sharper than the lens drew the picture; it is opaque, so its middle is as bright as its
-edge; and it stands out of what the same filter finds around it. A row of numbers weighs these and their products.
+edge; it ends all around, where what belongs to the picture goes on; and it stands out of what the same filter finds
+around it. A row of numbers weighs these and their products. Only cores are looked at, because a speck that touches a
+leaf is one piece with it further down; what is found then reaches down its slopes.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ TILE = 1024
 LONG = 3  # times as long as wide: a panorama, or a strip of film, is not scaled by its length
 FEATURES = (
     "contrast", "flatness", "standing out", "against the opposite", "edge", "sharpness", "tint", "inner contrast",
-    "area", "length to width",
+    "area", "length to width", "goes on around",
 )  # fmt: skip
 Rows = NDArray[np.float64]
 
@@ -37,22 +39,25 @@ class Search:
     scale: float = 3000.0  # longer side of a photo, in pixels, up to which the sizes above hold as they are
     strong: float = 0.08  # contrast, of 1, of what is looked at
     apart: float = 1.0  # and how far it stands out of what the filter leaves around, as a logarithm
-    weak: float = 0.4  # share of the contrast near by down to which it reaches
-    weights: tuple[float, ...] = (10.48, -4.472, 2.186, 2.882, 4.67, -2.022, 5.63, -11.3, -2.331, -0.188)
+    core: float = 0.7  # share of the contrast near by that separates pieces
+    weak: float = 0.4  # and down to which they reach once they are found
+    ring: int = 7  # pixels across, times the photo's scale: what is this near goes on around it
+    weights: tuple[float, ...] = (0.7031, 2.431, 2.29, -2.707, 6.946, 1.852, 13.04, -47.91, -1.713, 0.6739, 10.66)
     products: tuple[float, ...] = (  # of each feature with itself and those after it
-        -29.29, 30.19, -5.268, 1.253, 11.29, 7.174, -9.381, -8.058, 1.206, 3.357,
-        -8.724, 6.108, -2.184, -5.621, 11.3, -29.17, -19.63, 0.4025, -5.948,
-        0.4756, 0.363, -1.332, -0.07405, 4.423, -21.98, 0.338, 1.329,
-        -1.005, -1.985, 1.308, -1.046, 3.12, -0.01673, -0.4292,
-        0.7391, 0.1721, -2.379, -6.109, 0.6935, -2.448,
-        -0.8832, -1.29, 18.78, -0.08515, 2.483,
-        -7.657, -4.8, -1.895, -2.261,
-        9.728, 0.7237, -6.37,
-        -0.1534, 0.4377,
-        -0.7025,
+        -20.05, -5.098, -10.11, 0.1582, 6.594, 4.655, -27.6, 13.9, 2.627, -2.428, -10.05,
+        -14.18, -0.9889, -0.5309, -14.22, 4.652, -47.09, -51.71, 3.788, -3.91, -12.28,
+        0.06067, -0.003981, -1.074, 0.1177, 7.229, 1.539, -0.8617, 0.3811, -1.635,
+        -0.1563, -2.049, 0.1503, -3.836, 12.94, -0.2509, 0.1157, -3.076,
+        0.301, -0.8205, -2.766, -18.36, 1.784, -3.889, -1.542,
+        0.04513, -6.013, 2.025, -0.9207, 1.689, 0.9861,
+        -7.233, 19.68, -2.438, -1.001, -1.185,
+        -83.11, -0.7581, 10.36, -7.826,
+        -0.1014, 0.01196, -2.362,
+        0.05938, -0.3468,
+        -0.6929,
     )  # fmt: skip
-    bias: float = -7.68  # of what is dust beyond doubt
-    kind_bias: float = -5.68  # of the kind, pale or dark, that most of that is: a scan has one kind
+    bias: float = -5.66  # of what is dust beyond doubt
+    kind_bias: float = -2.66  # of the kind, pale or dark, that most of that is: a scan has one kind
     kind_share: float = 3.0  # times as much of that kind as of the other
     width: float = 6.0  # pixels: what is wider on average, or all tangled up, is no dust
 
@@ -61,7 +66,8 @@ class Search:
 class Candidates:
     """What may be dust in a picture."""
 
-    labels: NDArray[np.int32]  # (H,W), 0: nothing
+    labels: NDArray[np.int32]  # (H,W) of their cores, 0: nothing
+    contrast: Floats  # (H,W), of 1
     features: Rows  # (n, len(FEATURES)), of labels 1 .. n
     areas: Rows  # (n,), pixels
     widths: Rows  # (n,), pixels at the usual scale, on average
@@ -83,10 +89,10 @@ def find_dust(pixels: NDArray[Any], search: Search | None = None, *, check: Chec
         for kind, bright in enumerate((True, False)):
             check()
             there = candidates(pixels[seen.part], search, bright=bright, times=times)
-            labels = there.labels[tile.inside(seen).part]
             scores = np.where(there.widths <= search.width, _scores(there.features, search), -np.inf)
             for bias, plane in ((search.bias, sure[kind]), (search.kind_bias, likely[kind])):
-                plane[tile.part] = np.concatenate([[False], scores + bias > 0])[labels]
+                cores = np.concatenate([[False], scores + bias > 0])[there.labels]
+                plane[tile.part] = _reaching(there.contrast, cores, search.weak)[tile.inside(seen).part]
     amounts = [int(np.count_nonzero(plane)) for plane in sure]
     most = int(np.argmax(amounts))
     if amounts[most] and amounts[most] >= search.kind_share * amounts[1 - most]:
@@ -118,9 +124,8 @@ def candidates(pixels: NDArray[Any], search: Search, *, bright: bool, times: flo
     standing = np.log((hat + 0.01) / (usual + 0.01))
 
     strong = (hat > search.strong) & (standing > search.apart)
-    near = cv2.dilate(hat * strong, np.ones((5, 5), np.uint8))
-    weak = (hat > search.weak * near) & (near > 0)
-    count, labels, boxes, _ = cv2.connectedComponentsWithStats(weak.astype(np.uint8), connectivity=8)
+    cores = _reaching(hat, strong, search.core)
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(cores.astype(np.uint8), connectivity=8)
     flat = labels.ravel()
     areas = np.maximum(np.bincount(flat, minlength=count), 1).astype(np.float64)
 
@@ -129,9 +134,12 @@ def candidates(pixels: NDArray[Any], search: Search, *, bright: bool, times: flo
 
     def most(values: Any) -> Rows:
         found: Rows = np.zeros(count)
-        np.maximum.at(found, np.asarray(labels[weak], np.int64), values[weak])
+        np.maximum.at(found, np.asarray(labels[cores], np.int64), values[cores])
         return found
 
+    ring = cv2.dilate(labels.astype(np.float32), np.ones((_odd(search.ring * times),) * 2, np.uint8)).astype(np.int32)
+    ring[labels > 0] = 0
+    around = np.bincount(ring.ravel(), hat.ravel(), count) / np.maximum(np.bincount(ring.ravel(), minlength=count), 1)
     length = np.hypot(boxes[:, cv2.CC_STAT_WIDTH], boxes[:, cv2.CC_STAT_HEIGHT]) / times
     extent = areas / times**2
     contrast = mean(hat)
@@ -147,10 +155,17 @@ def candidates(pixels: NDArray[Any], search: Search, *, bright: bool, times: flo
             most(level) - mean(level),
             np.log(extent + 1),
             np.log(length**2 / extent),
+            np.log((around + 0.01) / (contrast + 0.01)),
         ],
         axis=1,
     )
-    return Candidates(np.asarray(labels, np.int32), features[1:], areas[1:], (extent / length)[1:])
+    return Candidates(np.asarray(labels, np.int32), hat, features[1:], areas[1:], (extent / length)[1:])
+
+
+def _reaching(contrast: Floats, cores: Bools, share: float) -> Bools:
+    """Cores, and what is near them with at least this share of their contrast."""
+    near = cv2.dilate(contrast * cores, np.ones((5, 5), np.uint8))
+    return np.asarray((contrast > share * near) & (near > 0))
 
 
 def _filtered(level: Floats, way: int, disc: NDArray[Any]) -> Floats:

@@ -13,10 +13,10 @@ import tooling
 from manyfill import photos
 from manyfill.errors import BadMask
 from manyfill.selection import Selection, Selector
-from manyfill.selection.dust import TILE, find_dust
+from manyfill.selection.dust import TILE, Search, candidates, find_dust
 
 ROOT = Path(__file__).parents[2]
-PHOTOS = [ROOT / "benchmarks/photos" / f"{name}.jpg" for name in ("reef", "ridge", "farm")]
+PHOTOS = sorted((ROOT / "benchmarks/photos").glob("*.jpg"))
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +25,30 @@ def tool() -> ModuleType:
 
 
 def test_nine_tenths_of_the_dust_are_found_and_little_else(tool: ModuleType) -> None:
-    recall, precision = tool.rates(tool.measure(PHOTOS, enlarge=2, seed=3))
+    """In corners of all photos of the benchmark, grass and a mesh tunnel among them; docs/select.md has the whole."""
+    recall, precision = tool.rates(tool.measure(PHOTOS, enlarge=2, seed=7, most=500))
     assert recall >= 0.9 and precision >= 0.8
+
+
+def test_almost_nothing_is_found_on_clean_photos() -> None:
+    for path in PHOTOS:
+        clean = cv2.resize(photos.read(path).pixels, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)[:500, :500]
+        assert find_dust(np.ascontiguousarray(clean)).mean() < 1e-3, path.name
+
+
+@pytest.mark.parametrize("bright", [True, False])
+def test_a_speck_that_touches_a_twig_is_looked_at_without_the_twig(bright: bool) -> None:
+    """Further down it is one piece with it, and no classifier could select the one without the other."""
+    specks = ((120, 84), (200, 164), (250, 206))
+    twig, truth = np.zeros((2, 300, 400), np.float32)
+    cv2.line(twig, (80, 40), (300, 260), 1, 5)
+    for x, y in specks:
+        cv2.circle(truth, (x, y), 2, 1, -1)
+    pixels = 0.4 * smooth() + 20 + 110 * cv2.GaussianBlur(twig, (0, 0), 2.5)[..., None]
+    pixels[truth > 0] = 250
+    there = candidates(np.uint8(np.clip(pixels if bright else 255 - pixels, 0, 255)), Search(), bright=bright)
+    cores = [int(there.labels[y, x]) for x, y in specks]
+    assert len({0, *cores}) == 4 and all(there.areas[core - 1] <= truth.sum() / 3 for core in cores)
 
 
 def test_the_measure_counts_what_it_says(tool: ModuleType) -> None:

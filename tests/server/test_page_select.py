@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from serving import Running, file_of
 
@@ -113,6 +114,24 @@ def test_what_is_not_there_is_said_and_nothing_is_painted(opened: Tab) -> None:
     assert not painted(opened).any()
     opened.find("[data-select=selectDust]").click()
     expect(opened.find("#problem")).to_contain_text("No dust and no scratches")
+
+
+def test_dust_of_a_scan_is_painted_by_one_press_and_one_undo_takes_it_back(sketching: Running, tab: Any) -> None:
+    rng = np.random.default_rng(0)
+    truth = np.zeros((180, 260), bool)
+    scan = np.full((180, 260, 3), 120, np.uint8) + rng.integers(0, 5, (180, 260, 1), np.uint8)
+    for y, x in ((30, 40), (90, 200), (150, 120)):
+        truth[y - 2 : y + 2, x - 2 : x + 2] = True
+    scan[truth] = 245
+    page: Tab = tab(sketching)
+    page.load(file_of(scan, "PNG"), "scan.png")
+    page.page.keyboard.press("w")
+    page.find("[data-select=selectDust]").click()
+    eventually(page, lambda: painted(page).any())
+    hole = painted(page)
+    assert hole[truth].all() and hole.sum() < 4 * truth.sum()
+    page.page.keyboard.press("Control+z")
+    eventually(page, lambda: not painted(page).any())
 
 
 def test_both_languages_name_the_buttons(opened: Tab) -> None:
