@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import fields
+from textwrap import indent
 from typing import Any
 
 import httpx
@@ -136,30 +137,38 @@ def test_a_coder_that_has_grown_gives_its_place_to_a_fresh_one() -> None:
         assert opened(pool).width == 50
 
 
-@pytest.mark.parametrize(
-    ("hostile", "error", "words"),
-    [
-        ("while True: pass", BadImage, "more than 1 seconds of processor time"),
-        ("import re; re.match('(a*)*b', 'a' * 60)", BadImage, "processor time"),  # holds the interpreter
-        ("os.kill(os.getpid(), 11)", BadImage, "broke down"),
-        ("os.abort()", BadImage, "broke down"),
-        ("os._exit(0)", BadImage, "broke down"),
-        ("held = bytearray(2 << 30)", TooLarge, "more memory than"),
-        ("held = []\nwhile True: held.append(bytes(1 << 20))", TooLarge, "more memory than"),
-        ("return photo(data, order)", BadImage, "nested too deeply"),
-        ("os.write(1, b'printed by a library\\n'); return opened(b'', order)", BadImage, "empty"),
-        ("return [b'no answer at all']", BadImage, "broke down"),
-        ("return [b'{}\\n']", BadImage, "broke down"),
-        ("return [b'[' * 5000 + b'\\n']", BadImage, "broke down"),
-        ("return [b'{\"photos\": [{\"height\": 99999, \"width\": 99999}]}\\n']", BadImage, "broke down"),
-    ],
-)  # fmt: skip
-def test_a_file_that_is_the_end_of_a_coder_costs_itself_alone(hostile: str, error: type, words: str) -> None:
-    with coders(seconds=1.0, hostile=hostile) as pool:
-        with pytest.raises(error, match=words):
-            opened(pool, b"bomb")
-        assert opened(pool).width == 50
-        assert opened(pool).width == 50, "the pool lost a process"
+ENDS: list[tuple[str, type[Exception], str]] = [
+    ("while True: pass", BadImage, "more than 1 seconds of processor time"),
+    ("import re; re.match('(a*)*b', 'a' * 60)", BadImage, "processor time"),  # holds the interpreter
+    ("os.kill(os.getpid(), 11)", BadImage, "broke down"),
+    ("os.abort()", BadImage, "broke down"),
+    ("os._exit(0)", BadImage, "broke down"),
+    ("held = bytearray(2 << 30)", TooLarge, "more memory than"),
+    ("held = []\nwhile True: held.append(bytes(1 << 20))", TooLarge, "more memory than"),
+    ("return photo(data, order)", BadImage, "nested too deeply"),
+    ("os.write(1, b'printed by a library\\n'); return opened(b'', order)", BadImage, "empty"),
+    ("return [b'no answer at all']", BadImage, "broke down"),
+    ("return [b'{}\\n']", BadImage, "broke down"),
+    ("return [b'[' * 5000 + b'\\n']", BadImage, "broke down"),
+    ("return [b'{\"photos\": [{\"height\": 99999, \"width\": 99999}]}\\n']", BadImage, "broke down"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bombed() -> Iterator[Coders]:
+    """Does what `ENDS` says of the number that a file has behind "bomb"."""
+    each = (f"if data == b'bomb{number}':\n{indent(code, '    ')}" for number, (code, _, _) in enumerate(ENDS))
+    with coders(seconds=1.0, hostile="\n".join(each)) as pool:
+        yield pool
+
+
+@pytest.mark.parametrize("number", range(len(ENDS)), ids=[code for code, _, _ in ENDS])
+def test_a_file_that_is_the_end_of_a_coder_costs_itself_alone(bombed: Coders, number: int) -> None:
+    _, error, words = ENDS[number]
+    with pytest.raises(error, match=words):
+        opened(bombed, b"bomb%d" % number)
+    assert opened(bombed).width == 50
+    assert opened(bombed).width == 50, "the pool lost a process"
 
 
 def test_nothing_but_a_photos_parts_comes_out_of_an_answer() -> None:
