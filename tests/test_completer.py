@@ -637,6 +637,22 @@ def test_what_would_not_fit_into_memory_is_refused_before_anything_is_drawn() ->
     assert len(complete(Completer.of_net(net), photos.read(pixels), hole, n=1, max_memory=enough)) == 1
 
 
+def test_what_the_fills_are_written_in_counts_as_memory() -> None:
+    photo, hole = photos.read(np.zeros((2000, 3000, 3), np.uint8)), np.zeros((2000, 3000), bool)
+    hole[50:60, 50:60] = True
+
+    def needed(written: str | None) -> float:
+        options = FillOptions(texture="net", max_memory=memory.resident())
+        with pytest.raises(TooLarge) as refused:
+            next(Completer.of_net(Sketch()).stream(photo, hole, options, written=written))
+        assert refused.value.needed is not None
+        return refused.value.needed - memory.resident()
+
+    in_strips = needed("png")
+    for written, more in (("webp", 18), ("bmp", 10), ("same", 0), (None, 0)):
+        assert abs(needed(written) - in_strips - more * 6_000_000) < 10e6, written
+
+
 def test_a_photo_that_cannot_be_read_within_the_ceiling_is_refused_unread(tmp_path: Path) -> None:
     Image.fromarray(photo_of(2000, 3000)).save(tmp_path / "photo.png")
     with pytest.raises(TooLarge, match=r"3000x2000.* reading it takes 8 bytes .*--max-memory"):

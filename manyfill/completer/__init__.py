@@ -231,13 +231,15 @@ class Completer:
         progress: Progress | None = None,
         preview: Preview | None = None,
         check: Check = go_on,
+        written: str | None = "same",
     ) -> Iterator[Completion]:
         """The fills of `complete`, the same and in the same order, each as soon as it is finished.
 
         `preview(fill, step, steps)` is called with every fill drawn, also those that are not chosen in the end: first
         with the network's coarse pictures, small to large, at last with what it drew before texture; without score.
         `check()` is called between the small steps of the work, from whatever thread does it: what it raises ends the
-        work and comes out, as what `progress` raises does, but sooner.
+        work and comes out, as what `progress` raises does, but sooner. `written` is the format that fills will be
+        written in, "same" for the photo's own, None for none: it counts as memory, and nothing else.
         """
         options = options or FillOptions()
         strength = options.strength(self.drawer.default_texture)
@@ -291,6 +293,7 @@ class Completer:
             texture=parts,
             max_memory=options.max_memory,
             model=self.drawer.takes,
+            written=written,
         )
         with torch.inference_mode():
             drafts = self.drawer.draw(task, windows, seeds, progress, preview)

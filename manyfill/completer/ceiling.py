@@ -106,6 +106,7 @@ def check_memory(
     texture: Sequence[Window],
     max_memory: int | None,
     model: int = 0,
+    written: str | None = "same",
 ) -> int:
     """How many fills may get their texture at once. Raises TooLarge where even one would take more than allowed."""
     portions, most = task.portions, 1
@@ -117,7 +118,9 @@ def check_memory(
     if ceiling is None:
         return most
     for at_once in range(most, 0, -1):
-        needed = estimate(task, windows, drawn=drawn, count=count, texture=texture, at_once=at_once, model=model)
+        needed = estimate(
+            task, windows, drawn=drawn, count=count, texture=texture, at_once=at_once, model=model, written=written
+        )
         if needed <= ceiling:
             return at_once
     fills = "A fill" if count == 1 else f"{count} fills"
@@ -139,11 +142,13 @@ def estimate(
     texture: Sequence[Window] = (),
     at_once: int = 1,
     model: int = 0,
+    written: str | None = "same",
 ) -> float:
     """Bytes that this process will hold at most to fill and to write, beside what it holds: photo, mask, model.
 
     `texture`: the parts that get texture, in so many fills `at_once`. `model`: bytes that the model takes to run and
-    keeps, above what networks of ours take. Compared with what was measured in
+    keeps, above what networks of ours take. `written`: the format that fills will be written in; None: later, by
+    whoever wants them. Compared with what was measured in
     docs/large_photos.md, by tools/bench_memory.py.
     """
     pixels, depth = task.hole.size, task.photo.pixels.itemsize
@@ -164,8 +169,8 @@ def estimate(
     if len(texture) > 1 and part > task.portions.texture_pixels:  # a copy with what other parts made
         textured += 3 * depth * part
     texturing = filled + max(at_once * textured, PLANNING * pixels) + network
-    written = filled + writing(task.photo) + network
-    return memory.resident() + max(drawing, texturing if texture else 0, written)
+    writes = filled + (0 if written is None else writing(task.photo, written)) + network
+    return memory.resident() + max(drawing, texturing if texture else 0, writes)
 
 
 def coarser(part: Window, portions: Portions) -> int:

@@ -56,7 +56,8 @@ def complete_photo(
     outputs.check(_expected(task.target, options, photo))
     selected = None if options.selection is None else selection.find(photo, options.selection)
     marked = selected.hole if selected is not None else _marked(photo, mask, options)
-    completions = list(completer.stream(photo, marked, options, progress=progress))
+    written = photos.SUFFIXES[task.target.fill(1, _suffix(options, photo)).suffix.lower()]
+    completions = list(completer.stream(photo, marked, options, progress=progress, written=written))
     photo = completions[0].source if options.extends else photo
     seconds = round(time.perf_counter() - start, 3)
     folder = task.target.folder

@@ -44,7 +44,7 @@ from manyfill.server.service import Models, Service, load_models
 from manyfill.server.settings import MOST_FILLS, Settings
 from manyfill.server.shares import Shares
 from manyfill.server.shell import WORKER, worker_of
-from manyfill.server.spool import Spools
+from manyfill.server.spool import Spools, has_disk
 from manyfill.server.work import writing
 
 PAGE = Path(__file__).parent / "page"
@@ -156,7 +156,7 @@ def create_app(
     )
     desk: WorkQueue[Models] = WorkQueue([lambda: {}], waiting=limits.waiting, per_client=limits.per_client)
     coders = coders or Coders(len(settings.devices) + 1, pixels=limits.pixels, seconds=limits.decode_seconds)
-    shares = Shares(limits.memory, workers=len(settings.devices), processes=coders.count)
+    shares = Shares(limits.memory, workers=len(settings.devices), processes=coders.count, disk=has_disk())
     service = Service(
         settings=settings,
         queue=queue,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from typing import NamedTuple
 
 from manyfill import memory
 from manyfill.errors import TooLarge
@@ -18,14 +19,30 @@ ROOM = int(3.5 * (1 << 30))  # beside program and models, where nobody says how 
 LEAST = 128 << 20  # beside program and models: a small photo with a small hole
 
 
+class Cut(NamedTuple):
+    """How `room` is shared out, in 32nds."""
+
+    uploads: int
+    results: int
+    answers: int
+    desk: int
+    fill: int  # for all workers together
+
+
+ON_DISK = Cut(uploads=3, results=3, answers=0, desk=6, fill=20)  # answers wait on the disk
+IN_MEMORY = Cut(uploads=4, results=4, answers=4, desk=6, fill=14)
+
+
 class Shares:
     """Bytes for uploads, for results that wait, for the desk, and for each worker's photo and fills.
 
     `total`: for the whole server with its coders; None: as much as it takes, and `ROOM`. `processes`: coders.
+    `disk`: whether a disk takes the files of answers.
     """
 
-    def __init__(self, total: int | None, *, workers: int, processes: int) -> None:
-        self.total, self._workers, self._processes = total, workers, processes
+    def __init__(self, total: int | None, *, workers: int, processes: int, disk: bool = False) -> None:
+        self.total, self._workers, self._processes, self.disk = total, workers, processes, disk
+        self._cut = ON_DISK if disk else IN_MEMORY
         self._base = self._now()
 
     def settle(self) -> None:
@@ -46,31 +63,34 @@ class Shares:
     @property
     def uploads(self) -> int:
         """For request bodies."""
-        return max(1, self.room // 8)
+        return self._of(self._cut.uploads)
 
     @property
     def results(self) -> int:
         """For fills that can be fetched by URL."""
-        return max(1, self.room // 8)
+        return self._of(self._cut.results)
 
     @property
     def answers(self) -> int:
         """For files that have been written and not yet read by their clients, where no disk takes them."""
-        return max(1, self.room // 8)
+        return self._of(self._cut.answers)
 
     @property
     def desk(self) -> int:
         """For what is done beside the fills: merging, writing results."""
-        return max(1, self.room * 3 // 16)
+        return self._of(self._cut.desk)
 
     @property
     def fill(self) -> int:
         """For one worker: a photo, its fills."""
-        return max(1, self.room * 7 // 16 // self._workers)
+        return max(1, self._of(self._cut.fill) // self._workers)
 
     def total_for(self, fill: float) -> int:
         """The `--max-memory` with which a worker's photo and fills may take so many bytes."""
-        return int(self._base + fill * self._workers * 16 / 7)
+        return int(self._base + fill * self._workers * 32 / self._cut.fill)
+
+    def _of(self, part: int) -> int:
+        return max(1, self.room * part // 32)
 
     def _now(self) -> int:
         return memory.resident() + self._processes * CODER + DOORMAN

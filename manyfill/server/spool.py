@@ -29,7 +29,7 @@ class Spools:
     """The files of one server, and how many bytes they hold."""
 
     def __init__(self, shares: Shares) -> None:
-        self.to_disk = _has_disk()
+        self.to_disk = shares.disk
         limit = (lambda: ON_DISK) if self.to_disk else (lambda: shares.answers)
         self.ledger = Ledger(limit, _refused)
 
@@ -123,7 +123,7 @@ def _no_room(error: OSError) -> Refusal:
     return Refusal(503, f"The server has no room for the answer: its {why}. Try again later.", retry_after=60)
 
 
-def _has_disk() -> bool:
+def has_disk() -> bool:
     """Whether temporary files lie on a disk, not in memory as in many containers."""
     try:
         with tempfile.TemporaryFile():

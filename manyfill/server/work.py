@@ -127,6 +127,7 @@ def edit(
             progress=progress,
             preview=preview if form.stream and form.partial_images else None,
             check=ticket.check,
+            written=None if form.response_format == "url" else form.output_format,
         )
         try:
             for fill in fills:

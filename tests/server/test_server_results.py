@@ -303,9 +303,25 @@ def test_what_could_not_be_kept_is_told(server: Running) -> None:
 # ── shares of the memory ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_shares_are_not_more_than_there_is() -> None:
-    shares = Shares(8 << 30, workers=3, processes=4)
-    assert shares.uploads + shares.results + shares.answers + shares.desk + 3 * shares.fill <= shares.room < 8 << 30
+@pytest.mark.parametrize("disk", [True, False])
+def test_the_shares_are_not_more_than_there_is(disk: bool) -> None:
+    shares = Shares(8 << 30, workers=3, processes=4, disk=disk)
+    parts = [shares.uploads, shares.results, shares.answers, shares.desk, 3 * shares.fill]
+    assert 0.99 * shares.room < sum(parts) <= shares.room + 1 < 8 << 30
+
+
+@pytest.mark.parametrize("disk", [True, False])
+def test_the_memory_that_a_refusal_names_is_enough(disk: bool) -> None:
+    shares = Shares(4 << 30, workers=2, processes=3, disk=disk)
+    named = shares.total_for(2 * shares.fill)
+    enough = Shares(named, workers=2, processes=3, disk=disk)
+    assert 1.98 * shares.fill < enough.fill < 2.05 * shares.fill
+
+
+def test_what_no_answer_takes_goes_to_the_fills() -> None:
+    disk, none = (Shares(4 << 30, workers=1, processes=2, disk=disk) for disk in (True, False))
+    assert disk.fill >= none.fill + none.answers
+    assert disk.fill > disk.room * 5 // 8 - 2, "ten fills of 48 million pixels, 40 % of them, under 4G"
 
 
 def test_a_server_that_has_too_little_says_how_much_it_needs() -> None:
