@@ -131,6 +131,26 @@ def test_looking_through_fills_and_back(sketching: Running, tab: Open) -> None:
         assert alike(page.look(), expected)
 
 
+def test_what_was_filled_is_outlined_while_the_pointer_is_on_a_fill(sketching: Running, tab: Open) -> None:
+    page = tab(sketching)
+    page.load(photo_file())
+    photo = page.look()
+    page.paint(length=80)
+    hole = np.abs(page.look() - photo).sum(2) > 30  # on the screen
+    page.fill(1)
+    fill = page.look()
+    box = page.find("#stage").bounding_box()
+    page.page.mouse.move(box["x"] + box["width"] / 2 - 150, box["y"] + box["height"] / 2 - 90)
+    outlined = np.abs(page.canvas() - fill).sum(2) > 30
+    outlined[: hole.shape[0] // 2 - 45] = False  # the pointer's own ring
+    assert outlined.any()
+    rows, columns = np.nonzero(outlined)
+    down, across = np.nonzero(hole)
+    found, wanted = (np.array([y.min(), y.max(), x.min(), x.max()]) for y, x in ((rows, columns), (down, across)))
+    assert np.abs(found - wanted).max() < 8
+    assert outlined[hole].mean() < 0.5  # around it, not over it
+
+
 def test_more_like_one_and_more_different(sketching: Running, tab: Open) -> None:
     page = tab(sketching)
     page.load(photo_file())
