@@ -108,6 +108,8 @@ def main() -> None:
         assert url, "the server printed no address"
         while httpx.get(f"{url}/healthz").status_code != 200:
             time.sleep(0.2)
+        model = httpx.get(f"{url}/v1/models").json()["data"][0]["id"]
+        print(f"{model}, {options.pixels / 1e6:g} megapixels, a hole of {100 * options.hole:g} %", flush=True)
         for number in range(options.rounds + 1):
             seen = asked(url, server.pid, photo, mask, 100 * number)
             words = [f"{name} {wall:.1f} s ({spent:.1f} CPU-s)" for name, (wall, spent) in seen.items()]
