@@ -163,7 +163,7 @@ def merging(form: PictureForm, image: Source, other: Source, region: bytes, serv
         marked = pictures.region_of(service.mask(region, ticket, room), base.source)
         pictures.check_format(base.source, form.output_format, opaque=False)
         pictures.check_room(base.source, form.output_format, room)
-        merged = Finished(merge(base, second, marked), form.output_format, form.quality)
+        merged = Finished(merge(base, second, marked, check=ticket.check), form.output_format, form.quality)
         done = shown(merged, form, service, ticket, room)
         yield replace(done, seed=None, score=None)
 
