@@ -111,9 +111,7 @@ def _write_manifest(path: Path, rows: Mapping[str, Mapping[str, str]]) -> None:
     writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(row for _, row in sorted(rows.items()))
-    data = table.getvalue().encode()
-    files.write_atomic(path, data, follow=False)
-    ledger.remember(path, sha256(data).hexdigest())
+    ledger.write(path, table.getvalue().encode(), force=True)  # whether it is ours was asked before the first mask
 
 
 def parse_wh(text: str) -> tuple[int, int]:
