@@ -82,7 +82,7 @@ def _encoded(
         yield from _WRITERS[name](photo, quality, lay)
     except MemoryError:
         raise TooLarge(f"the photo does not fit into memory as {name.upper()}. Make it smaller.") from None
-    except (OSError, ValueError, struct.error, cv2.error) as error:
+    except (OSError, ValueError, RuntimeError, struct.error, cv2.error) as error:  # RuntimeError: of AVIF and HEIC
         raise BadImage(f"the photo cannot be written as {name.upper()} ({error}). Choose png or tiff.") from error
 
 

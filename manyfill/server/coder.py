@@ -41,7 +41,7 @@ class Order:
     kind: str  # "photo"; "iopaint": a JSON body with photos in base64; "write": a photo that is to become a file
     length: int  # bytes of the file that follows
     pixels: int  # most of a photo
-    memory: int  # bytes that this process may grow by
+    memory: int | None  # bytes that this process may grow by; None: our own work, whose cost is known
     seconds: float | None  # of processor time; None: until nobody waits any more
     photo: dict[str, Any] | None = None  # that follows, to be written
     format: str = ""  # to write it in
@@ -93,7 +93,7 @@ class Bounds:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if self._order.seconds is not None:
             self._limit(resource.RLIMIT_CPU, int(time.process_time() + self._order.seconds) + 1)
-        if (size := memory.virtual()) is not None:
+        if self._order.memory is not None and (size := memory.virtual()) is not None:
             self._limit(resource.RLIMIT_AS, size + self._order.memory)
 
     def __exit__(self, *_: object) -> None:
@@ -124,8 +124,11 @@ def _answered(order: Order, given: bytes | Photo) -> Parts:
 
 
 def _too_much(order: Order) -> str:
-    doing = f"write the photo as {order.format.upper()}" if order.photo is not None else "open the photo"
-    return f"to {doing} takes more memory than the {order.memory >> 20} MiB that there are for it. Make it smaller."
+    if order.memory is None:
+        return "the photo does not fit into memory as it is written. Make it smaller."
+    return (
+        f"to open the photo takes more memory than the {order.memory >> 20} MiB that there are for it. Make it smaller."
+    )
 
 
 def _read(data: bytes, order: Order) -> Photo:

@@ -260,14 +260,14 @@ class Coders:
         return self._open("iopaint", body, memory, check)
 
     def written(
-        self, photo: Photo, *, format: str, quality: int | None, lay: Lay | None, memory: int, check: Check
+        self, photo: Photo, *, format: str, quality: int | None, lay: Lay | None, check: Check
     ) -> Generator[bytes | memoryview, None, None]:
-        """`photos.encode_parts`, by a process that may grow by so many bytes of memory beside the photo's own.
+        """`photos.encode_parts`, by a process that is ended where `check` raises.
 
         Close it, or read it to its end. Raises BadImage, TooLarge, and what `check` raises.
         """
         described, parts = packed(photo, lay)
-        order = Order("write", 0, self._pixels, memory, None, described, format, quality)
+        order = Order("write", 0, self._pixels, None, None, described, format, quality)
         with self._one(check) as coder:
             yield from coder.write(order, parts, check)
 

@@ -145,13 +145,13 @@ def router(service: Service) -> APIRouter:
                 max_memory=ceiling,
                 strict=asked.strict,
             )
-            pictures.check_room(photo, "same", service.shares.fill)
+            pictures.check_room(photo, "same", None, service.shares.fill)
             for fill in models[model].stream(
                 photo, pictures.bright(photo, mask, empty=asked.use_extender), options, check=ticket.check
             ):
                 service.metrics.filled(model)
                 whole = Finished(fill)
-                yield whole, service.written(whole, ticket, service.shares.fill)
+                yield whole, service.written(whole, ticket)
 
         whole, file = await service.answer(request, work)
         return sent(file, whole, {"X-Seed": str(whole.fill.seed)})

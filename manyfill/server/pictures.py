@@ -210,10 +210,10 @@ def encode(photo: Photo, *, format: str, quality: int | None = None) -> Encoded:
     return Encoded(data, name, photo.width, photo.height)
 
 
-def check_room(photo: Photo, format: str, room: int) -> None:
+def check_room(photo: Photo, format: str, quality: int | None, room: int) -> None:
     """Raise TooLarge where writing a photo in this format takes more than `room` bytes of memory."""
     name = photo.format if format == "same" else format
-    needed = ceiling.writing(photo, format)
+    needed = ceiling.writing(photo, format, quality)
     if needed > room:
         raise TooLarge(
             f"to write a photo of {photo.width}x{photo.height} as {name.upper()} takes {int(needed) >> 20} MiB of "

@@ -98,12 +98,9 @@ class Service:
         """A JSON body with pictures in it. Raises BadImage, BadMask and TooLarge."""
         return self.coders.iopaint(data, memory=self.opening, check=ticket.check)
 
-    def written(self, whole: Finished, ticket: Ticket[Any], room: int) -> Spool:
-        """A fill's file, for which so many bytes of memory may be taken.
-
-        Raises BadImage, TooLarge, and Refusal 503 where too many wait to be read.
-        """
-        with closing(whole.parts(partial(self.coders.written, memory=room, check=ticket.check))) as parts:
+    def written(self, whole: Finished, ticket: Ticket[Any]) -> Spool:
+        """A fill's file. Raises BadImage, TooLarge, and Refusal 503 where too many wait to be read."""
+        with closing(whole.parts(partial(self.coders.written, check=ticket.check))) as parts:
             return self.spools.of(parts, check=ticket.check)
 
     def model(self, asked: str | None) -> str:

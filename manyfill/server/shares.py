@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 CODER = 64 << 20  # bytes of an idle coder
 DOORMAN = 24 << 20  # of the process that takes connections
-ROOM = int(3.5 * (1 << 30))  # beside program and models, where nobody says how much
+ROOM = 5 << 30  # bytes beside program and models, where nobody says how much: 48 MP written as AVIF fit
 LEAST = 128 << 20  # beside program and models: a small photo with a small hole
 
 
@@ -78,7 +78,7 @@ class Shares:
     @property
     def desk(self) -> int:
         """For what is done beside the fills: merging, writing results."""
-        return self._of(self._cut.desk)
+        return ROOM // 2 if self.total is None else self._of(self._cut.desk)
 
     @property
     def fill(self) -> int:

@@ -101,7 +101,7 @@ def edit(
         if size is not None:
             pictures.check_size(photo, *size, max_pixels=limits.pixels)
         pictures.check_format(photo, form.output_format, opaque=polarity == "alpha")
-        pictures.check_room(photo, form.output_format, service.shares.fill)
+        pictures.check_room(photo, form.output_format, form.quality, service.shares.fill)
         kept: list[Completion] = []
 
         def preview(fill: Completion, step: int, steps: int) -> None:
@@ -134,7 +134,7 @@ def edit(
                 pictures.check_hole(fill)
                 service.metrics.filled(model)
                 whole = Finished(fill, form.output_format, form.quality, size)
-                yield shown(whole, form, service, ticket, service.shares.fill)
+                yield shown(whole, form, service, ticket)
                 if form.uncertainty:
                     kept.append(fill)
         except TooLarge as error:
@@ -146,12 +146,12 @@ def edit(
     return work
 
 
-def shown(whole: Finished, form: PictureForm, service: Service, ticket: Ticket[Any], room: int) -> Shown:
+def shown(whole: Finished, form: PictureForm, service: Service, ticket: Ticket[Any]) -> Shown:
     """A fill as it is asked for: written now, or when somebody comes for it."""
     seed, score = whole.fill.seed, whole.fill.score
     if form.response_format == "url":
         return Shown("fill", whole, small=whole.preview(), seed=seed, score=score)
-    return Shown("fill", whole, service.written(whole, ticket, room), seed=seed, score=score)
+    return Shown("fill", whole, service.written(whole, ticket), seed=seed, score=score)
 
 
 def merging(form: PictureForm, image: Source, other: Source, region: bytes, service: Service) -> Work[Models, Shown]:
@@ -162,9 +162,9 @@ def merging(form: PictureForm, image: Source, other: Source, region: bytes, serv
         base, second = service.opened(image, ticket, room), service.opened(other, ticket, room)
         marked = pictures.region_of(service.mask(region, ticket, room), base.source)
         pictures.check_format(base.source, form.output_format, opaque=False)
-        pictures.check_room(base.source, form.output_format, room)
+        pictures.check_room(base.source, form.output_format, form.quality, room)
         merged = Finished(merge(base, second, marked, check=ticket.check), form.output_format, form.quality)
-        done = shown(merged, form, service, ticket, room)
+        done = shown(merged, form, service, ticket)
         yield replace(done, seed=None, score=None)
 
     return work
@@ -185,8 +185,7 @@ def writing(whole: Finished, service: Service) -> Work[Models, Spool]:
     """The work of writing a result's file."""
 
     def work(_: Models, ticket: Ticket[Spool]) -> Iterator[Spool]:
-        room = service.shares.desk
-        pictures.check_room(whole.fill.source, whole.asked, room)
-        yield service.written(whole, ticket, room)
+        pictures.check_room(whole.fill.source, whole.asked, whole.quality, service.shares.desk)
+        yield service.written(whole, ticket)
 
     return work
