@@ -21,9 +21,10 @@ from manyfill.photos.strips import STRIP_BYTES
 PLAIN = JpegCoding(tables=((1,) * 64,), subsampling=0)
 PROGRESSIVE = JpegCoding(tables=((1,) * 64,), subsampling=0, progressive=True)
 STOPPED = """
-import sys
+import signal, sys
 import numpy as np
 from manyfill import photos
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts work in the background deaf to it
 pixels = np.random.default_rng(0).integers(0, 255, (3000, 4000, 3), dtype=np.uint8)
 def lay(rows, top):
     print("begun", flush=True)

@@ -34,7 +34,7 @@ def python_answers_ctrl_c() -> Iterator[None]:
 
 def test_a_run_leaves_a_network_pictures_and_its_recipe(never_killed: Path) -> None:
     assert sorted(path.name for path in never_killed.iterdir()) == [
-        "checkpoints", "curves.png", "model.safetensors", "pictures", "recipe.json", "stats.jsonl", "tensorboard",
+        "checkpoints", "model.safetensors", "pictures", "recipe.json", "stats.jsonl", "tensorboard",
     ]  # fmt: skip
     assert sorted(path.name for path in (never_killed / "pictures").iterdir()) == ["000000006.jpg", "000000012.jpg"]
     assert json.loads((never_killed / "recipe.json").read_text())["name"] == "tiny"
