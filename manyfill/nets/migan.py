@@ -22,6 +22,9 @@ LEAK, GAIN, LIMIT = 0.2, 2**0.5, 256.0  # act(x) = clip(sqrt(2) LeakyReLU(x), +-
 DEEPEST = 4  # pixels, side of the deepest map for a picture of the size that it was trained at
 
 
+TAKES = {"torch": 300, "openvino-f32": 800, "openvino-bf16": 600}  # MiB
+
+
 @dataclass(frozen=True, kw_only=True)
 class MIGANConfig:
     """Enough to rebuild the network; the defaults are the published 512-pixel generator."""
@@ -39,8 +42,10 @@ class MIGANConfig:
 
     @property
     def traits(self) -> Traits:
-        """Squares alone; as good in bfloat16 (measured, docs/adapters.md)."""
-        return Traits(square=True, bf16=True)
+        """Squares alone; as good in bfloat16 (docs/adapters.md). Memory as measured at 512 (docs/large_photos.md)."""
+        share = (self.working / 512) ** 2
+        takes = {engine: round(share * mib) << 20 for engine, mib in TAKES.items()}
+        return Traits(square=True, bf16=True, takes=takes)
 
     @property
     def levels(self) -> int:

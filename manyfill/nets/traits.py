@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from manyfill.nets import CompletionNet
 
@@ -14,6 +15,7 @@ class Traits:
     square: bool = False  # it is shown squares of its working size alone: it has seen nothing else
     views: bool = False  # fills of other seeds see the photo in other ways, too (views.py), as it has one answer
     bf16: bool = False  # it draws as well in bfloat16, measured: engine "auto" may take it
+    takes: Mapping[str, int] = field(default_factory=dict)  # engine -> bytes to draw on it, above a small network's
     scene_texture: float = 1.0  # share of the photo's texture in a fill of a scene: 1, or less where its own is nearer
 
 
