@@ -135,6 +135,11 @@ def _used(weights: Floats) -> slice:
 # ── detail ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def factor_for(box: Box, most: int) -> int:
+    """How many pixels each way are to be one, so that a part of the photo has so many at most."""
+    return math.ceil(math.sqrt(box.height * box.width / most))
+
+
 def shrink(rows_of: Callable[[int, int], NDArray[Any]], size: tuple[int, int], factor: int) -> Floats:
     """A picture of `size` (H,W) at 1/factor, (h,w,3) float in [0,1]: means of blocks, the last ones filled up.
 

@@ -13,6 +13,7 @@ from manyfill.completer.task import Task
 from manyfill.errors import TooLarge
 from manyfill.photos import Photo
 from manyfill.plain import repeating
+from manyfill.scaling import factor_for
 from manyfill.windows import Window
 
 MENDING = 12  # bytes a pixel of the photo to find and fill what has a plain answer, beside its pixels
@@ -177,7 +178,7 @@ def estimate(
 
 def coarser(part: Window, portions: Portions) -> int:
     """How many pixels of a part of the photo, each way, are one where it gets its texture."""
-    return math.ceil(math.sqrt(part.box.height * part.box.width / portions.texture_pixels))
+    return factor_for(part.box, portions.texture_pixels)
 
 
 def _scaled(part: Window, portions: Portions) -> int:

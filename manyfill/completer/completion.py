@@ -195,12 +195,12 @@ class Draft:
         for one in self.doubts:
             common = one.window.core.shared(box)
             if common is not None:
-                seen = sampled(one.share, one.window, box, factor)
                 top, left, height, width = common.inside(box)
-                here = np.s_[
-                    top // factor : -(-(top + height) // factor), left // factor : -(-(left + width) // factor)
-                ]
-                found[here] = seen[here]
+                above, before = top // factor, left // factor  # pixels at 1/factor
+                below, beyond = -(-(top + height) // factor), -(-(left + width) // factor)
+                rows, columns = (below - above) * factor, (beyond - before) * factor
+                seen = Box(box.top + above * factor, box.left + before * factor, rows, columns)
+                found[above:below, before:beyond] = sampled(one.share, one.window, seen, factor)
         return found
 
     def touches(self, box: Box) -> bool:

@@ -157,7 +157,9 @@ class NetDrawer:
             if look.fresh:
                 image, hole = (x.to(self.device) for x in to_net(look.view, turn.missing, turn.window))
                 task.check()
-                encoded, answers = None, Answers(partial(self._ask, task.check, image, hole), image, hole, task.check)
+                encoded = None
+                ask = partial(predict_through, net=self.net, image=image, hole=hole, check=task.check)
+                answers = Answers(ask, image, hole, task.check)
             if self.traits.views:
                 prediction, doubt = answers.to(task.noise.view(draft.seed), noise)
                 draft.doubts.append(Doubt(turn.window, doubt))
@@ -183,10 +185,6 @@ class NetDrawer:
             return cast(NearNet, self.net).decode_near(encoded, read_for(turn.window, region_of(task, turn)))
         return self.net.decode(encoded, noise)
 
-    def _ask(self, check: Check, image: Tensor, hole: Tensor, view: View, noise: Tensor | None) -> Prediction:
-        """See `predict_through`."""
-        return predict_through(view, self.net, image, hole, noise, check=check)
-
     def alpha(self, pixels: NDArray[Any], missing: Bools, window: Window) -> Floats | None:
         """The fusion block's alpha (h,w) of the most likely fill of one window's core; None where the net has none."""
         image, hole = to_net(pixels, missing, window)
@@ -206,7 +204,7 @@ class NetDrawer:
 
 
 def predict_through(
-    view: View, net: CompletionNet, image: Tensor, hole: Tensor, noise: Tensor | None, *, check: Check = go_on
+    view: View, noise: Tensor | None, *, net: CompletionNet, image: Tensor, hole: Tensor, check: Check = go_on
 ) -> Prediction:
     """What a network draws of image (1,3,h,w) and hole (1,1,h,w) seen in another way, put back where it belongs.
 

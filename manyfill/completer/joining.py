@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,7 @@ from manyfill.boxes import Bools, Box
 from manyfill.completer.completion import Draft, Patch, unfinished
 from manyfill.completer.task import Preview, Task, as_float
 from manyfill.nets import Prediction
-from manyfill.scaling import enlarge, from_net, shrink, shrink_hole
+from manyfill.scaling import enlarge, factor_for, from_net, shrink, shrink_hole
 from manyfill.seams import Floats, close_seam, continue_outwards
 from manyfill.windows import Turn
 
@@ -69,7 +68,7 @@ def _joined(
     window, missing = turn.window, turn.missing
     region = region_of(task, turn)
     here = region.inside(window.box).part
-    factor = math.ceil((region.height * region.width / task.portions.seam_pixels) ** 0.5)
+    factor = factor_for(region, task.portions.seam_pixels)
     if factor == 1:
         seen, gap, fill = as_float(view[here]), missing[here], from_net(prediction.image, window, region)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +14,7 @@ from manyfill.completer.completion import Completion, Patch
 from manyfill.completer.portions import Portions
 from manyfill.completer.task import as_float, to_depth
 from manyfill.errors import BadImage
-from manyfill.scaling import enlarge, shrink, shrink_hole
+from manyfill.scaling import enlarge, factor_for, shrink, shrink_hole
 from manyfill.seams import Floats, close_seam, continue_outwards
 
 MARGIN = 32  # pixels around the region that its seam is closed in
@@ -77,7 +76,7 @@ def _joined(
 
     Of a large part the seam is closed at a smaller scale, and what closes it is brought to the photo's pixels.
     """
-    factor = math.ceil((part.height * part.width / portions.seam_pixels) ** 0.5)
+    factor = factor_for(part, portions.seam_pixels)
     if factor == 1:
         after, before = as_float(other.pixels(part)), as_float(base.pixels(part))
         yield part, close_seam(after, before, region[part.part], reach=REACH)

@@ -20,9 +20,7 @@ from manyfill.nets.traits import Traits
 LEAK, GAIN, LIMIT = 0.2, 2**0.5, 256.0  # act(x) = clip(sqrt(2) LeakyReLU(x), +-256), as in StyleGAN2
 """The gain stands in the weights (`trunks.migan_state`): LeakyReLU(sqrt(2) x) is the same."""
 DEEPEST = 4  # pixels, side of the deepest map for a picture of the size that it was trained at
-
-
-TAKES = {"torch": 300, "openvino-f32": 800, "openvino-bf16": 600}  # MiB
+TAKES = {"torch": 300, "openvino-f32": 800, "openvino-bf16": 600}  # MiB to draw at 512 pixels
 
 
 @dataclass(frozen=True, kw_only=True)
