@@ -49,6 +49,18 @@ def coders(count: int = 1, *, seconds: float = 20.0, hostile: str | None = None)
         pool.close()
 
 
+def meddled(usual: str, given: str, where: str, code: str) -> list[str]:
+    """A coder that runs this code in place of one of its functions, where it is given something of that kind."""
+    lines = "\n".join(f"        {line}" for line in code.splitlines())
+    program_of = (
+        "import sys, os, time; sys.path[:] = sys.argv[1:]\nfrom manyfill.server import coder\n"
+        f"usual = {usual}\ndef meddled({given}, order):\n"
+        f"    if {where}:\n{lines}\n    return usual({given}, order)\n"
+        f"{usual} = meddled\ncoder.main()\n"
+    )
+    return [sys.executable, "-c", program_of, *program()[3:]]
+
+
 def unstarted(
     count: int = 1, *, seconds: float = 20.0, hostile: str | None = None, encoder: str | None = None
 ) -> Coders:
@@ -58,23 +70,9 @@ def unstarted(
     """
     command = None
     if encoder is not None:
-        lines = "\n".join(f"        {line}" for line in encoder.splitlines())
-        code = (
-            "import sys, os, time; sys.path[:] = sys.argv[1:]\nfrom manyfill.server import coder\n"
-            "written = coder._written\ndef write(photo, order):\n"
-            f"    if photo.width == 50:\n{lines}\n    return written(photo, order)\n"
-            "coder._written = write\ncoder.main()\n"
-        )
-        command = [sys.executable, "-c", code, *program()[3:]]
+        command = meddled("coder._written", "photo", "photo.width == 50", encoder)
     if hostile is not None:
-        lines = "\n".join(f"        {line}" for line in hostile.splitlines())
-        code = (
-            "import sys, os, time; sys.path[:] = sys.argv[1:]\nfrom manyfill.server import coder\n"
-            "opened = coder._KINDS['photo']\ndef photo(data, order):\n"
-            f"    if data.startswith(b'bomb'):\n{lines}\n    return opened(data, order)\n"
-            "coder._KINDS['photo'] = photo\ncoder.main()\n"
-        )
-        command = [sys.executable, "-c", code, *program()[3:]]
+        command = meddled("coder._KINDS['photo']", "data", "data.startswith(b'bomb')", hostile)
     return Coders(count, pixels=50_000_000, seconds=seconds, command=command)
 
 
@@ -145,8 +143,8 @@ ENDS: list[tuple[str, type[Exception], str]] = [
     ("os._exit(0)", BadImage, "broke down"),
     ("held = bytearray(2 << 30)", TooLarge, "more memory than"),
     ("held = []\nwhile True: held.append(bytes(1 << 20))", TooLarge, "more memory than"),
-    ("return photo(data, order)", BadImage, "nested too deeply"),
-    ("os.write(1, b'printed by a library\\n'); return opened(b'', order)", BadImage, "empty"),
+    ("return meddled(data, order)", BadImage, "nested too deeply"),
+    ("os.write(1, b'printed by a library\\n'); return usual(b'', order)", BadImage, "empty"),
     ("return [b'no answer at all']", BadImage, "broke down"),
     ("return [b'{}\\n']", BadImage, "broke down"),
     ("return [b'[' * 5000 + b'\\n']", BadImage, "broke down"),
