@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from manyfill import files, masks, texture, trunks
+from manyfill import files, masks, memory, texture, trunks
 from manyfill.data import Augmentation, Samples, open_photos
 from manyfill.errors import ManyfillError
 from manyfill.labels import Label, write_shard
@@ -149,6 +149,7 @@ _worker: Worker | None = None
 
 def _begin(job: Labelling) -> None:
     global _worker
+    memory.keep_freed()
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

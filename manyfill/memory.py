@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -24,6 +25,20 @@ def available(root: Path = ROOT) -> int | None:
     amounts = [_kilobytes(root / SYSTEM, "MemAvailable"), *(_left(group, *names) for group, *names in _groups(root))]
     known = [amount for amount in amounts if amount is not None]
     return min(known) if known else None
+
+
+def keep_freed() -> None:
+    """For a process that trains: what a step frees the next one takes, in place of new pages, which have to be cleared.
+
+    Nothing happens where the C library has no such settings (another than glibc).
+    """
+    trim_threshold, mmap_max, arena_max = -1, -4, -8  # malloc.h
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    for option, value in ((mmap_max, 0), (trim_threshold, -1), (arena_max, 1)):  # one heap, never smaller
+        mallopt(option, value)
 
 
 def _groups(root: Path) -> Iterator[tuple[Path, str, str, str]]:

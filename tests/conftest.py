@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from manyfill import memory
+
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 # Before torch is imported. Tests run on every core at once, with tiny nets: a second thread only waits for the first.
@@ -41,6 +43,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     cache = tmp_path_factory.getbasetemp() / "caches" / str(next(CACHES))  # mktemp() looks through all that are there
     cache.mkdir(parents=True)
     monkeypatch.setenv("MANYFILL_CACHE", str(cache))
+
+
+@pytest.fixture(autouse=True)
+def _own_malloc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that trains settles how its process hands back memory; this process runs other tests, too."""
+    monkeypatch.setattr(memory, "keep_freed", lambda: None)
 
 
 @pytest.fixture(autouse=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import mmap
+import subprocess
+import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from manyfill import memory
@@ -15,7 +17,8 @@ from manyfill import memory
 def test_what_is_taken_is_counted() -> None:
     gc.collect()  # what other tests left is not to be handed back meanwhile
     before = memory.resident()
-    block = np.ones(60 * 2**20, np.uint8)
+    block = mmap.mmap(-1, 60 * 2**20)  # not of the heap, where there may be room already
+    block.write(bytes(len(block)))
     assert 50 * 2**20 < memory.resident() - before < 120 * 2**20
     assert len(block) < (memory.available() or 0) < 2**50
 
@@ -57,3 +60,24 @@ def test_limits_of_the_groups_round_a_process_count_and_what_they_keep_of_files_
 
 def test_where_the_system_says_nothing_nothing_is_known(tmp_path: Path) -> None:
     assert memory.resident(tmp_path) == 0 and memory.available(tmp_path) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a setting of glibc")
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_process_that_trains_keeps_what_it_freed_for_the_next_step(keeps: bool) -> None:
+    code = f"""
+import resource, numpy as np
+from manyfill import memory
+if {keeps}:
+    memory.keep_freed()
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+np.ones(100 << 20, np.uint8)
+before = faults()
+for _ in range(4):
+    np.ones(100 << 20, np.uint8)
+print(faults() - before, memory.resident() >> 20)
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    faults, resident = map(int, told.split())
+    assert (resident > 100, faults < 100) == (keeps, keeps)

@@ -375,6 +375,39 @@ def test_a_colour_is_as_far_from_the_palette_as_from_the_nearest_known_pixel() -
     assert float(term) == pytest.approx(0.4, abs=1e-5)
 
 
+def test_colours_and_gradients_of_the_palette_are_those_of_every_pair_compared() -> None:
+    objective = dual_path(mean_share=0.0)
+    nets = picnets(fusion_scales=0).eval()
+    with torch.no_grad():
+        _, hole, out = run(objective, nets)
+        image = torch.rand_like(hole.expand(-1, 3, -1, -1))
+    drawn = [p._replace(image=torch.rand_like(p.image).requires_grad_()) for p in out.generative]
+    wanted = torch.zeros(())
+    for picture in drawn[:2]:
+        size = picture.image.shape[-2:]
+        small, unknown = (losses.resize_corners(x, *size) for x in (image, hole))
+        apart = (
+            (picture.image.flatten(2)[..., None] - small.flatten(2)[:, :, None]).abs().mean(1)
+        )  # (B, drawn, photo's)
+        nearest = apart.masked_fill(unknown.flatten(1)[:, None] > 0.01, 9.0).amin(2)
+        wanted = wanted + 2 * (nearest * unknown.flatten(1)).sum() / unknown.sum()
+    term = objective.generator_terms(nets, image, hole, replace(out, generative=drawn))["palette"]
+    assert_close(term, wanted)
+    pairs = ([p.image for p in drawn[:2]], [p.image for p in drawn[:2]])
+    for ours, theirs in zip(
+        torch.autograd.grad(term, pairs[0], retain_graph=True), torch.autograd.grad(wanted, pairs[1]), strict=True
+    ):
+        assert_close(ours, theirs)
+
+
+def test_without_a_known_pixel_there_is_no_palette() -> None:
+    objective = dual_path(mean_share=0.0)
+    nets = picnets(fusion_scales=0).eval()
+    with torch.no_grad():
+        image, hole, out = run(objective, nets)
+        assert float(objective.generator_terms(nets, image, torch.ones_like(hole), out)["palette"]) == 0
+
+
 class Listening(nn.Module):
     """A critic that keeps what it is shown."""
 

@@ -33,6 +33,7 @@ def label(
     ] = True,
 ) -> int:
     """Ask a teacher for several answers to each of many holes. The same command again continues where it stopped."""
+    from manyfill import memory
     from manyfill.labelling import Labelling
     from manyfill.labelling import label as go
     from manyfill.recipes import RECIPES
@@ -47,6 +48,7 @@ def label(
         seed=seed,
         textured=textured,
     )
+    memory.keep_freed()
     with console.log("label") as progress:
         total = go(job, out, processes=processes, most=most, progress=progress)
     console.out(f"{out}: {total:,} windows")

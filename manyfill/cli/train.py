@@ -81,8 +81,10 @@ def train(
         console.say(f"would {'go on with' if (out / 'stats.jsonl').is_file() else 'start'} {out}; nothing was trained")
         return 0
     claims.check_run(out, force=force, stages=recipes.stage_folders(found))
+    from manyfill import memory
     from manyfill.training import train_stages
 
+    memory.keep_freed()
     with _watched(recipe.rpartition(":")[2]) as progress:
         train_stages(
             found,

@@ -210,9 +210,12 @@ class DualPath:
             colours = self._resized(image, *size).flatten(2).transpose(1, 2)  # (B, N, 3)
             unknown = self._resized(hole, *size).flatten(1)  # (B, N)
             drawn = picture.image[sampled].flatten(2).transpose(1, 2)
-            apart = torch.cdist(drawn.float(), colours.float(), p=1) / 3
-            nearest = (apart + 4 * (unknown > 0.01).float()[:, None]).amin(2)  # over 1: nothing is known
-            weight = unknown * (nearest <= 1).float()
+            with torch.no_grad():
+                apart = torch.cdist(drawn.float(), colours.float(), p=1).add_(12 * (unknown > 0.01).float()[:, None])
+                least, place = apart.min(2, keepdim=True)
+            like = colours.gather(1, place.expand(-1, -1, 3))
+            nearest = (drawn.float() - like.float()).abs().mean(2)
+            weight = unknown * (least[..., 0] < 12).float()  # else nothing is known
             total = total + 2 * (nearest * weight).sum() / weight.sum().clamp(min=1)
         return total
 

@@ -23,6 +23,7 @@ from manyfill.nets.perceptual import (
     Chosen,
     Features,
     VGG16Pools,
+    _Strided,
     vgg16_file,
 )
 
@@ -189,3 +190,19 @@ def test_a_shifted_network_looks_from_every_offset_and_says_which() -> None:
     again = Chosen(Itself(), None, None, shift=3)
     again.move(5, 199)
     assert again.offset == look.offset
+
+
+@pytest.mark.parametrize(("side", "kernel"), [(16, 3), (15, 3), (16, 5)])
+def test_a_strided_convolution_is_the_same_with_and_without_a_gradient(side: int, kernel: int) -> None:
+    utils = pytest.importorskip("efficientnet_lite_pytorch.utils")
+    conv = utils.Conv2dStaticSamePadding(4, 4, kernel, stride=2, groups=4, image_size=side)
+    torch.manual_seed(0)
+    image = torch.rand(2, 4, side, side, requires_grad=True)
+    straight = image.detach().clone().requires_grad_()
+    ours, theirs = _Strided(conv)(image), conv(straight)
+    assert_close(ours, theirs)
+    assert torch.equal(_Strided(conv)(image.detach()), conv(image.detach()))
+    weight = torch.rand_like(theirs)
+    (ours * weight).sum().backward()
+    (theirs * weight).sum().backward()
+    assert_close(image.grad, straight.grad)
