@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import cv2
@@ -149,11 +150,20 @@ _worker: Worker | None = None
 
 def _begin(job: Labelling) -> None:
     global _worker
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     memory.keep_freed()
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     _worker = Worker(job)
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed can stop nobody; a worker would go on through all that had been handed out."""
+    parent = parent_process()
+    assert parent is not None, "a worker was started by somebody"
+    parent.join()
+    os._exit(1)
 
 
 def _do(out: Path, shard: int, total: int) -> tuple[int, int]:

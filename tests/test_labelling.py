@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,3 +95,32 @@ def test_a_teacher_that_was_not_fetched_is_named(tmp_path: Path, capsys: pytest.
 def test_a_job_that_cannot_be_done_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ManyfillError, match=r"expected|needs"):
         labelling.Labelling(data=("photos",), masks={"center": 1.0}, **wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the test forks its worker, which is quicker than a fresh one")
+def test_workers_end_with_a_parent_that_was_killed() -> None:
+    code = """
+import os, threading, time
+from multiprocessing import get_context
+from manyfill import labelling
+
+def work():
+    threading.Thread(target=labelling._end_with_parent, daemon=True).start()
+    time.sleep(60)
+    print("it stayed", flush=True)
+
+worker = get_context("fork").Process(target=work)
+worker.start()
+print(worker.pid, flush=True)
+worker.join()
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        os.kill(worker, 0)  # it is there
+        parent.send_signal(signal.SIGKILL)
+        assert parent.stdout.read() == ""  # until the worker, which holds its other end, has gone
+    with pytest.raises(ProcessLookupError):
+        for _ in range(1000):
+            os.kill(worker, 0)
+            time.sleep(0.01)
