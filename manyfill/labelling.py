@@ -104,11 +104,15 @@ def _label(
         time.monotonic(),
     )
     began = done
-    for tried, kept in _work(job, out, open_ones, total, processes):
+    kept = 0
+    if progress is not None and open_ones:
+        progress(done, total, {})
+    for tried, found in _work(job, out, open_ones, total, processes):
         done += tried
+        kept += found
         if progress is not None:
             pace = (done - began) / max(time.monotonic() - start, 1e-9)
-            progress(done, total, {"labels_per_second": pace, "hours_left": (total - done) / pace / 3600, "kept": kept})
+            progress(done, total, {"windows_per_second": pace, "seconds_left": (total - done) / pace, "labels": kept})
     return total
 
 

@@ -66,12 +66,12 @@ def test_a_run_writes_shards_and_goes_on_where_it_stopped(job: labelling.Labelli
     out = tmp_path / "labels"
     total = labelling.label(job, out, progress=lambda done, total, _: told.append((done, total)))
     shards = sorted(out.glob("*.tar"))
-    assert total == 4 and len(shards) == 2 and told == [(2, 4), (4, 4)]
+    assert total == 4 and len(shards) == 2 and told == [(0, 4), (2, 4), (4, 4)]
     before = [shard.read_bytes() for shard in shards]
     shards[1].unlink()
     told.clear()
     labelling.label(job, out, progress=lambda done, total, _: told.append((done, total)))
-    assert [shard.read_bytes() for shard in sorted(out.glob("*.tar"))] == before and told == [(4, 4)]
+    assert [shard.read_bytes() for shard in sorted(out.glob("*.tar"))] == before and told == [(2, 4), (4, 4)]
     assert labelling.label(job, out) == 4
 
 

@@ -109,23 +109,54 @@ def bar(what: str) -> Iterator[Callable[[str, int, int], None] | None]:
 
 
 @contextmanager
-def log(what: str) -> Iterator[Callable[[int, int, Mapping[str, float]], None]]:
-    """For hours of work, fed with (done, total, numbers): a bar on a terminal, a line each time in a log file."""
+def log(what: str, noun: str = "images") -> Iterator[Callable[[int, int, Mapping[str, float]], None]]:
+    """For hours of work, fed with (done, in all, numbers): a bar on a terminal, lines in a log file.
+
+    Of the numbers `NOUN_per_second` and `seconds_left` say how it goes. On a terminal those without `seconds_left`, of
+    photos held back for one, stay on the screen.
+    """
     if not sys.stderr.isatty():
 
         def line(done: int, total: int, numbers: Mapping[str, float]) -> None:
-            say(f"{what}: {done:,} of {total:,}{_numbers(numbers)}")
+            say(f"{what}: {done:,} of {total:,} {noun}{_numbers(numbers, noun)}")
 
         yield line
         return
-    with bar(what) as progress:
-        assert progress is not None
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[numbers]}"))
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(f"{what}: reading photos", total=None, numbers="")
 
         def advance(done: int, total: int, numbers: Mapping[str, float]) -> None:
-            progress(_numbers(numbers).strip(), done, total)
+            description, told = f"{what}: {done:,} of {total:,} {noun}", _numbers(numbers, noun)
+            if numbers and "seconds_left" not in numbers:
+                progress.console.print(f"{description}{told}", highlight=False)
+                return
+            progress.update(task, description=description, completed=done, total=total, numbers=told)
 
         yield advance
 
 
-def _numbers(numbers: Mapping[str, float]) -> str:
-    return "".join(f"  {name} {value:.4g}" for name, value in numbers.items() if isinstance(value, int | float))
+def _numbers(numbers: Mapping[str, float], noun: str) -> str:
+    """Speed, time left, then the others; those by bin are for the files."""
+    text, speed = "", f"{noun}_per_second"
+    if speed in numbers:
+        text += f", {numbers[speed]:.3g} {noun}/s"
+    if "seconds_left" in numbers:
+        text += f", {_time(numbers['seconds_left'])} left"
+    own = (speed, "seconds_left")
+    others = [f"{name} {value:.4g}" for name, value in numbers.items() if name not in own and " " not in name]
+    return f"{text}  {'  '.join(others)}" if others else text
+
+
+def _time(seconds: float) -> str:
+    """`40 s`, `12 min`, `3 h 20 min`, `5 d 2 h`."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"

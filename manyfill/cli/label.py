@@ -49,7 +49,7 @@ def label(
         textured=textured,
     )
     memory.keep_freed()
-    with console.log("label") as progress:
+    with console.log("label", "windows") as progress:
         total = go(job, out, processes=processes, most=most, progress=progress)
     console.out(f"{out}: {total:,} windows")
     return 0

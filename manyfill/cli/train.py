@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -85,7 +82,7 @@ def train(
     from manyfill.training import train_stages
 
     memory.keep_freed()
-    with _watched(recipe.rpartition(":")[2]) as progress:
+    with console.log(recipe.rpartition(":")[2]) as progress:
         train_stages(
             found,
             data,
@@ -103,53 +100,3 @@ def train(
     if os.environ.get("RANK", "0") == "0":  # one of torchrun's processes is enough to tell
         console.out(str(out / "model.safetensors"))
     return 0
-
-
-@contextmanager
-def _watched(what: str) -> Iterator[Callable[[int, int, Mapping[str, float]], None]]:
-    """For hours of work, fed with (images seen, images in all, numbers): a bar on a terminal, lines in a log file."""
-    if not sys.stderr.isatty():
-
-        def line(done: int, total: int, numbers: Mapping[str, float]) -> None:
-            console.say(f"{what}: {done:,} of {total:,} images{_numbers(numbers)}")
-
-        yield line
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[numbers]}"))
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(f"{what}: reading photos", total=None, numbers="")
-
-        def advance(done: int, total: int, numbers: Mapping[str, float]) -> None:
-            description = f"{what}: {done:,} of {total:,} images"
-            if "seconds_left" not in numbers:  # those of --val stay on the screen
-                progress.console.print(f"{description}{_numbers(numbers)}", highlight=False)
-                return
-            progress.update(task, description=description, completed=done, total=total, numbers=_numbers(numbers))
-
-        yield advance
-
-
-def _numbers(numbers: Mapping[str, float]) -> str:
-    """Speed, time left, then the terms; those by bin are for the files."""
-    text = ""
-    if "images_per_second" in numbers:
-        text += f", {numbers['images_per_second']:.3g} images/s"
-    if "seconds_left" in numbers:
-        text += f", {_time(numbers['seconds_left'])} left"
-    own = ("images_per_second", "seconds_left")
-    terms = [f"{name} {value:.4g}" for name, value in numbers.items() if name not in own and " " not in name]
-    return f"{text}  {'  '.join(terms)}" if terms else text
-
-
-def _time(seconds: float) -> str:
-    """`40 s`, `12 min`, `3 h 20 min`, `5 d 2 h`."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if minutes < 90:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
