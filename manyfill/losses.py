@@ -74,31 +74,41 @@ def latent_prior_std(known_ratio: Tensor) -> Tensor:
     return 1 / (1 + torch.exp(8 * (known_ratio - 1e-5 - 0.8)))
 
 
-def gan_discriminator(real: Tensor, fake: Tensor, kind: str = "lsgan") -> Tensor:
-    """The critic's loss on raw scores of photos and of (detached) completions.
+def _over_places(values: Tensor, weight: Tensor | None) -> Tensor:
+    """Mean over all places (B,C,h,w), or weighted by `weight` (B,1,h,w); 0 where all of it is 0."""
+    if weight is None:
+        return values.mean()
+    return (values * weight).sum() / (weight.sum() * values.shape[1]).clamp(min=1e-6)
+
+
+def gan_discriminator(real: Tensor, fake: Tensor, kind: str = "lsgan", weight: Tensor | None = None) -> Tensor:
+    """The critic's loss on raw scores (B,C,h,w) of photos and of (detached) completions; `weight` (B,1,h,w) of places.
 
     `kind` is lsgan, hinge, logistic or wgan-gp; the last, E[D(fake)] - E[D(real)] (Gulrajani et al. 2017, eq. 3), needs
     `gradient_penalty` beside it. As in PICNet's release the two sides of lsgan, hinge and wgan-gp are averaged, not
     added as in the papers that hinge and wgan-gp are from: half of theirs, beside a whole penalty.
     """
     if kind == "lsgan":
-        return ((real - 1) ** 2).mean() / 2 + (fake**2).mean() / 2
+        return (_over_places((real - 1) ** 2, weight) + _over_places(fake**2, weight)) / 2
     if kind == "hinge":
-        return F.relu(1 - real).mean() / 2 + F.relu(1 + fake).mean() / 2
+        return (_over_places(F.relu(1 - real), weight) + _over_places(F.relu(1 + fake), weight)) / 2
     if kind == "wgan-gp":
-        return fake.mean() / 2 - real.mean() / 2
+        return (_over_places(fake, weight) - _over_places(real, weight)) / 2
     assert kind == "logistic", f"no GAN loss {kind!r}: lsgan, hinge, logistic, wgan-gp"
-    return F.softplus(-real).mean() + F.softplus(fake).mean()
+    return _over_places(F.softplus(-real), weight) + _over_places(F.softplus(fake), weight)
 
 
-def gan_generator(fake: Tensor, kind: str = "lsgan") -> Tensor:
-    """What the generator minimises on the critic's raw scores of its completions; L_ad^g for lsgan."""
+def gan_generator(fake: Tensor, kind: str = "lsgan", weight: Tensor | None = None) -> Tensor:
+    """What the generator minimises on the critic's raw scores of its completions; L_ad^g for lsgan.
+
+    Scores are (B,C,h,w); `weight` (B,1,h,w) of their places, none: all alike.
+    """
     if kind == "lsgan":
-        return ((fake - 1) ** 2).mean()
+        return _over_places((fake - 1) ** 2, weight)
     if kind in ("hinge", "wgan-gp"):
-        return -fake.mean()
+        return -_over_places(fake, weight)
     assert kind == "logistic", f"no GAN loss {kind!r}: lsgan, hinge, logistic, wgan-gp"
-    return F.softplus(-fake).mean()
+    return _over_places(F.softplus(-fake), weight)
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:

@@ -55,6 +55,10 @@ class Critic(nn.Module):
         self.score = conv(widths[-1], 1, 3, spectral=spectral)
         self.attention.start_as_released()
 
+    def seen(self, hole: Tensor) -> Tensor:
+        """The hole (B,1,H,W) in the picture as it is looked at: the same."""
+        return hole
+
     def forward(self, image: Tensor) -> Tensor:
         """Picture (B,3,H,W) in [0,1] to raw scores (B,1,H/32-2,W/32-2); higher is more like a photo."""
         x = self.first(2 * image - 1)

@@ -60,11 +60,22 @@ class ProjectedCritic(nn.Module):
         """In training, what happens to row i of a batch before it is looked at depends on (seed, first + i) alone."""
         self.numbers = (seed, first)
 
+    def seen(self, hole: Tensor) -> Tensor:
+        """The hole (B,1,H,W) as far as it is seen, moved as its picture is before it is looked at."""
+        draws = self._altered(hole)
+        return hole if draws is None else _moved(hole, draws)
+
+    def _altered(self, x: Tensor) -> Tensor | None:
+        """In training the draws (B,7) for these rows."""
+        if not self.training or self.numbers is None:
+            return None
+        seed, first = self.numbers
+        return torch.tensor([_draws(seed, first + row) for row in range(len(x))]).to(x.device)
+
     def forward(self, image: Tensor) -> Tensor:
-        if self.training and self.numbers is not None:
-            seed, first = self.numbers
-            draws = torch.tensor([_draws(seed, first + row) for row in range(len(image))])
-            image = augmented(image, draws.to(image.device))
+        draws = self._altered(image)
+        if draws is not None:
+            image = augmented(image, draws)
         mixed = [mix(seen) for mix, seen in zip(self.mix_channels, self.features(image), strict=True)]
         for level in reversed(range(len(mixed) - 1)):
             coarser = self.mix_scales[level](mixed[level + 1])
@@ -96,18 +107,24 @@ def augmented(image: Tensor, draws: Tensor) -> Tensor:
     the side and a square of COVER of the side, both showing mid-grey.
     """
     x = 2 * image - 1
-    brightness, saturation, contrast, down, right, top, left = (part.view(-1, 1, 1, 1).to(x.dtype) for part in draws.T)
+    brightness, saturation, contrast = (part.view(-1, 1, 1, 1).to(x.dtype) for part in draws.T[:3])
     x = x + brightness - 0.5
     grey = x.mean(1, keepdim=True)
     x = (x - grey) * 2 * saturation + grey
     mean = x.mean((1, 2, 3), keepdim=True)
     x = (x - mean) * (contrast + 0.5) + mean
+    shown: Tensor = (_moved(x, draws) + 1) / 2
+    return shown
 
+
+def _moved(x: Tensor, draws: Tensor) -> Tensor:
+    """Maps (B,C,H,W) shifted, and 0 outside and in a square."""
+    down, right, top, left = draws.T[3:]
     height, width = x.shape[-2:]
     rows, columns = (torch.arange(size, device=x.device) for size in (height, width))
     farthest = (round(SHIFT * height), round(SHIFT * width))
     moved = [
-        positions + ((2 * most + 1) * where.flatten()).long()[:, None] - most
+        positions + ((2 * most + 1) * where).long()[:, None] - most
         for positions, most, where in zip((rows, columns), farthest, (down, right), strict=True)
     ]  # (B,H), (B,W): where each row and column comes from
     inside = [(place >= 0) & (place < size) for place, size in zip(moved, (height, width), strict=True)]
@@ -117,8 +134,8 @@ def augmented(image: Tensor, draws: Tensor) -> Tensor:
     covered = []
     for positions, size, where in zip((rows, columns), (height, width), (top, left), strict=True):
         length = round(COVER * size)
-        middle = ((size + 1) * where.flatten()).long()[:, None]
+        middle = ((size + 1) * where).long()[:, None]
         covered.append((positions >= middle - length // 2) & (positions < middle - length // 2 + length))
     seen = inside[0][:, :, None] & inside[1][:, None] & ~(covered[0][:, :, None] & covered[1][:, None])
-    shown: Tensor = (x * seen[:, None] + 1) / 2
+    shown: Tensor = x * seen[:, None]
     return shown

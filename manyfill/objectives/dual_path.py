@@ -14,7 +14,7 @@ from manyfill.nets import Prediction
 from manyfill.nets.latent import Normal
 from manyfill.nets.picnet import PICNet
 from manyfill.objectives.objective import Nets, Terms, complete
-from manyfill.objectives.terms import critic_terms, kl_to_size_prior, take_mix
+from manyfill.objectives.terms import critic_terms, kl_to_size_prior, share_missing, take_mix
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class DualPath:
     gan: str = "lsgan"
     kl_as_in_paper: bool = False
     composite_for_critic: bool = False  # the paper's critic sees the raw output; ours the completed picture
+    critic_inside: bool = False  # the critic's scores count where the hole is; as published: everywhere alike
     mean_share: float = 0.0
     spread_share: float = 0.4
     least_std: float = 0.0
@@ -119,7 +120,8 @@ class DualPath:
         """img_d and img_d_rec."""
         terms: Terms = {}
         for name, picture in self._judged(image, hole, out).items():
-            terms |= critic_terms(name, nets.critics[name], image, picture, self.gan, out.mix)
+            counted = hole if self.critic_inside else None
+            terms |= critic_terms(name, nets.critics[name], image, picture, self.gan, out.mix, counted)
         return terms
 
     def generator_terms(self, nets: Nets, image: Tensor, hole: Tensor, out: DualPathOutputs) -> Terms:
@@ -145,7 +147,10 @@ class DualPath:
                 terms["mean"] = terms.get("mean", 0) + 2 * self._beside_truths(gen.image, target, inside, out.truths)
         judged = self._judged(image, hole, out)
         if "gen" in judged:
-            terms["adversarial_gen"] = losses.gan_generator(nets.critics["gen"](judged["gen"]), self.gan)
+            critic = nets.critics["gen"]
+            scores = critic(judged["gen"])
+            counted = share_missing(critic, hole, scores) if self.critic_inside else None
+            terms["adversarial_gen"] = losses.gan_generator(scores, self.gan, counted)
         if "rec" in judged:  # feature matching on the critic's last map
             critic = nets.critics["rec"]
             terms["adversarial_rec"] = ((critic(judged["rec"]) - critic(image)) ** 2).mean()

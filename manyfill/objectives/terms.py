@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from manyfill import losses
@@ -11,21 +14,36 @@ from manyfill.objectives.objective import Terms
 
 
 def critic_terms(
-    name: str, critic: nn.Module, image: Tensor, picture: Tensor, gan: str, mix: Tensor | None = None
+    name: str,
+    critic: nn.Module,
+    image: Tensor,
+    picture: Tensor,
+    gan: str,
+    mix: Tensor | None = None,
+    hole: Tensor | None = None,
 ) -> Terms:
     """One critic's losses on photos and on pictures that it is to tell from them; the pictures get no gradient.
 
+    With a `hole` (B,1,H,W) its places alone count (`share_missing`).
     For wgan-gp also `penalty_NAME`, the gradient penalty times its lambda at `mix` (B,1,1,1) of the way from picture to
     photo. It stands in for spectral norm: with both, gradients stay far below 1 for long; use
     CriticConfig(spectral_norm=False).
     """
     picture = picture.detach()
-    terms = {f"critic_{name}": losses.gan_discriminator(critic(image), critic(picture), gan)}
+    real, fake = critic(image), critic(picture)
+    inside = None if hole is None else share_missing(critic, hole, fake)
+    terms = {f"critic_{name}": losses.gan_discriminator(real, fake, gan, inside)}
     if gan == "wgan-gp":
         assert mix is not None, "the gradient penalty needs a share of the photo for each picture"
         penalty = losses.gradient_penalty(critic, image, picture, mix)
         terms[f"penalty_{name}"] = losses.GRADIENT_PENALTY * penalty
     return terms
+
+
+def share_missing(critic: Any, hole: Tensor, scores: Tensor) -> Tensor:
+    """How much of the hole (B,1,H,W) lies at each place of a critic's scores (B,C,h,w): (B,1,h,w)."""
+    height, width = scores.shape[-2:]
+    return F.adaptive_avg_pool2d(critic.seen(hole), (height, width))
 
 
 def take_mix(noise: Tensor | None, gan: str) -> tuple[Tensor | None, Tensor | None]:
