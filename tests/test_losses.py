@@ -81,6 +81,19 @@ def test_adversarial_losses_by_hand(kind: str, discriminator: float, generator: 
     assert losses.gan_generator(FAKE, kind).item() == pytest.approx(generator)
 
 
+@pytest.mark.parametrize("kind", losses.GANS)
+def test_places_count_by_their_weight(kind: str) -> None:
+    """Three quarters to the first place and one to the second: as if the first were there three times."""
+    weight = picture((0.75, 0.25)).view(1, 1, 1, 2)
+    real, fake = (torch.tensor(scores).view(1, 2, 1, 2) for scores in ((0.5, 2.0, -1.0, 0.25), (0.25, -3.0, 1.5, 0.75)))
+    thrice = torch.tensor([0, 0, 0, 1])
+    expected = losses.gan_discriminator(real[..., thrice], fake[..., thrice], kind)
+    assert losses.gan_discriminator(real, fake, kind, weight).item() == pytest.approx(expected.item())
+    expected = losses.gan_generator(fake[..., thrice], kind)
+    assert losses.gan_generator(fake, kind, weight).item() == pytest.approx(expected.item())
+    assert losses.gan_generator(fake, kind, torch.zeros(1, 1, 1, 2)).item() == 0
+
+
 @pytest.mark.parametrize("kind", ["lsgan", "hinge", "logistic", "wgan-gp"])
 def test_better_scores_are_better_losses(kind: str) -> None:
     good, bad = torch.ones(1, 1, 2, 2), -torch.ones(1, 1, 2, 2)

@@ -434,6 +434,35 @@ def test_the_critic_sees_the_raw_picture_or_the_completed_one(composite: bool) -
         assert torch.equal(fake, complete(drawn, image, hole) if composite else drawn)
 
 
+class Judging(nn.Module):
+    """A critic of four places that likes bright ones."""
+
+    def seen(self, hole: Tensor) -> Tensor:
+        return hole
+
+    def forward(self, image: Tensor) -> Tensor:
+        return nn.functional.adaptive_avg_pool2d(image.mean(1, keepdim=True), 2)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_the_critic_judges_everywhere_or_where_the_hole_is(inside: bool) -> None:
+    nets, objective = picnets().eval(), DualPath(gan="hinge", critic_inside=inside)
+    nets.critics = nn.ModuleDict({"gen": Judging(), "rec": Judging()})
+    with torch.no_grad():
+        image, hole, out = run(objective, nets)
+        found = objective.discriminator_terms(nets, image, hole, out)
+        found |= objective.generator_terms(nets, image, hole, out)
+    weight = nn.functional.adaptive_avg_pool2d(hole, 2) if inside else torch.ones(len(hole), 1, 2, 2)
+    assert weight.std() > 0 or not inside
+
+    def mean(scores: Tensor) -> Tensor:
+        return (scores * weight).sum() / weight.sum()
+
+    real, drawn = (Judging()(picture) for picture in (image, out.generative[-1].image))
+    assert_close(found["critic_gen"], (mean((1 - real).relu()) + mean((1 + drawn).relu())) / 2)
+    assert_close(found["adversarial_gen"], -mean(drawn))
+
+
 def test_a_critic_whose_term_has_no_weight_is_not_there() -> None:
     assert DualPath().critics == ("gen", "rec")
     weights = {**DualPath().weights, "adversarial_rec": 0.0}

@@ -79,7 +79,8 @@ def test_pictures_are_shifted_both_ways_and_grey_comes_in() -> None:
     image = torch.arange(64.0).view(1, 1, 8, 8).expand(1, 3, 8, 8) / 64
     far = [0.0, 0.0]  # the square stands in a corner, 2 x 2 of it inside
     up = augmented(image, torch.tensor([[0.5, 0.5, 0.5, 0.99, 0.5, *far]]))
-    assert_close(up[..., 2:7, :], image[..., 3:, :]) and (up[..., 7, :] == 0.5).all()
+    assert_close(up[..., 2:7, :], image[..., 3:, :])
+    assert (up[..., 7, :] == 0.5).all()
     right = augmented(image, torch.tensor([[0.5, 0.5, 0.5, 0.5, 0.0, *far]]))
     assert_close(right[..., 2:, 1:], image[..., 2:, :-1])
     assert (right[..., 0] == 0.5).all()
@@ -100,3 +101,24 @@ def test_a_gradient_reaches_the_picture_through_every_change() -> None:
     image = torch.rand(2, 3, 16, 16, requires_grad=True)
     augmented(image, torch.rand(2, 7, generator=torch.Generator().manual_seed(0))).sum().backward()
     assert image.grad is not None and (image.grad != 0).float().mean() > 0.3
+
+
+def test_the_hole_moves_as_its_picture_does(projected: ProjectedCritic) -> None:
+    """Drawn white on grey, it stands where it is said to be; out of training it stays."""
+    hole = torch.zeros(3, 1, 64, 64)
+    hole[:, :, 20:50, 8:40] = 1
+    projected.train()
+    projected.move(7, 3)
+    seen: list[Tensor] = []
+    hook = projected.features.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    projected((0.5 + hole / 2).expand(3, 3, 64, 64))
+    hook.remove()
+    moved = projected.seen(hole)
+    (picture,) = seen
+    for row in range(3):  # light and contrast change a row's two colours, and what comes in is mid-grey
+        inside, outside = picture[row][:, moved[row, 0] == 1], picture[row][:, moved[row, 0] == 0]
+        assert 0 < moved[row].sum() <= hole[row].sum() and inside.std() < 1e-5
+        assert (outside - inside[0, 0]).abs().min() > 0.01
+    assert not torch.equal(moved, hole)
+    projected.eval()
+    assert torch.equal(projected.seen(hole), hole)
