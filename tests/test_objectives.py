@@ -118,11 +118,10 @@ def dual_path(**changes: Any) -> DualPath:
     return DualPath(**({"weights": EVERYTHING, "mean_share": 0.5} | changes))
 
 
-def picnets(fusion_scales: int = 1) -> Nets:
+def picnets(fusion_scales: int = 1, **changes: bool) -> Nets:
     torch.manual_seed(0)
-    config = PICNetConfig(
-        size=48, width=4, max_width=8, latent=4, levels=3, scales=2, infer_blocks=1, fusion_scales=fusion_scales
-    )
+    widths = {"width": 4, "max_width": 8, "latent": 4}
+    config = PICNetConfig(size=48, levels=3, scales=2, infer_blocks=1, fusion_scales=fusion_scales, **widths, **changes)
     critics = {name: Critic(CriticConfig(width=4, max_width=8, levels=4)) for name in ("gen", "rec")}
     nets = Nets(PICNet(config), critics, Edges())
     settle(nets, 10)
@@ -432,6 +431,25 @@ def test_the_critic_sees_the_raw_picture_or_the_completed_one(composite: bool) -
         drawn = pictures[-1].image
         assert torch.equal(real, image)
         assert torch.equal(fake, complete(drawn, image, hole) if composite else drawn)
+
+
+def test_noise_on_the_finer_maps_is_for_the_generative_path_alone() -> None:
+    """A reconstruction is compared pixel by pixel, so noise could only harm it."""
+    nets = picnets(noise=True).eval()
+    objective = DualPath(mean_share=0.5)
+    for strength in nets.net.generator.strengths:  # type: ignore[union-attr]
+        nn.init.normal_(strength)
+    image, hole = sample(batch=2)
+    noise = torch.randn(2, *objective.noise_shape(nets.net, 48))  # type: ignore[arg-type]
+    other = noise.clone()
+    half = noise.shape[1] // 2
+    other[:, nets.net.config.latent : half] += 1  # type: ignore[union-attr,misc]
+    other[:, half + nets.net.config.latent :] += 1  # type: ignore[union-attr,misc,operator]
+    with torch.no_grad():
+        a, b = (objective.forward(nets, image, hole, x) for x in (noise, other))
+    assert torch.equal(a.reconstructive[-1].image, b.reconstructive[-1].image)
+    assert torch.equal(a.generative[-1].image[0], b.generative[-1].image[0])  # the mean
+    assert not torch.equal(a.generative[-1].image[1], b.generative[-1].image[1])
 
 
 class Judging(nn.Module):

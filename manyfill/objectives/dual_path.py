@@ -99,7 +99,8 @@ class DualPath:
         encoded, posterior = net.infer(image, hole)
         prior_noise = prior_noise * (1 - is_mean)
         z = torch.cat([posterior.sample(posterior_noise), encoded.prior.sample(prior_noise)])
-        pictures = net.generate(z, encoded.twice(), torch.cat([posterior_noise, prior_noise]))
+        # noise of finer maps is for fills alone: what is compared with its truth pixel by pixel would silence it
+        pictures = net.generate(z, encoded.twice(), torch.cat([torch.zeros_like(prior_noise), prior_noise]))
         centre = None
         if self.weights.get("spread"):
             with torch.no_grad():
