@@ -134,6 +134,13 @@ def initialise(module: nn.Module) -> None:
                 child.bias.zero_()
 
 
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of each place of (B,C,h,w)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
 class FirstBlock(nn.Module):
     """The residual block on the picture itself: no activation before the first convolution; halves the resolution."""
 
@@ -161,16 +168,20 @@ class ResBlock(nn.Module):
         down: bool = False,
         leak: float = LEAK,
         spectral: bool = True,
+        layer_norm: bool = False,
     ) -> None:
         super().__init__()
+        self.norm1 = ChannelNorm(in_channels) if layer_norm else nn.Identity()
         self.conv1 = conv(in_channels, hidden, 3, 1, spectral=spectral)
+        self.norm2 = ChannelNorm(hidden) if layer_norm else nn.Identity()
         self.conv2 = conv(hidden, out_channels, 3, 1, spectral=spectral)
         self.bypass = conv(in_channels, out_channels, 1, spectral=spectral)
         self.down = down
         self.leak = leak
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv2(F.leaky_relu(self.conv1(F.leaky_relu(x, self.leak)), self.leak))
+        y = self.conv1(F.leaky_relu(self.norm1(x), self.leak))
+        y = self.conv2(F.leaky_relu(self.norm2(y), self.leak))
         if self.down:  # pooling and a 1x1 convolution commute: bypass on the small map
             x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
         out: Tensor = y + self.bypass(x)
@@ -195,6 +206,28 @@ class UpBlock(nn.Module):
         y = self.conv1(F.leaky_relu(self.norm1(x), LEAK))
         y = self.conv2(F.leaky_relu(self.norm2(y), LEAK))
         out: Tensor = y + self.bypass(x)
+        return out
+
+
+class ResizeBlock(nn.Module):
+    """A decoder block without a transposed convolution, whose uneven overlaps draw a grid (Odena et al. 2016).
+
+    The main path is doubled by repeating pixels between its two convolutions, the bypass bilinearly.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, spectral: bool = True, layer_norm: bool = True) -> None:
+        super().__init__()
+        self.norm1 = ChannelNorm(in_channels) if layer_norm else nn.Identity()
+        self.conv1 = conv(in_channels, out_channels, 3, 1, spectral=spectral)
+        self.norm2 = ChannelNorm(out_channels) if layer_norm else nn.Identity()
+        self.conv2 = conv(out_channels, out_channels, 3, 1, spectral=spectral)
+        self.bypass = conv(in_channels, out_channels, 1, spectral=spectral)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv1(F.leaky_relu(self.norm1(x), LEAK))
+        y = F.interpolate(F.leaky_relu(self.norm2(y), LEAK), scale_factor=2.0, mode="nearest")
+        doubled = F.interpolate(self.bypass(x), scale_factor=2.0, mode="bilinear", align_corners=False)
+        out: Tensor = self.conv2(y) + doubled
         return out
 
 

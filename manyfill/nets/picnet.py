@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -19,9 +20,10 @@ from torch import Tensor, nn
 
 from manyfill.nets import Prediction
 from manyfill.nets.attention import ATTENTIONS, ShortTermAttention
-from manyfill.nets.blocks import FirstBlock, ResBlock, ToPicture, UpBlock, initialise
+from manyfill.nets.blocks import ChannelNorm, FirstBlock, ResBlock, ResizeBlock, ToPicture, UpBlock, initialise
 from manyfill.nets.fusion import FusionBlock
 from manyfill.nets.latent import Normal as Normal
+from manyfill.nets.mixing import Mixer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +40,11 @@ class PICNetConfig:
     attention: str = "short-long"  # a key of attention.ATTENTIONS
     spectral_norm: bool = True  # off once folded
     instance_norm: bool = True  # in the decoder blocks
+    layer_norm: bool = False  # over the channels of each place, in every residual block and after it (ours)
+    resize: bool = False  # decoder blocks resize where the published ones have transposed convolutions (ours)
     sees_hole: bool = False  # encoder and fusion blocks also get the hole (the published encoder sees RGB only)
     skips: bool = False  # features of the known pixels go to every decoder stage, as in DFNet (ours; off as published)
+    mixers: int = 0  # transformer blocks after the attention, so that lines run across a hole (ours; none as published)
     noise: bool = False  # on the decoder's finer maps, too, with a learned strength (ours; off as published)
     fusion_scales: int = 0  # how many of the finest scales end in a fusion block
     alpha_channels: int = 3
@@ -109,18 +114,22 @@ class Encoder(nn.Module):
         widths = [config.encoder_width(level) for level in range(config.levels)]
         blocks: list[nn.Module] = [FirstBlock(4 if config.sees_hole else 3, widths[0], spectral=spectral)]
         for narrow, wide in pairwise(widths):
-            blocks.append(ResBlock(narrow, wide, narrow, down=True, spectral=spectral))
+            blocks.append(ResBlock(narrow, wide, narrow, down=True, spectral=spectral, layer_norm=config.layer_norm))
         self.blocks = nn.ModuleList(blocks)
+        self.norms = nn.ModuleList(ChannelNorm(width) for width in widths if config.layer_norm)
         deep = widths[-1]
-        self.infer = nn.ModuleList(ResBlock(deep, deep, deep, spectral=spectral) for _ in range(config.infer_blocks))
-        self.prior = ResBlock(deep, 2 * config.latent, deep, spectral=spectral)
-        self.posterior = ResBlock(deep, 2 * config.latent, deep, spectral=spectral)
+        block = partial(ResBlock, deep, hidden=deep, spectral=spectral, layer_norm=config.layer_norm)
+        self.infer = nn.ModuleList(block(deep) for _ in range(config.infer_blocks))
+        self.prior = block(2 * config.latent)
+        self.posterior = block(2 * config.latent)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Picture (B,3|4,H,W) in [-1,1] to its feature pyramid, the finest (H/2) first."""
         features = []
-        for block in self.blocks:
+        for level, block in enumerate(self.blocks):
             x = block(x)
+            if self.norms:
+                x = self.norms[level](x)
             features.append(x)
         return features
 
@@ -149,11 +158,15 @@ class Generator(nn.Module):
         deep = config.encoder_width(config.levels - 1)
         self.first_scale = config.levels - config.scales
         self.entry = ResBlock(config.latent, deep, deep, spectral=spectral)
-        decoders, heads = [], []
+        decoders: list[nn.Module] = []
+        heads = []
         channels = deep
         for stage in range(config.levels):
             wide = config.decoder_width(stage)
-            decoders.append(UpBlock(channels, wide, spectral=spectral, norm=config.instance_norm))
+            if config.resize:
+                decoders.append(ResizeBlock(channels, wide, spectral=spectral, layer_norm=config.layer_norm))
+            else:
+                decoders.append(UpBlock(channels, wide, spectral=spectral, norm=config.instance_norm))
             channels = wide
             if stage >= self.first_scale:
                 head: nn.Module = ToPicture(wide, spectral=spectral)
@@ -162,6 +175,9 @@ class Generator(nn.Module):
                 heads.append(head)
                 channels += 3
         self.decoders = nn.ModuleList(decoders)
+        self.norms = nn.ModuleList(
+            ChannelNorm(config.decoder_width(stage)) for stage in range(config.levels if config.layer_norm else 0)
+        )
         self.heads = nn.ModuleList(heads)
         self.skips = nn.ModuleList(
             nn.Conv2d(config.skip_width(stage), config.decoder_width(stage), 1)
@@ -170,6 +186,7 @@ class Generator(nn.Module):
         for skip in self.skips:  # at first the network is the one without
             nn.init.zeros_(skip.weight)  # type: ignore[arg-type]
             nn.init.zeros_(skip.bias)  # type: ignore[arg-type]
+        self.mixers = nn.ModuleList(Mixer(config.decoder_width(self.first_scale)) for _ in range(config.mixers))
         self.strengths = nn.ParameterList(  # of the noise: at first there is none
             nn.Parameter(torch.zeros(config.decoder_width(self.first_scale + k), 1, 1))
             for k in range(len(config.fine_channels))
@@ -190,6 +207,8 @@ class Generator(nn.Module):
         x = self.decoders[stage](x)
         if len(self.skips):
             x = x + self.skips[stage](encoded.skips[stage])
+        if self.norms:
+            x = self.norms[stage](x)
         scale = stage - self.first_scale
         return x + (self.strengths[scale] * fine[scale]).to(x.dtype) if fine and scale >= 0 else x
 
@@ -206,6 +225,8 @@ class Generator(nn.Module):
             x = self._decode(x, stage, encoded, fine)  # twice the side
             if stage == self.first_scale:
                 x = self.attention(x, encoded.long_term, attention_hole)
+                for mixer in self.mixers:
+                    x = mixer(x, attention_hole)
             if stage >= self.first_scale:
                 head = self.heads[stage - self.first_scale]
                 if isinstance(head, FusionBlock):

@@ -100,7 +100,7 @@ def _locate(name_or_path: str | Path) -> Path:
 
 
 _MOST = {"levels": 10, "scales": 10, "fusion_scales": 10, "fusion_levels": 10, "kernels": 10, "infer_blocks": 64,
-         "alpha_channels": 4, "size": 4096}  # fmt: skip
+         "mixers": 64, "alpha_channels": 4, "size": 4096}  # fmt: skip
 """What a network of a file may have at most, because it is built before its tensors are looked at: halvings, so that no
 picture must be padded to a giant, blocks, and the side that it sees at once. Other numbers: _WIDEST."""
 _WIDEST = 16_384

@@ -8,8 +8,10 @@ from torch.nn.utils.parametrizations import spectral_norm
 from torch.testing import assert_close
 
 from manyfill.nets.blocks import (
+    ChannelNorm,
     FirstBlock,
     ResBlock,
+    ResizeBlock,
     SpectralConv2d,
     SpectralConvTranspose2d,
     ToPicture,
@@ -137,3 +139,36 @@ def test_the_output_head_mirrors_the_picture_at_its_border() -> None:
     padded = F.pad(F.leaky_relu(x, 0.1), (1, 1, 1, 1), mode="reflect")
     assert_close(head(x), F.conv2d(padded, head.conv1.weight, head.conv1.bias), atol=1e-6, rtol=0)
     assert head(x).shape == (1, 3, 4, 6)
+
+
+def test_channel_norm_is_of_each_place_by_itself() -> None:
+    x = 3 * torch.randn(2, 16, 4, 5) + 2
+    normal = ChannelNorm(16)(x)
+    assert_close(normal.mean(1), torch.zeros(2, 4, 5), atol=1e-5, rtol=0)
+    assert_close(normal.var(1, correction=0), torch.ones(2, 4, 5), atol=1e-4, rtol=0)
+
+
+def test_a_resizing_block_draws_no_grid() -> None:
+    """Of a plain map it makes a plain map, but for the rim; transposed convolutions make a pattern of two pixels."""
+    torch.manual_seed(0)
+    plain = torch.randn(1, 8, 1, 1).expand(1, 8, 10, 10)
+    for block, flat in (
+        (ResizeBlock(8, 6, spectral=False), True),
+        (ResizeBlock(8, 6, spectral=False, layer_norm=False), True),
+        (UpBlock(8, 6, spectral=False, norm=False), False),
+    ):
+        middle = block(plain)[..., 4:-4, 4:-4]
+        assert middle.shape == (1, 6, 12, 12)
+        assert bool(middle.std((2, 3)).max() < 1e-5) == flat
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_a_residual_block_with_layer_norm_keeps_its_bypass_plain(layer_norm: bool) -> None:
+    torch.manual_seed(0)
+    block = ResBlock(8, 6, 4, spectral=False, layer_norm=layer_norm)
+    nn.init.zeros_(block.conv2.weight)
+    assert block.conv2.bias is not None
+    nn.init.zeros_(block.conv2.bias)
+    x = torch.randn(2, 8, 5, 5)
+    assert_close(block(x), block.bypass(x))
+    assert len([module for module in block.modules() if isinstance(module, ChannelNorm)]) == 2 * layer_norm
