@@ -138,7 +138,7 @@ class ChannelNorm(nn.LayerNorm):
     """Layer norm over the channels of each place of (B,C,h,w)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class FirstBlock(nn.Module):

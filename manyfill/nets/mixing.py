@@ -36,12 +36,12 @@ class Mixer(nn.Module):
     def forward(self, x: Tensor, hole: Tensor) -> Tensor:
         """Features (B,C,h,w) and the soft hole (B,1,h,w), 1 = missing."""
         height, width = x.shape[-2:]
-        places, missing = (part.movedim(1, -1).flatten(1, 2) for part in (x, hole.to(x.dtype)))
+        places, missing = (part.flatten(2).transpose(1, 2) for part in (x, hole.to(x.dtype)))
         asked = self.ask(torch.cat([self.norm1(places).to(x.dtype), missing], -1))
         places = places + self.answer(self._attend(asked, height, width))
         wide = self.widen(torch.cat([self.norm2(places).to(x.dtype), missing], -1))
         places = places + self.narrow(F.leaky_relu(wide, LEAK))
-        mixed: Tensor = places.movedim(1, -1).view(*x.shape[:2], height, width)
+        mixed: Tensor = places.transpose(1, 2).view(*x.shape[:2], height, width)
         return mixed
 
     def _attend(self, asked: Tensor, height: int, width: int) -> Tensor:

@@ -283,7 +283,7 @@ class PICNet(nn.Module):
         """The encoder's features times the share of known pixels; at full size the masked photo and the hole."""
         if not self.config.skips:
             return ()
-        known = [F.adaptive_avg_pool2d(1 - hole, (x.shape[2], x.shape[3])) for x in features[:-1]]
+        known = [F.avg_pool2d(1 - hole, 2 ** (level + 1)) for level in range(len(features) - 1)]
         skips = [x * share.to(x.dtype) for x, share in zip(features[:-1], known, strict=True)]
         return (*reversed(skips), torch.cat([masked, hole], 1))
 
