@@ -167,29 +167,38 @@ def _way_back(saved: Path | None) -> str:
     return f"The last good checkpoint is {saved}: the same command goes on from it; give it a recipe with a lower `lr`."
 
 
+AGAIN = 2.0  # seconds: signals that come sooner after the first are the same wish (a terminal's, and torchrun's echo)
+
+
 @contextmanager
 def _whole_steps() -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C wait for the end of a step, as half of one cannot be resumed; a second Ctrl-C does not wait.
+    """Let Ctrl-C and SIGTERM wait for the end of a step, as half of one cannot be resumed; asked again, do not wait.
 
-    Gives a function that says whether it came. Signals reach the main thread only: elsewhere there is nothing to hold
+    Gives a function that says whether one came. Signals reach the main thread only: elsewhere there is nothing to hold
     back.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    came = False
-    usual = signal.getsignal(signal.SIGINT) or signal.SIG_DFL
+    came: float | None = None
+    usual = {number: signal.getsignal(number) or signal.SIG_DFL for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def note(*_: object) -> None:
+    def note(number: int, _: object) -> None:
         nonlocal came
-        came = True
-        signal.signal(signal.SIGINT, usual)
+        now = time.monotonic()
+        if came is None:
+            came = now
+        elif now - came > AGAIN:
+            signal.signal(number, usual[signal.Signals(number)])
+            signal.raise_signal(number)
 
-    signal.signal(signal.SIGINT, note)
+    for number in usual:
+        signal.signal(number, note)
     try:
-        yield lambda: came
+        yield lambda: came is not None
     finally:
-        signal.signal(signal.SIGINT, usual)
+        for number, before in usual.items():
+            signal.signal(number, before)
 
 
 def _passed(before: int, after: int, every: int | None) -> bool:

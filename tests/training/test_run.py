@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from manyfill.errors import ManyfillError
 from manyfill.nets.picnet import PICNet
 from manyfill.objectives import DualPath, Nets
 from manyfill.training import train
+from manyfill.training.run import AGAIN
 from manyfill.training.step import BadRecipe
 
 pytestmark = pytest.mark.usefixtures("without_curves")
@@ -79,13 +81,21 @@ def test_a_crash_costs_the_steps_since_the_last_checkpoint_and_nothing_else(
     assert same(state(tmp_path), state(never_killed))
 
 
-def test_ctrl_c_in_the_middle_of_a_step_saves_whole_steps_only(
-    never_killed: Path, photos: Path, tmp_path: Path
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT, signal.SIGTERM]])
+def test_a_stop_in_the_middle_of_a_step_saves_whole_steps_only(
+    signals: list[signal.Signals], never_killed: Path, photos: Path, tmp_path: Path
 ) -> None:
+    """Under torchrun one Ctrl-C arrives more than once: from the terminal, and from torchrun."""
+
+    def stop() -> None:
+        for number in signals:
+            signal.raise_signal(number)
+
     with pytest.raises(KeyboardInterrupt):
-        train(troubled(4, lambda: signal.raise_signal(signal.SIGINT)), [photos], tmp_path)
+        train(troubled(4, stop), [photos], tmp_path)
     assert state(tmp_path)["images_seen"] == 8
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     train(TINY, [photos], tmp_path)
     assert same(state(tmp_path), state(never_killed))
 
@@ -93,6 +103,7 @@ def test_ctrl_c_in_the_middle_of_a_step_saves_whole_steps_only(
 def test_a_second_ctrl_c_does_not_wait(photos: Path, tmp_path: Path) -> None:
     def twice() -> None:
         signal.raise_signal(signal.SIGINT)
+        time.sleep(AGAIN + 0.1)
         signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
