@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small import OURS, wake
 from torch import nn
 from torch.testing import assert_close
 
@@ -35,16 +36,7 @@ CONFIGS: dict[str, Any] = {
     "picnet": PICNetConfig(**PICNETS),
     "flagship": PICNetConfig(**PICNETS, sees_hole=True, fusion_scales=2, instance_norm=False),
     "noise": PICNetConfig(**PICNETS, sees_hole=True, fusion_scales=2, instance_norm=False, noise=True),
-    "ours": PICNetConfig(
-        **PICNETS,
-        sees_hole=True,
-        fusion_scales=2,
-        instance_norm=False,
-        layer_norm=True,
-        resize=True,
-        skips=True,
-        mixers=2,
-    ),
+    "ours": PICNetConfig(**PICNETS, **OURS),
     "no attention": PICNetConfig(**PICNETS, attention="none"),
     "contextual": PICNetConfig(**PICNETS, attention="contextual"),
     "dfnet": DFNetConfig(**SMALL, kernels=(7, 5, 3), fusion_levels=(0, 1)),
@@ -71,6 +63,7 @@ def build(name: str, **changes: Any) -> Any:
     for parameter_name, parameter in net.named_parameters():
         if parameter_name.endswith(("attention.gamma", "attention.alpha")) or ".strengths." in parameter_name:
             nn.init.constant_(parameter, 0.7)
+    wake(net)
     return net.eval()
 
 

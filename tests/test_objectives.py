@@ -118,10 +118,19 @@ def dual_path(**changes: Any) -> DualPath:
     return DualPath(**({"weights": EVERYTHING, "mean_share": 0.5} | changes))
 
 
-def picnets(fusion_scales: int = 1, **changes: bool) -> Nets:
+def picnets(fusion_scales: int = 1, *, noise: bool = False) -> Nets:
     torch.manual_seed(0)
-    widths = {"width": 4, "max_width": 8, "latent": 4}
-    config = PICNetConfig(size=48, levels=3, scales=2, infer_blocks=1, fusion_scales=fusion_scales, **widths, **changes)
+    config = PICNetConfig(
+        size=48,
+        width=4,
+        max_width=8,
+        latent=4,
+        levels=3,
+        scales=2,
+        infer_blocks=1,
+        fusion_scales=fusion_scales,
+        noise=noise,
+    )
     critics = {name: Critic(CriticConfig(width=4, max_width=8, levels=4)) for name in ("gen", "rec")}
     nets = Nets(PICNet(config), critics, Edges())
     settle(nets, 10)

@@ -141,6 +141,11 @@ class ChannelNorm(nn.LayerNorm):
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
+def channel_norm(channels: int, *, on: bool) -> nn.Module:
+    """Layer norm over channels, or nothing."""
+    return ChannelNorm(channels) if on else nn.Identity()
+
+
 class FirstBlock(nn.Module):
     """The residual block on the picture itself: no activation before the first convolution; halves the resolution."""
 
@@ -171,9 +176,9 @@ class ResBlock(nn.Module):
         layer_norm: bool = False,
     ) -> None:
         super().__init__()
-        self.norm1 = ChannelNorm(in_channels) if layer_norm else nn.Identity()
+        self.norm1 = channel_norm(in_channels, on=layer_norm)
         self.conv1 = conv(in_channels, hidden, 3, 1, spectral=spectral)
-        self.norm2 = ChannelNorm(hidden) if layer_norm else nn.Identity()
+        self.norm2 = channel_norm(hidden, on=layer_norm)
         self.conv2 = conv(hidden, out_channels, 3, 1, spectral=spectral)
         self.bypass = conv(in_channels, out_channels, 1, spectral=spectral)
         self.down = down
@@ -209,23 +214,15 @@ class UpBlock(nn.Module):
         return out
 
 
-class ResizeBlock(nn.Module):
+class ResizeBlock(ResBlock):
     """A decoder block without a transposed convolution, whose uneven overlaps draw a grid (Odena et al. 2016).
 
     The main path is doubled by repeating pixels between its two convolutions, the bypass bilinearly.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, spectral: bool = True, layer_norm: bool = True) -> None:
-        super().__init__()
-        self.norm1 = ChannelNorm(in_channels) if layer_norm else nn.Identity()
-        self.conv1 = conv(in_channels, out_channels, 3, 1, spectral=spectral)
-        self.norm2 = ChannelNorm(out_channels) if layer_norm else nn.Identity()
-        self.conv2 = conv(out_channels, out_channels, 3, 1, spectral=spectral)
-        self.bypass = conv(in_channels, out_channels, 1, spectral=spectral)
-
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv1(F.leaky_relu(self.norm1(x), LEAK))
-        y = F.interpolate(F.leaky_relu(self.norm2(y), LEAK), scale_factor=2.0, mode="nearest")
+        y = self.conv1(F.leaky_relu(self.norm1(x), self.leak))
+        y = F.interpolate(F.leaky_relu(self.norm2(y), self.leak), scale_factor=2.0, mode="nearest")
         doubled = F.interpolate(self.bypass(x), scale_factor=2.0, mode="bilinear", align_corners=False)
         out: Tensor = self.conv2(y) + doubled
         return out

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from manyfill.nets import Prediction
 from manyfill.nets.attention import ATTENTIONS, ShortTermAttention
-from manyfill.nets.blocks import ChannelNorm, FirstBlock, ResBlock, ResizeBlock, ToPicture, UpBlock, initialise
+from manyfill.nets.blocks import FirstBlock, ResBlock, ResizeBlock, ToPicture, UpBlock, channel_norm, initialise
 from manyfill.nets.fusion import FusionBlock
 from manyfill.nets.latent import Normal as Normal
 from manyfill.nets.mixing import Mixer
@@ -116,7 +116,7 @@ class Encoder(nn.Module):
         for narrow, wide in pairwise(widths):
             blocks.append(ResBlock(narrow, wide, narrow, down=True, spectral=spectral, layer_norm=config.layer_norm))
         self.blocks = nn.ModuleList(blocks)
-        self.norms = nn.ModuleList(ChannelNorm(width) for width in widths if config.layer_norm)
+        self.norms = nn.ModuleList(channel_norm(width, on=config.layer_norm) for width in widths)
         deep = widths[-1]
         block = partial(ResBlock, deep, hidden=deep, spectral=spectral, layer_norm=config.layer_norm)
         self.infer = nn.ModuleList(block(deep) for _ in range(config.infer_blocks))
@@ -126,10 +126,8 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         """Picture (B,3|4,H,W) in [-1,1] to its feature pyramid, the finest (H/2) first."""
         features = []
-        for level, block in enumerate(self.blocks):
-            x = block(x)
-            if self.norms:
-                x = self.norms[level](x)
+        for block, norm in zip(self.blocks, self.norms, strict=True):
+            x = norm(block(x))
             features.append(x)
         return features
 
@@ -164,7 +162,7 @@ class Generator(nn.Module):
         for stage in range(config.levels):
             wide = config.decoder_width(stage)
             if config.resize:
-                decoders.append(ResizeBlock(channels, wide, spectral=spectral, layer_norm=config.layer_norm))
+                decoders.append(ResizeBlock(channels, wide, wide, spectral=spectral, layer_norm=config.layer_norm))
             else:
                 decoders.append(UpBlock(channels, wide, spectral=spectral, norm=config.instance_norm))
             channels = wide
@@ -176,7 +174,7 @@ class Generator(nn.Module):
                 channels += 3
         self.decoders = nn.ModuleList(decoders)
         self.norms = nn.ModuleList(
-            ChannelNorm(config.decoder_width(stage)) for stage in range(config.levels if config.layer_norm else 0)
+            channel_norm(config.decoder_width(stage), on=config.layer_norm) for stage in range(config.levels)
         )
         self.heads = nn.ModuleList(heads)
         self.skips = nn.ModuleList(
@@ -207,8 +205,7 @@ class Generator(nn.Module):
         x = self.decoders[stage](x)
         if len(self.skips):
             x = x + self.skips[stage](encoded.skips[stage])
-        if self.norms:
-            x = self.norms[stage](x)
+        x = self.norms[stage](x)
         scale = stage - self.first_scale
         return x + (self.strengths[scale] * fine[scale]).to(x.dtype) if fine and scale >= 0 else x
 

@@ -120,8 +120,8 @@ class DualPath:
     def discriminator_terms(self, nets: Nets, image: Tensor, hole: Tensor, out: DualPathOutputs) -> Terms:
         """img_d and img_d_rec."""
         terms: Terms = {}
+        counted = hole if self.critic_inside else None
         for name, picture in self._judged(image, hole, out).items():
-            counted = hole if self.critic_inside else None
             terms |= critic_terms(name, nets.critics[name], image, picture, self.gan, out.mix, counted)
         return terms
 
@@ -150,7 +150,7 @@ class DualPath:
         if "gen" in judged:
             critic = nets.critics["gen"]
             scores = critic(judged["gen"])
-            counted = share_missing(critic, hole, scores) if self.critic_inside else None
+            counted = share_missing(critic, hole if self.critic_inside else None, scores)
             terms["adversarial_gen"] = losses.gan_generator(scores, self.gan, counted)
         if "rec" in judged:  # feature matching on the critic's last map
             critic = nets.critics["rec"]

@@ -31,8 +31,7 @@ def critic_terms(
     """
     picture = picture.detach()
     real, fake = critic(image), critic(picture)
-    inside = None if hole is None else share_missing(critic, hole, fake)
-    terms = {f"critic_{name}": losses.gan_discriminator(real, fake, gan, inside)}
+    terms = {f"critic_{name}": losses.gan_discriminator(real, fake, gan, share_missing(critic, hole, fake))}
     if gan == "wgan-gp":
         assert mix is not None, "the gradient penalty needs a share of the photo for each picture"
         penalty = losses.gradient_penalty(critic, image, picture, mix)
@@ -40,8 +39,10 @@ def critic_terms(
     return terms
 
 
-def share_missing(critic: Any, hole: Tensor, scores: Tensor) -> Tensor:
-    """How much of the hole (B,1,H,W) lies at each place of a critic's scores (B,C,h,w): (B,1,h,w)."""
+def share_missing(critic: Any, hole: Tensor | None, scores: Tensor) -> Tensor | None:
+    """How much of the hole (B,1,H,W) lies at each place of a critic's scores (B,C,h,w): (B,1,h,w); None without one."""
+    if hole is None:
+        return None
     height, width = scores.shape[-2:]
     return F.adaptive_avg_pool2d(critic.seen(hole), (height, width))
 

@@ -153,8 +153,8 @@ def test_a_resizing_block_draws_no_grid() -> None:
     torch.manual_seed(0)
     plain = torch.randn(1, 8, 1, 1).expand(1, 8, 10, 10)
     for block, flat in (
-        (ResizeBlock(8, 6, spectral=False), True),
-        (ResizeBlock(8, 6, spectral=False, layer_norm=False), True),
+        (ResizeBlock(8, 6, 6, spectral=False, layer_norm=True), True),
+        (ResizeBlock(8, 6, 6, spectral=False), True),
         (UpBlock(8, 6, spectral=False, norm=False), False),
     ):
         middle = block(plain)[..., 4:-4, 4:-4]
